@@ -1,0 +1,25 @@
+"""The untrained policy: the row that every trained one is read against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from una_bench.method import Feedback, Job, Method
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base(Method):
+    """No training at all."""
+
+    label = "Base (untrained)"
+    feedback = Feedback.NONE
+    paper = "no training"
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Return the initial policy itself."""
+        return job.prepared / "policy"

@@ -1,0 +1,116 @@
+"""What a method is to the engine: settings, facts about it, and one call that trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+class Feedback(StrEnum):
+    """What a method learns from."""
+
+    NONE = "none"
+    PAIRWISE = "pairwise"
+    BINARY = "binary"
+    SCORE = "score"
+    PROMPTS = "prompts"
+
+
+class Resident(StrEnum):
+    """A model that a method keeps in memory beside the policy."""
+
+    REFERENCE = "reference"
+    REWARD = "reward"
+    VALUE = "value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Low-rank adapters on the policy (peft's names)."""
+
+    r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one cell trains on: the same for every method of a suite, so that only the method differs."""
+
+    prepared: Path
+    """Folder made by the suite's problem; `una_bench.data.Prepared` reads it."""
+    out: Path
+    """Folder of this cell, writable; the checkpoint goes to ``out / "checkpoint"``."""
+    seed: int
+    budget_responses: int
+    """Responses trained on, repetitions counted, when training stops."""
+    batch_responses: int
+    """Responses behind one optimiser step (a pair is two)."""
+    max_prompt_length: int
+    """Tokens; longer prompts were dropped in preparation for every method alike."""
+    max_new_tokens: int
+    """Tokens of a response at most, given or generated."""
+    temperature: float = 1.0
+    """Sampling temperature of generation; nothing else (top-k, top-p) cuts the distribution."""
+    reward: str = "learned"
+    """What scores generated responses: ``learned`` (the suite's reward model) or ``true`` (where it is known)."""
+    lora: Lora | None = None
+    precision: str = "float32"
+    """``float32`` or ``bfloat16`` for the matrix products; weights and optimiser stay float32."""
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Optimiser steps that the budget allows, rounded up."""
+        return -(-self.budget_responses // self.batch_responses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method(ABC):
+    """One alignment algorithm with its settings; the names of settings are TRL's.
+
+    The fields here are shared by every method that trains, so that a recipe can give them once for all.
+    """
+
+    label: ClassVar[str]
+    """How tables call it."""
+    feedback: ClassVar[Feedback]
+    resident: ClassVar[frozenset[Resident]] = frozenset()
+    paper: ClassVar[str]
+    """Citation with section or equation."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate, per optimiser step."""
+    warmup_steps: int = 50
+    """Optimiser steps of linear warm-up."""
+    min_lr_rate: float = 0.05
+    """Floor of the cosine schedule as a fraction of the peak."""
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.99
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
+
+    @property
+    def display(self) -> str:
+        """The label with what tells this variant from others of the same method."""
+        return self.label
+
+    @abstractmethod
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train from ``job.prepared / "policy"`` under ``probe`` and return the folder of the checkpoint.
+
+        The checkpoint is a transformers model folder (an adapter folder with LoRA) with its tokenizer.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by name, defaults written out."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}

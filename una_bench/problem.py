@@ -1,0 +1,32 @@
+"""What a problem is to the engine: validated settings that can be made into a prepared folder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+RewardFunction = Callable[[Sequence[str], Sequence[str]], list[float]]
+"""(prompts, completions) -> one raw reward each; texts, so that every reward model keeps its own tokenizer."""
+
+
+class Problem(BaseModel):
+    """Model, data and reward of a suite. Subclasses add their settings as fields; torch is imported inside methods."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    about: ClassVar[str]
+    """One line for ``una-bench show``."""
+
+    kind: str
+    """Name of the module in ``una_bench/problems`` (or of an entry point) that makes it."""
+
+    @abstractmethod
+    def prepare(self, out: Path, say: Callable[[str], None]) -> None:
+        """Fill the folder ``out`` as `una_bench.data.Prepared` describes; ``say`` reports progress."""
+
+    def true_reward(self, prepared: Path) -> RewardFunction | None:
+        """Return the ground-truth reward where the problem knows it."""
+        return None
