@@ -19,6 +19,8 @@ class Problem(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     about: ClassVar[str]
     """One line for ``una-bench show``."""
+    revision: ClassVar[int] = 1
+    """Raised when the same settings prepare something else than before, so that caches are made again."""
 
     kind: str
     """Name of the module in ``una_bench/problems`` (or of an entry point) that makes it."""
@@ -26,6 +28,10 @@ class Problem(BaseModel):
     @abstractmethod
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
         """Fill the folder ``out`` as `una_bench.data.Prepared` describes; ``say`` reports progress."""
+
+    def parameter_count(self) -> int | None:
+        """Parameters of the policy where arithmetic knows them before anything is prepared."""
+        return None
 
     def true_reward(self, prepared: Path) -> RewardFunction | None:
         """Return the ground-truth reward where the problem knows it."""

@@ -1,0 +1,126 @@
+"""From a recipe to the list of cells that a run consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from una_bench import __version__, catalog, recipe as recipes
+from una_bench.data import content_hash
+from una_bench.method import Feedback, Job, Method
+from una_bench.recipe import Recipe
+
+SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "expected", "about"}
+"""Keys of a recipe that choose cells or how to run them, but change no result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One training: method x variant x seed."""
+
+    method: str
+    variant: str
+    label: str
+    seed: int
+    settings: dict[str, Any]
+    settings_changed: tuple[str, ...]
+    trains: bool
+    key: str
+    """Content hash of everything that decides the result."""
+
+    @property
+    def name(self) -> str:
+        """``METHOD[variant]-sSEED``, as tables and messages call it."""
+        variant = f"[{self.variant}]" if self.variant else ""
+        return f"{self.method}{variant}-s{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Name of the cell's folder below ``cells/``."""
+        return f"{self.method}-s{self.seed}-{self.key[:8]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every cell of a run, in the order they start."""
+
+    recipe: Recipe
+    cells: tuple[Cell, ...]
+    key: str
+    """Content hash of the recipe without what merely selects cells: one run folder, one key."""
+
+    @property
+    def problem_key(self) -> str:
+        """Content hash that names the prepared folder."""
+        revision = catalog.problem_type(str(self.recipe.problem["kind"])).revision
+        return content_hash({"problem": self.recipe.problem, "revision": revision})
+
+
+def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
+    """Lay out the cells of a recipe for the chosen methods and seeds (default: the recipe's own).
+
+    The untrained policy is always a row.
+    """
+    names = catalog.expand_methods([*methods, "base"]) if methods else list(recipe.methods)
+    chosen = recipe.model_copy(update={"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds})
+    identity = chosen.model_dump(mode="json", exclude=SELECTION)
+    cells = [
+        _cell(chosen, identity, name, method, variant, seed)
+        for seed in chosen.seeds
+        for name in names
+        for method, variant in _named_variants(chosen, name)
+        if seed == chosen.seeds[0] or method.feedback is not Feedback.NONE
+    ]
+    return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity))
+
+
+def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
+    """Each variant with the settings that tell it from its siblings."""
+    built = recipes.variants(recipe, name)
+    if len(built) == 1:
+        return [(built[0], "")]
+    keys = [k for k in built[0].settings() if len({repr(m.settings()[k]) for m in built}) > 1]
+    return [(m, ",".join(f"{k}={m.settings()[k]}" for k in keys)) for m in built]
+
+
+def _cell(recipe: Recipe, identity: dict[str, Any], name: str, method: Method, variant: str, seed: int) -> Cell:
+    shared = {k: v for k, v in identity.items() if k not in {"training", "settings", "name", "benchmarks"}}
+    settings = method.settings()
+    decides = {"method": name, "settings": settings, "seed": seed, "shared": shared, "version": __version__}
+    return Cell(
+        method=name,
+        variant=variant,
+        label=method.display,
+        seed=seed,
+        settings=settings,
+        settings_changed=recipes.changed_settings(method),
+        trains=method.feedback is not Feedback.NONE,
+        key=content_hash(decides),
+    )
+
+
+def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengths: tuple[int, int]) -> Job:
+    """Return what ``cell`` trains on; ``lengths`` are the longest prompt and response in tokens."""
+    recipe = plan.recipe
+    return Job(
+        prepared=prepared,
+        out=out,
+        seed=cell.seed,
+        budget_responses=recipe.budget.responses,
+        batch_responses=recipe.batch_responses,
+        max_prompt_length=lengths[0],
+        max_new_tokens=lengths[1],
+        temperature=recipe.temperature,
+        reward=recipe.reward,
+        lora=recipe.lora,
+        precision=recipe.precision,
+        device=device,
+        threads=recipe.threads,
+    )
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """Return the part of a job that belongs in a record: no paths of this machine."""
+    return {k: v for k, v in asdict(job).items() if k not in {"prepared", "out", "seed"}}

@@ -1,0 +1,244 @@
+"""A suite as data: one YAML file, validated, with every default written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from una_bench import catalog
+from una_bench.errors import UserError, nearest
+from una_bench.method import Lora, Method
+
+SCHEMA = 1
+
+
+class Budget(BaseModel):
+    """What every method may use up; all stop at the same figure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    responses: int = Field(gt=0)
+    """Responses trained on, repetitions counted."""
+
+
+class Recipe(BaseModel):
+    """One suite: what is learned, by which methods, with what budget, and what is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_number: int = Field(default=SCHEMA, alias="schema")
+    name: str
+    about: str = ""
+    problem: dict[str, Any]
+    """Settings of the problem; ``kind`` names it."""
+    methods: tuple[str, ...] = ("all",)
+    """Methods that run when the command line names none."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    training: dict[str, Any] = {}
+    """Settings given to every method that has a field of that name."""
+    settings: dict[str, tuple[dict[str, Any], ...]] = {}
+    """Per method, a list of variants; each is a set of settings on top of ``training``."""
+    budget: Budget
+    batch_responses: int = Field(gt=0)
+    reward: Literal["learned", "true"] = "learned"
+    temperature: float = Field(default=1.0, gt=0)
+    benchmarks: dict[str, dict[str, Any]]
+    evaluate_points: int = Field(default=0, ge=0)
+    """How often the benchmarks look at the policy during training."""
+    lora: Lora | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: str = "auto"
+    threads: int = Field(default=1, gt=0)
+    """Processor threads of one cell."""
+    workers: int = Field(default=1, gt=0)
+    """Cells that train at the same time, never more than the cores hold."""
+    timeout_minutes: float = Field(default=60.0, gt=0)
+    """A cell that takes longer is stopped and recorded as such."""
+    expected: dict[str, dict[str, float]] = {}
+    """Per method what one cell took where the suite was last measured: ``seconds``, ``peak_bytes``. For --dry-run."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different numbers from 0 up, at least one")
+        return seeds
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a suite by name or a recipe file, apply ``key=value`` overrides, and validate all of it."""
+    path = _find(name)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold keys and values, as the suites that `una-bench list` names do.")
+    raw.setdefault("name", path.stem)
+    for override in overrides:
+        _override(raw, override)
+    return validate(raw, str(path))
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        if path.is_file():
+            return path
+        raise UserError(f"There is no recipe file {name}. `una-bench list` names the suites that come with una-bench.")
+    wanted = catalog.canonical(name).replace("_", "-")
+    known = catalog.suite_names()
+    if wanted not in known:
+        raise UserError(
+            f"There is no suite '{name}'.{nearest(wanted, known)} Choose from: {', '.join(known)}; or give a .yaml file."
+        )
+    folder = catalog.recipe_folder()
+    return next(p for p in folder.glob("*.yaml") if p.stem.replace("_", "-") == wanted)
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    """Apply ``a.b=value``; a bare setting of methods goes to ``training``, ``METHOD.setting`` to ``settings``."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set {override}: write key=value, for example --set budget.responses=4096.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: the value is not valid YAML.") from None
+    known = {f.alias or n for n, f in Recipe.model_fields.items()}
+    if parts[0] not in known:
+        if len(parts) == 1 and parts[0] in _all_settings():
+            parts = ["training", *parts]
+        elif catalog.canonical(parts[0]) in catalog.method_names():
+            parts = ["settings", *parts]
+    if parts[0] == "settings" and len(parts) > 2:
+        name = catalog.canonical(parts[1])
+        variants = raw.setdefault("settings", {}).setdefault(name, {})
+        for variant in variants if isinstance(variants, list) else [variants]:
+            _place(variant, parts[2:], value, override)
+    else:
+        _place(raw, parts, value, override)
+
+
+def _place(target: Any, parts: Sequence[str], value: Any, override: str) -> None:
+    for part in parts[:-1]:
+        if not isinstance(target, dict):
+            break
+        target = target.setdefault(part, {})
+    if not isinstance(target, dict):
+        raise UserError(f"--set {override}: '{'.'.join(parts[:-1])}' has no keys below it.")
+    target[parts[-1]] = value
+
+
+def validate(raw: Mapping[str, Any], source: str) -> Recipe:
+    """Validate a recipe and everything it names, and write the problem's and benchmarks' defaults out."""
+    raw = dict(raw)
+    number = raw.get("schema", SCHEMA)
+    if isinstance(number, int) and number > SCHEMA:
+        raise UserError(f"{source} has schema {number}; this una-bench reads up to {SCHEMA}. Upgrade una-bench.")
+    if isinstance(raw.get("settings"), dict):
+        raw["settings"] = {
+            catalog.canonical(str(k)): [v] if isinstance(v, dict) else v for k, v in raw["settings"].items()
+        }
+    recipe = _checked(Recipe, raw, source, "")
+    kind = str(recipe.problem.get("kind", ""))
+    problem = _checked(catalog.problem_type(kind), recipe.problem, source, "problem.")
+    benchmarks = {catalog.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
+    for name, settings in benchmarks.items():
+        try:
+            catalog.benchmark(name)(**settings)
+        except TypeError as error:
+            raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.") from None
+    unknown = set(recipe.training) - _all_settings()
+    for key in sorted(unknown):
+        hint = nearest(key, _all_settings())
+        raise UserError(f"{source}: training.{key}: no method has a setting '{key}'.{hint}")
+    checked = recipe.model_copy(
+        update={
+            "problem": problem.model_dump(mode="json"),
+            "benchmarks": benchmarks,
+            "methods": tuple(catalog.expand_methods(recipe.methods)),
+        }
+    )
+    for name in checked.settings:
+        catalog.method(name)
+    for name in checked.methods:
+        variants(checked, name, source)
+    return checked
+
+
+def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_explain(error, model, prefix)}") from None
+
+
+def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
+    """Say the first thing that is wrong, with the key and the nearest valid one."""
+    first = error.errors()[0]
+    where = prefix + ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        owner: Any = model
+        for part in first["loc"][:-1]:
+            annotation = owner.model_fields[str(part)].annotation if part in owner.model_fields else None
+            owner = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+            if owner is None:
+                break
+        keys = [f.alias or n for n, f in owner.model_fields.items()] if owner is not None else []
+        return f"there is no key '{where}'.{nearest(str(first['loc'][-1]), keys)} Valid keys: {', '.join(keys)}."
+    if first["type"] == "missing":
+        return f"the key '{where}' is missing."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"'{where}' is {first['input']!r}: {message[:1].lower()}{message[1:]}."
+
+
+def _all_settings() -> set[str]:
+    return {f.name for name in catalog.method_names() for f in fields(catalog.method(name)) if f.init}
+
+
+def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
+    """Build every variant of one method with the recipe's settings."""
+    cls = catalog.method(name)
+    own = {f.name for f in fields(cls) if f.init}
+    shared = {k: v for k, v in recipe.training.items() if k in own}
+    built = []
+    for extra in recipe.settings.get(name, ({},)):
+        for key in extra:
+            if key not in own:
+                raise UserError(
+                    f"{source or recipe.name}: settings.{name}: there is no setting '{key}'.{nearest(key, own)} "
+                    f"`una-bench show {name}` lists them."
+                )
+        try:
+            built.append(TypeAdapter(cls).validate_python({**shared, **extra}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = f"settings.{name}." + ".".join(str(p) for p in first["loc"])
+            raise UserError(f"{source or recipe.name}: '{where}' is {first['input']!r}: {first['msg']}.") from None
+        except ValueError as error:
+            raise UserError(f"{source or recipe.name}: settings.{name}: {error}") from None
+    return built
+
+
+def changed_settings(method: Method) -> tuple[str, ...]:
+    """Names of settings that differ from the method's own defaults."""
+    defaults = {
+        f.name: f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+        for f in fields(method)
+        if f.init
+    }
+    return tuple(sorted(k for k, v in method.settings().items() if v != defaults[k]))
+
+
+def dump(recipe: Recipe) -> str:
+    """Return the recipe as YAML with every default written out."""
+    data = recipe.model_dump(mode="json", by_alias=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
