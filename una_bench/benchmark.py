@@ -46,7 +46,7 @@ class Benchmark(ABC):
         """Whether this problem offers what the benchmark needs."""
         return True
 
-    def prepare(self, prepared: Prepared, device: str) -> None:
+    def prepare(self, prepared: Prepared, device: str) -> None:  # noqa: B027 - a hook, not a duty
         """Load once, in the process that evaluates, what every checkpoint needs."""
 
     def watch(self, policy: Any, prepared: Prepared) -> Mapping[str, float]:

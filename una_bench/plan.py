@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from una_bench import __version__, catalog, recipe as recipes
+from una_bench import __version__, catalog
+from una_bench import recipe as recipes
 from una_bench.data import content_hash
 from una_bench.method import Feedback, Job, Method
 from una_bench.recipe import Recipe

@@ -91,7 +91,7 @@ def _find(name: str) -> Path:
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if path.is_file():
             return path
-        raise UserError(f"There is no recipe file {name}. `una-bench list` names the suites that come with una-bench.")
+        raise UserError(f"There is no recipe file {name}. `una-bench list` names the suites that are built in.")
     wanted = catalog.canonical(name).replace("_", "-")
     known = catalog.suite_names()
     if wanted not in known:

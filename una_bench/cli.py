@@ -1,0 +1,167 @@
+"""The command line: each command parses, calls one function and prints. Results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from una_bench import __version__
+from una_bench.errors import UserError
+
+app = typer.Typer(
+    name="una-bench",
+    help="Compare PPO, DPO, KTO and UNA on one model and data: how good, how fast, how much memory, and how fairly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
+OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]
+Baseline = Annotated[str, typer.Option("--baseline", help="Method that the others are compared with.")]
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _seeds(text: str) -> list[int]:
+    """Parse ``0,1,2`` or ``0-4``."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise UserError(f"--seeds {text}: '{part}' is not a seed. Write numbers from 0 up, as 0,1,2 or 0-4.")
+        seeds.extend(range(int(first), int(last or first) + 1))
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"--seeds {text}: a seed is given twice.")
+    return seeds
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError("--methods is empty. Write names or groups, for example --methods ppo,dpo,kto,una.")
+    return names
+
+
+@app.command()
+def run(  # noqa: PLR0913 - one parameter an option
+    suite: Annotated[str, typer.Argument(help="Suite by name, or a recipe file (.yaml).")] = "exact",
+    methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
+    baseline: Baseline = "dpo",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
+    from una_bench import plan as plans
+    from una_bench import recipe as recipes
+    from una_bench import runner, show
+
+    recipe = recipes.load(suite, set_)
+    plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    folder = out or runner.default_folder(plan)
+    if dry_run:
+        show.plan(_console(), plan, folder)
+        return
+    runner.check_folder(plan, folder)
+    command = shlex.join(["una-bench", *sys.argv[1:]])
+    finished = runner.Runner(plan, folder, quiet=quiet, command=command).run()
+    show.results(_console(), finished, baseline=baseline)
+    if finished.failed:
+        raise typer.Exit(3)
+
+
+@app.command("list")
+def list_() -> None:
+    """List methods, benchmarks and suites."""
+    from una_bench import show
+
+    show.catalogue(_console())
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A method or a suite, as `una-bench list` names it.")]) -> None:
+    """Explain one method (paper, memory, settings) or one suite (its recipe with every default)."""
+    from una_bench import show as shows
+
+    shows.one(_console(), name)
+
+
+@app.command()
+def compare(runs: Runs, baseline: Baseline = "dpo") -> None:
+    """Compare methods across runs, with intervals of the differences."""
+    from una_bench import compare as compares
+
+    _console().print(compares.across([_run(r) for r in runs], baseline=baseline).to_terminal())
+
+
+@app.command()
+def report(run: OneRun) -> None:
+    """Make the report of a run again from its records, and print where it is."""
+    from una_bench import report as reports
+
+    typer.echo(reports.write(_run(run)))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which device is there, what each suite would need, and whether hubs are off."""
+    from una_bench import doctor as doctors
+
+    doctors.show(_console())
+
+
+def _run(folder: Path) -> Path:
+    if not (folder / "records.jsonl").is_file():
+        raise UserError(
+            f"{folder} is not a run: it has no records.jsonl. `una-bench run` prints the folder it writes, "
+            "by default below results/runs/."
+        )
+    return folder
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"una-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Say what una-bench is."""
+
+
+def main() -> None:
+    """Run the command line; what a user can fix is one message and status 2."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error))
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        _fail("Interrupted. Finished cells are kept; the same command goes on from there.")
+        raise SystemExit(130) from None
+
+
+def _fail(message: Any) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]una-bench:[/bold] {_escape(str(message))}")
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))

@@ -1,0 +1,202 @@
+"""Starts worker processes from a fork server, listens to them, and turns every way to end into an outcome."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from una_bench import worker
+from una_bench.record import Status
+
+ENVIRONMENT = {
+    "UNA_BENCH_WARM": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL's trainers report usage when constructed
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads of one cell must not spin on the cores of another
+    "OPENBLAS_NUM_THREADS": "1",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONHASHSEED": "0",
+}
+TAIL_LINES = 20
+
+
+@dataclass(kw_only=True)
+class Task:
+    """One piece of work for one process."""
+
+    kind: str
+    """``prepare``, ``train`` or ``evaluate``: a function of `una_bench.worker`."""
+    name: str
+    spec: Mapping[str, Any]
+    log: Path
+    timeout_seconds: float
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """How a task ended."""
+
+    task: Task
+    status: Status
+    result: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    log_tail: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass
+class _Running:
+    task: Task
+    process: BaseProcess
+    pipe: Connection
+    started: float
+    slot: int
+    result: dict[str, Any] | None = None
+    failure: dict[str, str] | None = None
+
+
+Listener = Callable[[Task, str, Any], None]
+"""(task, kind of message, content): ``start``, ``step``, ``say``, ``begin``, ``end``."""
+
+
+@contextmanager
+def _environment(threads: int) -> Any:
+    """Set what must be in the environment before the fork server imports torch."""
+    wanted = {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Pool:
+    """Runs tasks, at most ``workers`` at a time, each in a fresh process that shares only its imports."""
+
+    def __init__(self, *, workers: int, threads: int, listen: Listener) -> None:
+        """Prepare the fork server; nothing starts before the first task."""
+        self.threads = threads
+        self.listen = listen
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["una_bench.warm"])
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self.workers = max(1, min(workers, (len(cores) or os.cpu_count() or 1) // threads))
+        self._cores = [cores[i * threads : (i + 1) * threads] for i in range(self.workers)] if cores else []
+        self._running: list[_Running] = []
+
+    def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
+        """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
+        waiting = list(tasks)
+        try:
+            while waiting or self._running:
+                while waiting and len(self._running) < self.workers:
+                    self._start(waiting.pop(0))
+                for outcome in self._poll():
+                    done(outcome)
+        finally:
+            for running in self._running:
+                self._kill(running)
+            self._running.clear()
+
+    def _start(self, task: Task) -> None:
+        slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
+        spec = {**task.spec, "threads": self.threads, "cores": self._cores[slot] if self._cores else []}
+        receiver, sender = self.context.Pipe(duplex=False)
+        with _environment(self.threads):
+            process = self.context.Process(
+                target=worker.main, args=(task.kind, spec, sender, str(task.log)), daemon=True, name=task.name
+            )
+            process.start()
+        sender.close()
+        self._running.append(_Running(task, process, receiver, time.monotonic(), slot))
+        self.listen(task, "start", None)
+
+    def _poll(self) -> list[Outcome]:
+        wait([r.pipe for r in self._running if not r.pipe.closed] + [r.process.sentinel for r in self._running], 0.5)
+        outcomes = []
+        for running in list(self._running):
+            self._hear(running)
+            late = time.monotonic() - running.started > running.task.timeout_seconds
+            if late and running.process.is_alive():
+                self._kill(running)
+            if not running.process.is_alive():
+                running.process.join()
+                self._hear(running)
+                self._running.remove(running)
+                outcomes.append(self._outcome(running, late=late))
+        return outcomes
+
+    def _hear(self, running: _Running) -> None:
+        try:
+            while not running.pipe.closed and running.pipe.poll():
+                kind, content = running.pipe.recv()
+                if kind == "done":
+                    running.result = content
+                elif kind == "failed":
+                    running.failure = content
+                else:
+                    self.listen(running.task, kind, content)
+        except (EOFError, OSError):
+            running.pipe.close()
+
+    @staticmethod
+    def _kill(running: _Running) -> None:
+        running.process.terminate()
+        running.process.join(3)
+        if running.process.is_alive():
+            running.process.kill()
+            running.process.join()
+
+    def _outcome(self, running: _Running, *, late: bool) -> Outcome:
+        status, reason = _verdict(running, late=late)
+        return Outcome(
+            task=running.task,
+            status=status,
+            result=running.result or {},
+            reason=reason,
+            log_tail=() if status is Status.OK else _tail(running.task.log),
+            seconds=time.monotonic() - running.started,
+        )
+
+
+def _verdict(running: _Running, *, late: bool) -> tuple[Status, str]:
+    """Read the status of an ended process from what it said and how it went."""
+    code = running.process.exitcode or 0
+    if running.result is not None and code == 0:
+        return Status.OK, ""
+    if late:
+        return Status.TIMEOUT, f"took longer than {running.task.timeout_seconds:.0f} s"
+    if running.failure is not None:
+        reason = running.failure["reason"]
+        memory = running.failure["type"] in {"OutOfMemoryError", "MemoryError"} or "can't allocate memory" in reason
+        if memory:
+            return Status.OUT_OF_MEMORY, reason
+        return (Status.DIVERGED if running.failure["type"] == "Diverged" else Status.FAILED), reason
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
+        return Status.KILLED, f"killed by {name}{hint}"
+    return Status.FAILED, f"the process ended with status {code} and no result"
+
+
+def _tail(log: Path) -> tuple[str, ...]:
+    try:
+        return tuple(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    except OSError:
+        return ()

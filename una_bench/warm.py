@@ -1,0 +1,17 @@
+"""What the fork server imports once, so that every cell starts with its imports paid and nothing else in memory.
+
+Nothing here may compute: a thread started before a fork is lost in the child.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+
+if os.environ.get("UNA_BENCH_WARM") == "1":
+    from una_bench import trl_bridge
+
+    trl_bridge.load()
+    # Objects of the imports are never garbage: without this each collection in a trainer walks all of them.
+    gc.collect()
+    gc.freeze()

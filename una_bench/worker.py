@@ -1,0 +1,181 @@
+"""What runs inside a worker process: preparation, the training of one cell, the evaluation of checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from una_bench import catalog, store
+from una_bench.benchmark import Benchmark, Checkpoint
+from una_bench.data import Prepared
+from una_bench.measure import Probe
+from una_bench.method import Job, Lora, Method
+from una_bench.record import Better, Curve
+
+Spec = Mapping[str, Any]
+
+
+def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
+    """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
+    _redirect(Path(log))
+    _pin(spec)
+    try:
+        result = {"prepare": prepare, "train": train, "evaluate": evaluate}[task](spec, pipe)
+    except BaseException as error:  # noqa: BLE001 - whatever ends a worker must become a status
+        traceback.print_exc()
+        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            pipe.send(("failed", {"type": type(error).__name__, "reason": _first_line(error)}))
+        # Skip interpreter teardown: a broken state must not hang the run.
+        os._exit(1)
+    pipe.send(("done", result))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _redirect(log: Path) -> None:
+    """Send this process's output, C libraries included, to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = log.open("a")
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+
+
+def _pin(spec: Spec) -> None:
+    """Keep a cell on its own cores, so that cells beside it take none of its time."""
+    cores = spec.get("cores")
+    if cores and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cores)
+    import torch
+
+    torch.set_num_threads(int(spec.get("threads", 1)))
+
+
+def prepare(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Fill the prepared folder, beside it first, so that a killed preparation leaves nothing half-made."""
+    out = Path(spec["out"])
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    catalog.problem(spec["problem"]).prepare(beside, lambda text: pipe.send(("say", text)))
+    beside.rename(out)
+    return {}
+
+
+def _benchmarks(spec: Spec, prepared: Prepared) -> dict[str, Benchmark]:
+    made = {name: catalog.benchmark(name)(**settings) for name, settings in spec["benchmarks"].items()}
+    return {name: benchmark for name, benchmark in made.items() if benchmark.applies(prepared)}
+
+
+def _job(spec: Spec) -> Job:
+    values = dict(spec["job"])
+    lora = values.pop("lora")
+    paths = {"prepared": Path(spec["prepared"]), "out": Path(spec["out"])}
+    return Job(**values, **paths, lora=Lora(**lora) if lora else None)
+
+
+def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Train one cell under the instruments and leave ``trained.json`` in its folder."""
+    from transformers import set_seed
+
+    from una_bench import environment
+
+    job = _job(spec)
+    prepared = Prepared(job.prepared)
+    benchmarks = _benchmarks(spec, prepared)
+    method = catalog.method(spec["method"])(**spec["settings"])
+    points = int(spec["evaluate_points"])
+    probe = Probe(
+        device=job.device,
+        evaluate_at=[job.budget_responses * (i + 1) // points for i in range(points)],
+        watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
+        on_step=_reporter(pipe, job),
+    )
+    set_seed(job.seed)
+    started = time.perf_counter()
+    checkpoint = method.train(job, probe) if isinstance(method, Method) else job.prepared
+    trained = probe.totals["optimizer_steps"] > 0
+    result = {
+        "checkpoint": "" if checkpoint == prepared.policy else str(checkpoint.relative_to(job.out)),
+        "seconds": time.perf_counter() - started,
+        "measurements": [m.model_dump(mode="json") for b in benchmarks.values() if trained for m in b.read(probe)],
+        "curves": [c.model_dump(mode="json") for c in _described(probe, benchmarks)],
+        "steps": probe.step_samples().model_dump(mode="json"),
+        "phase_seconds": {name: peak.seconds for name, peak in probe.peaks.items() if peak.times},
+        "facts": _facts(probe),
+        "environment": environment.describe(job.device),
+        "key": spec["key"],
+    }
+    store.write_json(job.out / "trained.json", result)
+    return {"seconds": result["seconds"]}
+
+
+def _facts(probe: Probe) -> dict[str, Any]:
+    totals = {("responses_trained" if k == "responses" else k): v for k, v in probe.totals.items()}
+    return {**totals, **probe.facts, "imports": "shared" if "una_bench.warm" in sys.modules else "own"}
+
+
+def _described(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[Curve]:
+    """Curves with the unit and direction that their benchmark states, where it states one."""
+    known: dict[str, tuple[str, Better]] = {}
+    for benchmark in benchmarks.values():
+        known.update(getattr(benchmark, "units", {}))
+    return [
+        curve.model_copy(update=dict(zip(("unit", "better"), known[curve.metric], strict=True)))
+        if curve.metric in known
+        else curve
+        for curve in probe.record_curves()
+    ]
+
+
+def _reporter(pipe: Connection, job: Job) -> Any:
+    """Report progress at most ten times a second."""
+    last = [0.0]
+
+    def report(probe: Probe) -> None:
+        now = time.monotonic()
+        if now - last[0] >= 0.1:
+            last[0] = now
+            with contextlib.suppress(OSError):
+                pipe.send(("step", min(1.0, probe.totals["responses"] / job.budget_responses)))
+
+    return report
+
+
+def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Evaluate checkpoints one after the other; each leaves ``evaluated.json`` in its cell's folder."""
+    from transformers import set_seed
+
+    prepared = Prepared(Path(spec["prepared"]))
+    benchmarks = _benchmarks(spec, prepared)
+    device = str(spec["device"])
+    for benchmark in benchmarks.values():
+        benchmark.prepare(prepared, device)
+    for cell in spec["cells"]:
+        pipe.send(("begin", cell["name"]))
+        started = time.perf_counter()
+        set_seed(0)
+        out = Path(cell["out"])
+        path = out / cell["checkpoint"] if cell["checkpoint"] else prepared.policy
+        checkpoint = Checkpoint(path=path, prepared=prepared, out=out, device=device, seed=cell["seed"])
+        found = [m for b in benchmarks.values() for m in b.evaluate(checkpoint)]
+        store.write_json(
+            out / "evaluated.json",
+            {
+                "key": cell["key"],
+                "seconds": time.perf_counter() - started,
+                "measurements": [m.model_dump(mode="json") for m in found],
+            },
+        )
+        pipe.send(("end", cell["name"]))
+    return {}
