@@ -1,0 +1,53 @@
+"""What the fairness ledger compares between methods: initial weights, responses, tokenisation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+def weights_sha256(model: Any) -> str:
+    """Hash names, types and contents of all weights of ``model``."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        raw = tensor.detach().contiguous().cpu().reshape(-1)
+        digest.update(raw.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def record_facts(
+    probe: Probe, *, model: Any, tokenizer: Any, prompt_ids: Iterable[Any], completion_ids: Iterable[Any] | None
+) -> None:
+    """Put into the probe what the fairness ledger compares; call it before adapters are added to ``model``.
+
+    Args:
+        probe: Its ``facts`` get ``initial_weights_sha256`` and, with responses, ``responses_distinct``,
+            ``responses_set_sha256`` (over the sorted set of token sequences) and ``tokenisation_example``.
+        model: The policy as loaded.
+        tokenizer: Shows the example as text.
+        prompt_ids: Tokens of the prompt of each response, as the method will see them.
+        completion_ids: Tokens of each response; None where the method generates its own.
+    """
+    probe.facts["initial_weights_sha256"] = weights_sha256(model)
+    prompts = [tuple(map(int, ids)) for ids in prompt_ids]
+    if completion_ids is None:
+        distinct = sorted(set(prompts))
+        probe.facts["prompts_distinct"] = len(distinct)
+        probe.facts["prompts_set_sha256"] = hashlib.sha256(repr(distinct).encode()).hexdigest()
+        return
+    responses = sorted(set(zip(prompts, (tuple(map(int, ids)) for ids in completion_ids), strict=True)))
+    probe.facts["responses_distinct"] = len(responses)
+    probe.facts["responses_set_sha256"] = hashlib.sha256(repr(responses).encode()).hexdigest()
+    prompt, completion = responses[0]
+    probe.facts["tokenisation_example"] = {
+        "prompt_ids": list(prompt),
+        "completion_ids": list(completion),
+        "text": tokenizer.decode([*prompt, *completion]),
+    }

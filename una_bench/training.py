@@ -1,0 +1,165 @@
+"""What every method on `transformers.Trainer` shares: its arguments, and one training run under the instruments.
+
+This module runs in workers only, but importing it stays cheap: torch and transformers are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.facts import record_facts, weights_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from una_bench.measure import Probe
+    from una_bench.method import Job, Method
+
+__all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config", "record_facts", "weights_sha256"]
+
+Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
+"""A batch as the trainer's `training_step` got it -> counts for `Probe.count`, asked after that step has run."""
+LOG_POINTS = 100
+"""Points of a training curve, at most."""
+_SUMMARY = ("epoch", "total_flos", "train_")
+"""What the trainer logs at the end: not points of a curve."""
+
+
+def common_arguments(method: Method, job: Job) -> dict[str, Any]:
+    """Return the keyword arguments that every subclass of `transformers.TrainingArguments` gets, so that they agree.
+
+    The batch size is not among them: a row is a pair for some methods and a response for others.
+    """
+    steps = job.optimizer_steps
+    return {
+        "output_dir": str(job.out / "trainer"),
+        "max_steps": steps,
+        "learning_rate": method.learning_rate,
+        "warmup_steps": method.warmup_steps,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": method.min_lr_rate},
+        "optim": "adamw_torch",
+        "adam_beta1": method.adam_beta1,
+        "adam_beta2": method.adam_beta2,
+        "weight_decay": method.weight_decay,
+        "max_grad_norm": method.max_grad_norm,
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "use_cpu": job.device == "cpu",
+        "bf16": job.precision == "bfloat16",
+        "gradient_checkpointing": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": job.device != "cpu",
+        "remove_unused_columns": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": max(1, steps // LOG_POINTS),
+        "logging_nan_inf_filter": False,  # a loss that diverged must be seen
+        "log_level": "error",
+    }
+
+
+def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
+    """Load the initial policy (float32) and its tokenizer, in a phase of their own."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = job.prepared / "policy"
+    with probe.phase("load"):
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(job.device)
+        return model, AutoTokenizer.from_pretrained(folder)
+
+
+def lora_config(job: Job) -> Any:
+    """Return the peft configuration of the job's adapters, or None for full fine-tuning."""
+    if job.lora is None:
+        return None
+    from peft import LoraConfig
+
+    targets = job.lora.target_modules
+    return LoraConfig(
+        r=job.lora.r,
+        lora_alpha=job.lora.lora_alpha,
+        lora_dropout=job.lora.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    import torch
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _callback(trainer: Any, probe: Probe) -> Any:
+    """Return the callback that ends steps, lets the watchers look and keeps the logged curves."""
+    from transformers import TrainerCallback
+
+    class Instruments(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            trainer.optimizer.step = _in_phase(probe, "optimizer", trainer.optimizer.step)
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            probe.count(optimizer_steps=1)
+            probe.end_step()
+            policy = trainer.accelerator.unwrap_model(trainer.model)
+            with _evaluating(policy):
+                probe.check(policy)
+
+        def on_log(self, *_: Any, logs: Mapping[str, Any], **__: Any) -> None:
+            numbers = {k: v for k, v in logs.items() if isinstance(v, int | float) and not k.startswith(_SUMMARY)}
+            probe.observe(numbers)
+
+    return Instruments()
+
+
+def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with probe.phase(name):
+            return call(*args, **kwargs)
+
+    return inside
+
+
+def instrument(trainer: Any, probe: Probe, tally: Tally) -> None:
+    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimiser step."""
+    fetch, step = trainer.get_batch_samples, trainer.training_step
+
+    def get_batch_samples(*args: Any, **kwargs: Any) -> Any:
+        probe.begin_step()
+        return fetch(*args, **kwargs)
+
+    def training_step(model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        with probe.phase("forward"):
+            loss = step(model, inputs, *args, **kwargs)
+        probe.count(**tally(inputs))
+        return loss
+
+    trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
+    trainer.accelerator.backward = _in_phase(probe, "backward", trainer.accelerator.backward)
+    trainer.add_callback(_callback(trainer, probe))
+
+
+def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally) -> Path:
+    """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``."""
+    instrument(trainer, probe, tally)
+    trainer.train()
+    folder = job.out / "checkpoint"
+    with probe.phase("save"):
+        trainer.save_model(str(folder))
+        trainer.processing_class.save_pretrained(str(folder))
+    return folder
