@@ -1,0 +1,96 @@
+"""What only the judge knows: reference probabilities and rewards of every response, kept in ``truth.npz``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from una_bench.exact import optimum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILE = "truth.npz"
+SPLITS = ("train", "heldout")
+POINTS_SHOWN = 40
+"""Points of the frontier in the manifest, for plots that read no arrays."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Tables of one prepared problem, prompts and responses in the order of `una_bench.exact.language`."""
+
+    logp_reference: NDArray[np.float64]
+    """Nats, (prompts, responses)."""
+    reward: NDArray[np.float64]
+    """True reward with offsets, (prompts, responses)."""
+    heldout: NDArray[np.bool_]
+    """Which prompts are held out, (prompts,)."""
+    beta: float
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Numbers of the prompts of one split."""
+        return np.flatnonzero(self.heldout == (split == "heldout"))
+
+    @cached_property
+    def standards(self) -> dict[str, optimum.Standard]:
+        """What policies are measured against, per split."""
+        return {
+            split: optimum.standard(self.logp_reference[rows], self.reward[rows], self.beta)
+            for split in SPLITS
+            if len(rows := self.rows(split))
+        }
+
+    def judge(self, logp: NDArray[np.float64]) -> dict[str, float]:
+        """Measure a policy from its log-probabilities (prompts, responses): ``regret.train`` and so on."""
+        return {
+            f"{name}.{split}": value
+            for split, standard in self.standards.items()
+            for name, value in optimum.judge(logp[self.rows(split)], standard).items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return figures of the optimum and points of the frontier, for the manifest."""
+        summary: dict[str, Any] = {}
+        for split, by in self.standards.items():
+            best = optimum.judge(by.logp_optimum, by)
+            seen = by.frontier.temperature >= 0.03
+            shown = np.unique(np.linspace(0, seen.sum() - 1, POINTS_SHOWN).astype(int))
+            summary[split] = {
+                "objective": best["objective"],
+                "objective_reference": float(by.objective_reference.mean()),
+                "reward": best["reward"],
+                "reward_reference": float(by.objective_reference.mean()),
+                "kl_ref": best["kl_ref"],
+                "frontier": {
+                    "temperature": by.frontier.temperature[shown].tolist(),
+                    "kl": by.frontier.kl[shown].tolist(),
+                    "reward": by.frontier.reward[shown].tolist(),
+                },
+            }
+        return summary
+
+    def save(self, folder: Path) -> None:
+        """Write ``truth.npz``."""
+        np.savez(
+            folder / FILE,
+            logp_reference=self.logp_reference,
+            reward=self.reward,
+            heldout=self.heldout,
+            beta=np.float64(self.beta),
+        )
+
+
+def load(folder: Path) -> Truth:
+    """Read ``truth.npz`` of a prepared folder."""
+    with np.load(folder / FILE) as stored:
+        return Truth(
+            logp_reference=stored["logp_reference"],
+            reward=stored["reward"],
+            heldout=stored["heldout"],
+            beta=float(stored["beta"]),
+        )
