@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from una_bench import __version__
+from una_bench import __version__, catalog
 from una_bench.errors import UserError
 
 app = typer.Typer(
@@ -60,23 +60,35 @@ def run(  # noqa: PLR0913 - one parameter an option
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
     baseline: Baseline = "dpo",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
+    retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
     from una_bench import plan as plans
     from una_bench import recipe as recipes
-    from una_bench import runner, show
+    from una_bench import show
+    from una_bench.runfolder import RunFolder
+    from una_bench.runner import Options, Runner
 
+    if retry not in {"", "failed"}:
+        raise UserError(f"--retry {retry}: only `--retry failed` is known.")
     recipe = recipes.load(suite, set_)
     plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
-    folder = out or runner.default_folder(plan)
+    folder = RunFolder(out) if out else RunFolder.default(plan)
+    if baseline:
+        catalog.method(baseline)
     if dry_run:
-        show.plan(_console(), plan, folder)
+        show.plan(_console(), plan, folder.path)
         return
-    runner.check_folder(plan, folder)
+    folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
-    finished = runner.Runner(plan, folder, quiet=quiet, command=command).run()
+    options = Options(quiet=quiet, retry_failed=retry == "failed", fail_fast=fail_fast, command=command)
+    finished = Runner(plan, folder, options).run()
     show.results(_console(), finished, baseline=baseline)
+    if finished.stopped:
+        _fail(f"Stopped. To go on: {command}")
+        raise typer.Exit(130)
     if finished.failed:
         raise typer.Exit(3)
 

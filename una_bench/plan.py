@@ -13,7 +13,7 @@ from una_bench.data import content_hash
 from una_bench.method import Feedback, Job, Method
 from una_bench.recipe import Recipe
 
-SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "expected", "about"}
+SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "checkpoint_minutes", "expected", "about"}
 """Keys of a recipe that choose cells or how to run them, but change no result."""
 
 

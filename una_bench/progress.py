@@ -63,8 +63,8 @@ class Reporter:
         if kind == "start" and task.kind == "train":
             self._ids[task.name] = self._bars.add_task(task.name, total=1.0)
         elif kind == "step":
-            self._parts[task.name] = float(content)
-            self._bars.update(self._ids[task.name], completed=float(content))
+            self._parts[task.name] = content["done"]
+            self._bars.update(self._ids[task.name], completed=content["done"])
             self._advance()
         elif kind == "say":
             self.say(str(content))

@@ -58,6 +58,8 @@ class Recipe(BaseModel):
     """Cells that train at the same time, never more than the cores hold."""
     timeout_minutes: float = Field(default=60.0, gt=0)
     """A cell that takes longer is stopped and recorded as such."""
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    """How often a long training saves a state to go on from after a kill."""
     expected: dict[str, dict[str, float]] = {}
     """Per method what one cell took where the suite was last measured: ``seconds``, ``peak_bytes``. For --dry-run."""
 
@@ -96,7 +98,7 @@ def _find(name: str) -> Path:
     known = catalog.suite_names()
     if wanted not in known:
         raise UserError(
-            f"There is no suite '{name}'.{nearest(wanted, known)} Choose from: {', '.join(known)}; or give a .yaml file."
+            f"There is no suite '{name}'.{nearest(wanted, known)} Choose from: {', '.join(known)}, or give a file."
         )
     folder = catalog.recipe_folder()
     return next(p for p in folder.glob("*.yaml") if p.stem.replace("_", "-") == wanted)

@@ -29,6 +29,9 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 TAIL_LINES = 20
+HANG_SECONDS = 120.0
+"""A training that has stepped before is given at least this long for its next step."""
+HANG_FACTOR = 20
 
 
 @dataclass(kw_only=True)
@@ -51,6 +54,10 @@ class Outcome:
     status: Status
     result: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    phase: str = ""
+    """Phase in which it failed, where the worker could say."""
+    step: int | None = None
+    """Optimiser steps done, as last reported."""
     log_tail: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -64,6 +71,11 @@ class _Running:
     slot: int
     result: dict[str, Any] | None = None
     failure: dict[str, str] | None = None
+    stopped: bool = False
+    done: float = 0.0
+    step: int | None = None
+    heard: float = 0.0
+    longest_wait: float = 0.0
 
 
 Listener = Callable[[Task, str, Any], None]
@@ -99,13 +111,20 @@ class Pool:
         self.workers = max(1, min(workers, (len(cores) or os.cpu_count() or 1) // threads))
         self._cores = [cores[i * threads : (i + 1) * threads] for i in range(self.workers)] if cores else []
         self._running: list[_Running] = []
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Start nothing more, and ask what runs to stop where it can go on later."""
+        self.stopping = True
+        for running in self._running:
+            running.process.terminate()
 
     def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
         """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
         waiting = list(tasks)
         try:
-            while waiting or self._running:
-                while waiting and len(self._running) < self.workers:
+            while self._running or (waiting and not self.stopping):
+                while waiting and len(self._running) < self.workers and not self.stopping:
                     self._start(waiting.pop(0))
                 for outcome in self._poll():
                     done(outcome)
@@ -132,7 +151,7 @@ class Pool:
         outcomes = []
         for running in list(self._running):
             self._hear(running)
-            late = time.monotonic() - running.started > running.task.timeout_seconds
+            late = _lateness(running)
             if late and running.process.is_alive():
                 self._kill(running)
             if not running.process.is_alive():
@@ -150,38 +169,64 @@ class Pool:
                     running.result = content
                 elif kind == "failed":
                     running.failure = content
+                elif kind == "stopped":
+                    running.stopped = True
                 else:
+                    if kind == "step":
+                        _note_step(running, content)
                     self.listen(running.task, kind, content)
         except (EOFError, OSError):
             running.pipe.close()
 
     @staticmethod
     def _kill(running: _Running) -> None:
-        running.process.terminate()
-        running.process.join(3)
-        if running.process.is_alive():
-            running.process.kill()
-            running.process.join()
+        running.process.kill()
+        running.process.join()
 
-    def _outcome(self, running: _Running, *, late: bool) -> Outcome:
+    def _outcome(self, running: _Running, *, late: str) -> Outcome:
         status, reason = _verdict(running, late=late)
         return Outcome(
             task=running.task,
             status=status,
             result=running.result or {},
             reason=reason,
+            phase=(running.failure or {}).get("phase", ""),
+            step=running.step,
             log_tail=() if status is Status.OK else _tail(running.task.log),
             seconds=time.monotonic() - running.started,
         )
 
 
-def _verdict(running: _Running, *, late: bool) -> tuple[Status, str]:
+def _note_step(running: _Running, content: Mapping[str, Any]) -> None:
+    """Keep how far training is, and the longest time between two reports so far."""
+    now = time.monotonic()
+    if running.heard:
+        running.longest_wait = max(running.longest_wait, now - running.heard)
+    running.heard, running.done, running.step = now, content["done"], content["step"]
+
+
+def _lateness(running: _Running) -> str:
+    """Say why a process must be taken for stuck, or nothing."""
+    now = time.monotonic()
+    if now - running.started > running.task.timeout_seconds:
+        return f"took longer than {running.task.timeout_seconds:.0f} s"
+    if not running.longest_wait or running.done >= 1:
+        return ""  # nothing is known of its steps yet, or they are over
+    patience = max(HANG_SECONDS, HANG_FACTOR * running.longest_wait)
+    if now - running.heard > patience:
+        return f"no step for {patience:.0f} s, {HANG_FACTOR} times the longest wait before (hang)"
+    return ""
+
+
+def _verdict(running: _Running, *, late: str) -> tuple[Status, str]:
     """Read the status of an ended process from what it said and how it went."""
     code = running.process.exitcode or 0
     if running.result is not None and code == 0:
         return Status.OK, ""
+    if running.stopped:
+        return Status.INTERRUPTED, "stopped on request"
     if late:
-        return Status.TIMEOUT, f"took longer than {running.task.timeout_seconds:.0f} s"
+        return Status.TIMEOUT, late
     if running.failure is not None:
         reason = running.failure["reason"]
         memory = running.failure["type"] in {"OutOfMemoryError", "MemoryError"} or "can't allocate memory" in reason

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from una_bench import catalog, store
+from una_bench import catalog, interrupt, store
 from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.data import Prepared
 from una_bench.measure import Probe
@@ -24,10 +24,14 @@ Spec = Mapping[str, Any]
 
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
+    interrupt.listen()
     _redirect(Path(log))
-    _pin(spec)
     try:
+        _pin(spec)
         result = {"prepare": prepare, "train": train, "evaluate": evaluate}[task](spec, pipe)
+    except interrupt.Interrupted as error:
+        pipe.send(("stopped", str(error)))
+        return
     except BaseException as error:  # noqa: BLE001 - whatever ends a worker must become a status
         traceback.print_exc()
         sys.stderr.flush()
@@ -147,7 +151,8 @@ def _reporter(pipe: Connection, job: Job) -> Any:
         if now - last[0] >= 0.1:
             last[0] = now
             with contextlib.suppress(OSError):
-                pipe.send(("step", min(1.0, probe.totals["responses"] / job.budget_responses)))
+                done = min(1.0, probe.totals["responses"] / job.budget_responses)
+                pipe.send(("step", {"done": done, "step": probe.totals["optimizer_steps"]}))
 
     return report
 
@@ -162,6 +167,7 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
     for benchmark in benchmarks.values():
         benchmark.prepare(prepared, device)
     for cell in spec["cells"]:
+        interrupt.check()
         pipe.send(("begin", cell["name"]))
         started = time.perf_counter()
         set_seed(0)

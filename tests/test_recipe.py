@@ -1,0 +1,129 @@
+"""Recipes: what is refused, with which words, and what is written out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from una_bench import catalog, plan, recipe
+from una_bench.errors import UserError
+
+BAD_RECIPES = [
+    ({"budgit": 1}, "there is no key 'budgit'. Did you mean 'budget'?"),
+    ({"budget": {"response": 1}}, "there is no key 'budget.response'. Did you mean 'responses'?"),
+    ({"budget": {}}, "the key 'budget.responses' is missing"),
+    ({"budget": {"responses": 0}}, "'budget.responses' is 0"),
+    ({"problem": {"kind": "exakt"}}, "There is no kind of problem 'exakt'. Did you mean 'exact'?"),
+    ({"problem": {"kind": "exact", "bета": 1}}, "there is no key 'problem.b"),
+    ({"problem": {"kind": "exact", "shft": 1}}, "there is no key 'problem.shft'. Did you mean 'shift'?"),
+    ({"methods": ["dpo", "ktoo"]}, "There is no method 'ktoo'. Did you mean 'kto'?"),
+    ({"seeds": [0, 0]}, "seeds must be different numbers"),
+    ({"seeds": []}, "seeds must be different numbers"),
+    ({"seeds": [-1]}, "seeds must be different numbers"),
+    ({"training": {"learning_rat": 1}}, "no method has a setting 'learning_rat'. Did you mean 'learning_rate'?"),
+    ({"settings": {"dpo": {"betta": 1}}}, "there is no setting 'betta'. Did you mean 'beta'?"),
+    ({"settings": {"dpoo": {}}}, "There is no method 'dpoo'. Did you mean 'dpo'?"),
+    ({"settings": {"dpo": {"beta": "much"}}}, "'settings.dpo.beta' is 'much'"),
+    ({"benchmarks": {"memry": {}}}, "There is no benchmark 'memry'. Did you mean 'memory'?"),
+    ({"benchmarks": {"memory": {"x": 1}}}, "benchmarks.memory: there is no setting 'x'"),
+    ({"schema": 99}, "has schema 99; this una-bench reads up to 1"),
+    ({"precision": "float8"}, "'precision' is 'float8'"),
+    ({"reward": "guess"}, "'reward' is 'guess'"),
+]
+
+
+def small(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "problem": {"kind": "exact"},
+        "budget": {"responses": 64},
+        "batch_responses": 8,
+        "benchmarks": {"memory": {}},
+        "methods": ["dpo", "una"],
+    }
+    return {**base, **changes}
+
+
+def write(path: Path, raw: object) -> str:
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_RECIPES, ids=[str(c) for c, _ in BAD_RECIPES])
+def test_a_wrong_recipe_is_one_message_with_the_key(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        recipe.load(write(tmp_path / "r.yaml", small(**changes)))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", catalog.suite_names())
+def test_every_suite_that_comes_along_is_valid_and_written_out_whole(name: str, tmp_path: Path) -> None:
+    loaded = recipe.load(name)
+    again = recipe.load(write(tmp_path / "again.yaml", yaml.safe_load(recipe.dump(loaded))))
+    assert again == loaded
+
+
+def test_yaml_tags_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        recipe.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("budget.responses=128", lambda r: r.budget.responses == 128),
+        ("beta=0.25", lambda r: r.training["beta"] == 0.25),
+        ("una-score.offset=learned", lambda r: r.settings["una_score"][0]["offset"] == "learned"),
+        ("settings.dpo.beta=0.125", lambda r: r.settings["dpo"][0]["beta"] == 0.125),
+        ("seeds=[4]", lambda r: r.seeds == (4,)),
+    ],
+)
+def test_set_reaches_the_key_that_a_user_means(override: str, value, tmp_path: Path) -> None:
+    assert value(recipe.load(write(tmp_path / "r.yaml", small()), [override]))
+
+
+@pytest.mark.parametrize("override", ["budget.responses", "=3", "a..b=3", "budget.responses.x=3", "nothing=1"])
+def test_a_malformed_set_is_refused(override: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        recipe.load(write(tmp_path / "r.yaml", small()), [override])
+
+
+def test_the_same_recipe_and_seeds_give_the_same_plan(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", small())
+    assert plan.make(recipe.load(path)) == plan.make(recipe.load(path))
+
+
+def test_a_changed_budget_changes_every_key(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", small())
+    before, after = plan.make(recipe.load(path)), plan.make(recipe.load(path, ["budget.responses=128"]))
+    assert not {c.key for c in before.cells} & {c.key for c in after.cells}
+
+
+def test_adding_methods_or_seeds_keeps_the_folder_and_the_keys(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path / "r.yaml", small()))
+    few, many = plan.make(loaded, ["dpo"], [0]), plan.make(loaded, ["all"], [0, 1])
+    assert few.key == many.key
+    assert {c.key for c in few.cells} <= {c.key for c in many.cells}
+
+
+def test_the_untrained_policy_is_always_a_row(tmp_path: Path) -> None:
+    cells = plan.make(recipe.load(write(tmp_path / "r.yaml", small())), ["dpo"], [3]).cells
+    assert [c.name for c in cells] == ["base-s3", "dpo-s3"]
+
+
+def test_variants_have_names_that_tell_them_apart(tmp_path: Path) -> None:
+    raw = small(settings={"una_binary": [{"loss_type": "mse"}, {"loss_type": "bce"}]})
+    cells = plan.make(recipe.load(write(tmp_path / "r.yaml", raw)), ["una_binary"], [0]).cells
+    assert [c.name for c in cells][1:] == ["una_binary[loss_type=mse]-s0", "una_binary[loss_type=bce]-s0"]
+
+
+@pytest.mark.parametrize("name", ["una-score", "UNA_Score", " una score "])
+def test_names_are_forgiving(name: str) -> None:
+    assert catalog.expand_methods([name]) == ["una_score"]
+
+
+def test_a_group_is_every_method_of_that_family() -> None:
+    assert catalog.expand_methods(["una"]) == ["una_binary", "una_online", "una_pairwise", "una_score"]

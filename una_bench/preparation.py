@@ -1,0 +1,46 @@
+"""The shared preparation of a suite: made once, kept in the cache under a content key, used by every cell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from una_bench import store
+from una_bench.data import Prepared
+from una_bench.errors import UserError
+from una_bench.plan import Plan
+from una_bench.record import Status
+from una_bench.supervise import Outcome, Pool, Task
+
+
+def folder_of(plan: Plan) -> Path:
+    """Where the prepared suite of a plan is, or will be."""
+    return store.cache_folder() / "prepared" / f"{plan.recipe.problem['kind']}-{plan.problem_key}"
+
+
+def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> Prepared:
+    """Return the prepared suite, making it in a worker if no run has yet; several runs may ask at once."""
+    folder = folder_of(plan)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The cache {folder.parent} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE."
+        ) from None
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "manifest.json").exists():
+            for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
+                shutil.rmtree(leftover, ignore_errors=True)
+            say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
+            spec = {"out": str(folder), "problem": plan.recipe.problem}
+            limit = plan.recipe.timeout_minutes * 60
+            outcomes: list[Outcome] = []
+            pool.run([Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit)], outcomes.append)
+            if not outcomes or outcomes[0].status is Status.INTERRUPTED:
+                raise KeyboardInterrupt
+            if outcomes[0].status is not Status.OK:
+                raise UserError(f"The suite could not be prepared: {outcomes[0].reason}. The log is {log}.")
+    return Prepared(folder)
