@@ -69,6 +69,8 @@ class Probe:
         self.samples: dict[str, list[float]] = defaultdict(list)
         self.peaks: dict[str, _Peak] = defaultdict(_Peak)
         self.curves: dict[str, tuple[list[float], list[float]]] = {}
+        self.resident: dict[str, int] = {}
+        """Bytes that had to be there, by what they are; arithmetic, not measurement. The one who trains fills it."""
         self.totals = dict.fromkeys(COUNTS, 0)
         self.paused_seconds = 0.0
         self._open: dict[str, int] | None = None

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+    from una_bench.method import Method
 
 
 def quiet_arguments() -> dict[str, Any]:
@@ -19,8 +25,27 @@ def quiet_arguments() -> dict[str, Any]:
     return {checkpointing: False, "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
 
 
+def own_settings(method: Method) -> dict[str, Any]:
+    """Settings that a method adds to the shared ones; their names are TRL's, so TRL's configuration takes them."""
+    from una_bench.method import Method
+
+    shared = {f.name for f in fields(Method)}
+    return {name: value for name, value in method.settings().items() if name not in shared}
+
+
 def silence(trainer: Any) -> None:
     """Keep a trainer from printing its logs to standard output, where results go."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
+
+
+def in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``call`` with each run of it in a phase of its own; its signature stays visible."""
+
+    @wraps(call)
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        with probe.phase(name):
+            return call(*args, **kwargs)
+
+    return measured

@@ -16,7 +16,7 @@ EVALUATION_BATCH = 256
 """Pairs scored at once when accuracy is read; it changes memory, not the result."""
 
 
-def train_reward_model(
+def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of one plain training
     init: Path, prepared: Path, out: Path, *, seed: int, steps: int, batch: int, learning_rate: float
 ) -> dict[str, float]:
     """Fit a Bradley-Terry reward model to the training pairs and save it with its tokenizer.

@@ -1,0 +1,37 @@
+"""Direct preference optimisation as TRL has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from una_bench.method import Feedback, Job, Method, Resident
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dpo(Method):
+    """TRL's DPOTrainer on the prepared pairs, with the tokens as prepared: TRL adds no end token here."""
+
+    label = "DPO"
+    feedback = Feedback.PAIRWISE
+    resident = frozenset({Resident.REFERENCE})
+    paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
+
+    beta: float = 0.1
+    """Strength of the pull towards the reference model, per nat."""
+    loss_type: str = "sigmoid"
+    """TRL's name of the loss; ``sigmoid`` is the paper's."""
+    label_smoothing: float = 0.0
+    """Share of pairs taken to be labelled the wrong way round."""
+    precompute_ref_log_probs: bool = False
+    """Run the reference model once before training and not in every step."""
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train on pairs, half as many a step as responses."""
+        from una_bench.trl_bridge.offline import train_dpo
+
+        return train_dpo(self, job, probe)

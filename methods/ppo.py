@@ -1,0 +1,61 @@
+"""PPO as TRL's users have it: policy, reference, reward model and value model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from una_bench.method import Feedback, Job, Method, Resident
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ppo(Method):
+    """TRL's PPOTrainer.
+
+    As TRL has it, gradients are never clipped (``max_grad_norm`` is ignored), the learning rate moves once per update
+    and not per optimiser step, and every pass over the rollout is inside the time of a step, as are TRL's own calls of
+    the garbage collector. The value model starts from the reward model where that shares the policy's tokenizer, else
+    from the policy. With adapters on the policy the value model is still trained in full.
+    """
+
+    label = "PPO"
+    feedback = Feedback.PROMPTS
+    resident = frozenset({Resident.REFERENCE, Resident.REWARD, Resident.VALUE})
+    paper = "Schulman et al. 2017, arXiv:1707.06347, Eq. 7; Ziegler et al. 2019, arXiv:1909.08593"
+
+    responses_per_rollout: int = 256
+    """Responses generated and scored between two phases of training."""
+    num_ppo_epochs: int = 4
+    """Passes over each rollout; the budget counts each."""
+    num_mini_batches: int = 4
+    """Optimiser steps per pass. TRL's own default is 1; 4 keeps 64 responses behind a step, as for other methods."""
+    local_rollout_forward_batch_size: int = 256
+    """Responses generated and scored at once. TRL's own default is 64."""
+    kl_coef: float = 0.05
+    """Strength of the pull towards the reference model, per nat; beta elsewhere."""
+    kl_estimator: str = "k1"
+    """``k1`` (unbiased) or ``k3`` (lower variance) per token."""
+    cliprange: float = 0.2
+    """How far the ratio of new to old probability may move in one update."""
+    cliprange_value: float = 0.2
+    """How far a value may move in one update, in units of reward."""
+    vf_coef: float = 0.1
+    """Weight of the value loss."""
+    gamma: float = 1.0
+    """Discount per token."""
+    lam: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    whiten_rewards: bool = False
+    """Scale the rewards of each rollout to unit variance."""
+    missing_eos_penalty: float | None = None
+    """Taken off the score of a response that does not end."""
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Generate from the training prompts and train on what the reward says."""
+        from una_bench.trl_bridge.ppo import train_ppo
+
+        return train_ppo(self, job, probe)

@@ -1,0 +1,47 @@
+"""Arithmetic of memory: bytes that models, gradients and optimisers cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def tensor_bytes(tensors: Iterable[Any]) -> int:
+    """Bytes of the distinct tensors; one that two modules share (tied weights) counts once."""
+    distinct = {(t.data_ptr(), t.numel()): t.numel() * t.element_size() for t in tensors}
+    return sum(distinct.values())
+
+
+def module_bytes(module: Any) -> int:
+    """Bytes of the parameters and buffers of a module."""
+    return tensor_bytes([*module.parameters(), *module.buffers()])
+
+
+def gradient_bytes(module: Any) -> int:
+    """Bytes of the gradients of what is trainable, which all exist between backward and optimiser step."""
+    return tensor_bytes(p for p in module.parameters() if p.requires_grad)
+
+
+def optimizer_bytes(optimizer: Any) -> int:
+    """Bytes of the state that an optimiser keeps from step to step; empty before its first step."""
+    return tensor_bytes(v for state in optimizer.state.values() for v in state.values() if hasattr(v, "data_ptr"))
+
+
+def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside: Any) -> dict[str, int]:
+    """Account for one training: call it when the optimiser has stepped and the models are still there.
+
+    Args:
+        policy: The policy, adapters included.
+        optimizer: The optimiser of everything that is trained.
+        trained: What the optimiser trains, where that is more than the policy.
+        beside: Models beside the policy by what they are (``reference``, ``reward``, ``value``); None is left out.
+
+    Returns:
+        Bytes of ``weights``, ``gradients``, ``optimizer`` and of each model beside the policy.
+    """
+    held = {
+        "weights": module_bytes(policy),
+        "gradients": gradient_bytes(policy if trained is None else trained),
+        "optimizer": optimizer_bytes(optimizer),
+    }
+    return held | {name: module_bytes(model) for name, model in beside.items() if model is not None}

@@ -1,0 +1,168 @@
+"""Trains PPO with TRL's PPOTrainer as its users have it, with the instruments fitted from outside."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from una_bench.data import Prepared
+from una_bench.errors import UserError
+from una_bench.training import common_arguments, load_policy, lora_config, record_facts
+from una_bench.trl_bridge.common import own_settings, quiet_arguments, silence
+from una_bench.trl_bridge.rollout import Instruments
+from una_bench.trl_bridge.scoring import reward_module
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from una_bench.measure import Probe
+    from una_bench.method import Job, Method
+
+
+def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
+    """Train with TRL's PPOTrainer and save the policy to ``job.out / "checkpoint"``.
+
+    One step of the probe is one update: generate, score, then all epochs of mini-batches. Responses and tokens are
+    counted once per PPO epoch, as often as they are trained on.
+
+    Args:
+        method: Its own settings are PPOConfig's, and ``responses_per_rollout``.
+        job: The budget counts repetitions: a response is generated once and trained on ``num_ppo_epochs`` times.
+        probe: Measures.
+    """
+    from trl.experimental.ppo import PPOTrainer
+
+    prepared = Prepared(job.prepared)
+    policy, _ = load_policy(job, probe)
+    with probe.phase("load"), _mixed_precision(job.precision):
+        tokenizer = _tokenizer(prepared.policy)
+        reward, value_from = reward_module(job, prepared, tokenizer)
+        _note_facts(probe, prepared, policy, tokenizer, value_from is not None)
+        policy.generation_config.pad_token_id = tokenizer.pad_token_id
+        arguments = _arguments(method, job)
+        data = _prompts(prepared, arguments)
+        trainer = PPOTrainer(
+            args=arguments,
+            processing_class=tokenizer,
+            model=policy,
+            ref_model=None if job.lora else _load("AutoModelForCausalLM", prepared.policy),
+            reward_model=reward,
+            value_model=_load("AutoModelForSequenceClassification", value_from or prepared.policy, num_labels=1),
+            train_dataset=data,
+            eval_dataset=data.select(range(1)),  # a loader is made of it; nothing reads it
+            peft_config=lora_config(job),
+        )
+        silence(trainer)
+    instruments = Instruments(trainer, probe, reward)
+    trainer.add_callback(instruments.callback())
+    trainer.train()
+    instruments.close()
+    with probe.phase("save"):
+        checkpoint = job.out / "checkpoint"
+        trainer.policy_model.save_pretrained(checkpoint)
+        _tokenizer(prepared.policy, separate_padding=False).save_pretrained(checkpoint)
+    return checkpoint
+
+
+def _note_facts(probe: Probe, prepared: Prepared, policy: Any, tokenizer: Any, value_from_reward: bool) -> None:
+    prompt_ids = prepared.prompts("train").prompt_ids
+    record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=None)
+    probe.facts.update(
+        max_grad_norm="not applied by TRL",
+        value_model="the reward model's weights" if value_from_reward else "the policy's body under a new head",
+        responses_are="generated; counted once per PPO epoch",
+        lr_schedule="cosine with linear warm-up, advanced by TRL once per update, not per optimiser step",
+    )
+
+
+def _arguments(method: Method, job: Job) -> Any:
+    from trl.experimental.ppo import PPOConfig
+
+    own = own_settings(method)
+    rollout, epochs, parts = own.pop("responses_per_rollout"), own["num_ppo_epochs"], own["num_mini_batches"]
+    if rollout % parts:
+        raise UserError(
+            f"responses_per_rollout={rollout} cannot be cut into num_mini_batches={parts} equal parts. "
+            "Choose a multiple."
+        )
+    shared = common_arguments(method, job) | quiet_arguments()
+    # TRL advances the schedule once per update.
+    shared["warmup_steps"] = round(shared["warmup_steps"] / (epochs * parts))
+    return PPOConfig(
+        **shared,
+        total_episodes=math.ceil(job.budget_responses / epochs),
+        # One device batch is the whole rollout: with accumulation, TRL ignores num_mini_batches.
+        per_device_train_batch_size=rollout,
+        gradient_accumulation_steps=1,
+        per_device_eval_batch_size=1,
+        response_length=job.max_new_tokens,
+        temperature=job.temperature,
+        stop_token="eos",
+        num_sample_generations=0,  # debugging samples, which TRL would print
+        **own,
+    )
+
+
+def _load(architecture: str, folder: Path, **options: Any) -> Any:
+    import transformers
+
+    return getattr(transformers, architecture).from_pretrained(folder, dtype=torch.float32, **options)
+
+
+def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
+    """Load the policy's tokenizer, padding on the left, with a padding token that is not the end token.
+
+    PPOTrainer finds where a response ends by looking for padding: where both are one token, the end token would be
+    neither scored nor trained.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if not separate_padding or tokenizer.pad_token_id not in (None, tokenizer.eos_token_id):
+        return tokenizer
+    config = AutoConfig.from_pretrained(folder)
+    if tokenizer.unk_token_id not in (None, tokenizer.eos_token_id):
+        tokenizer.pad_token = tokenizer.unk_token
+    elif config.vocab_size > len(tokenizer):
+        tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    else:
+        raise UserError("PPO needs a padding token apart from the end token, and this policy's vocabulary has no room.")
+    return tokenizer
+
+
+def _prompts(prepared: Prepared, arguments: Any) -> Dataset:
+    """Training prompts, repeated so that all rollouts are one shuffled pass over them.
+
+    PPOTrainer drops the last incomplete batch of a pass, and loops forever on less than one batch.
+    """
+    from datasets import Dataset
+
+    table = prepared.prompts("train")
+    ids = [[int(i) for i in prompt] for prompt in table.prompt_ids]
+    rollout = arguments.per_device_train_batch_size
+    needed = math.ceil(arguments.total_episodes / rollout) * rollout
+    passes = math.ceil(needed / len(ids))
+    return Dataset.from_dict({"input_ids": ids}).select(list(range(len(ids))) * passes)
+
+
+@contextmanager
+def _mixed_precision(precision: str) -> Iterator[None]:
+    """PPOTrainer's own Accelerator reads only the environment; its training passes then run in bfloat16.
+
+    Rollouts, reference and reward model stay in float32, as TRL has them.
+    """
+    name = "ACCELERATE_MIXED_PRECISION"
+    before = os.environ.get(name)
+    os.environ[name] = "bf16" if precision == "bfloat16" else "no"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
