@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -39,7 +39,7 @@ class Task:
     """One piece of work for one process."""
 
     kind: str
-    """``prepare``, ``train`` or ``evaluate``: a function of `una_bench.worker`."""
+    """``prepare``, ``train`` or ``evaluate`` of `una_bench.worker`, or another ``module:function``."""
     name: str
     spec: Mapping[str, Any]
     log: Path
@@ -101,12 +101,14 @@ def _environment(threads: int) -> Any:
 class Pool:
     """Runs tasks, at most ``workers`` at a time, each in a fresh process that shares only its imports."""
 
-    def __init__(self, *, workers: int, threads: int, listen: Listener) -> None:
-        """Prepare the fork server; nothing starts before the first task."""
+    def __init__(
+        self, *, workers: int, threads: int, listen: Listener, preload: Sequence[str] = ("una_bench.warm",)
+    ) -> None:
+        """Prepare the fork server, which imports ``preload`` once; nothing starts before the first task."""
         self.threads = threads
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["una_bench.warm"])
+        self.context.set_forkserver_preload(list(preload))
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self.workers = max(1, min(workers, (len(cores) or os.cpu_count() or 1) // threads))
         self._cores = [cores[i * threads : (i + 1) * threads] for i in range(self.workers)] if cores else []

@@ -7,7 +7,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     _redirect(Path(log))
     try:
         _pin(spec)
-        result = {"prepare": prepare, "train": train, "evaluate": evaluate}[task](spec, pipe)
+        result = _task(task)(spec, pipe)
     except interrupt.Interrupted as error:
         pipe.send(("stopped", str(error)))
         return
@@ -40,6 +41,13 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
         # Skip interpreter teardown: a broken state must not hang the run.
         os._exit(1)
     pipe.send(("done", result))
+
+
+def _task(name: str) -> Callable[[Spec, Connection], dict[str, Any]]:
+    """Return the function of a task: one of this module's, or ``package.module:function``."""
+    module, colon, function = name.rpartition(":")
+    task: Callable[[Spec, Connection], dict[str, Any]] = getattr(import_module(module if colon else __name__), function)
+    return task
 
 
 def _first_line(error: BaseException) -> str:
@@ -61,9 +69,8 @@ def _pin(spec: Spec) -> None:
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cores)
-    import torch
-
-    torch.set_num_threads(int(spec.get("threads", 1)))
+    if "torch" in sys.modules:  # imported by the fork server; one imported later reads OMP_NUM_THREADS
+        sys.modules["torch"].set_num_threads(int(spec.get("threads", 1)))
 
 
 def prepare(spec: Spec, pipe: Connection) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Tasks that end in every way a worker can end; `tests/test_supervise.py` runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from una_bench import interrupt
+
+
+def succeed(spec: Any, pipe: Any) -> dict[str, Any]:
+    pipe.send(("say", "half way"))
+    return {"answer": spec["answer"], "pid": os.getpid()}
+
+
+def crash(spec: Any, pipe: Any) -> dict[str, Any]:
+    sys.stderr.write("the last words\n")
+    raise ValueError("a wrong value\nwith a second line")
+
+
+def run_out_of_memory(spec: Any, pipe: Any) -> dict[str, Any]:
+    raise MemoryError
+
+
+def kill_itself(spec: Any, pipe: Any) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def leave(spec: Any, pipe: Any) -> dict[str, Any]:
+    os._exit(7)
+
+
+def sleep(spec: Any, pipe: Any) -> dict[str, Any]:
+    time.sleep(60)
+    return {}
+
+
+def hang_after_steps(spec: Any, pipe: Any) -> dict[str, Any]:
+    for step in range(4):
+        pipe.send(("step", {"done": 0.1, "step": step}))
+        time.sleep(0.01)
+    time.sleep(60)
+    return {}
+
+
+def wait_for_the_request(spec: Any, pipe: Any) -> dict[str, Any]:
+    pipe.send(("say", "ready"))
+    for _ in range(600):
+        interrupt.check()
+        time.sleep(0.05)
+    return {}
+
+
+def hold_memory(spec: Any, pipe: Any) -> dict[str, Any]:
+    from una_bench.measure import resident_bytes
+
+    before = resident_bytes("VmRSS")
+    block = bytearray(spec["bytes"])
+    return {"before": before, "block": len(block)}

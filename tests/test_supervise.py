@@ -1,0 +1,99 @@
+"""Every way in which a worker can end becomes a status, and the others go on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from una_bench import supervise
+from una_bench.record import Status
+from una_bench.supervise import Outcome, Pool, Task
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def run(tmp_path: Path, *kinds: str, workers: int = 1, **spec: Any) -> list[Outcome]:
+    limit = spec.pop("timeout_seconds", 30.0)
+    tasks = [
+        Task(kind=f"fake_tasks:{k}", name=f"{k}{i}", spec=spec, log=tmp_path / f"{i}.log", timeout_seconds=limit)
+        for i, k in enumerate(kinds)
+    ]
+    outcomes: list[Outcome] = []
+    Pool(workers=workers, threads=1, listen=lambda *_: None, preload=()).run(tasks, outcomes.append)
+    return outcomes
+
+
+def test_a_result_comes_back_from_another_process(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "succeed", answer=42)
+    assert (outcome.status, outcome.result["answer"]) == (Status.OK, 42)
+    assert outcome.result["pid"] != os.getpid()
+
+
+def test_each_task_has_a_process_of_its_own(tmp_path: Path) -> None:
+    outcomes = run(tmp_path, "succeed", "succeed", "succeed", answer=0)
+    assert len({o.result["pid"] for o in outcomes}) == 3
+
+
+def test_the_memory_of_one_task_does_not_show_in_the_next(tmp_path: Path) -> None:
+    first, second = run(tmp_path, "hold_memory", "hold_memory", bytes=200 * 2**20)
+    assert abs(second.result["before"] - first.result["before"]) < 20 * 2**20
+
+
+def test_a_crash_is_failed_with_the_reason_and_the_last_lines(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "crash")
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "ValueError: a wrong value")
+    assert "the last words" in outcome.log_tail
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        ("run_out_of_memory", Status.OUT_OF_MEMORY, "MemoryError"),
+        ("kill_itself", Status.KILLED, "SIGKILL, which the kernel sends when memory runs out"),
+        ("leave", Status.FAILED, "ended with status 7 and no result"),
+    ],
+)
+def test_every_end_has_its_status(kind: str, status: Status, words: str, tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, kind)
+    assert outcome.status is status
+    assert words in outcome.reason
+
+
+def test_a_task_over_its_time_is_stopped(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "sleep", timeout_seconds=1.0)
+    assert (outcome.status, outcome.reason) == (Status.TIMEOUT, "took longer than 1 s")
+
+
+def test_a_training_that_stops_stepping_is_taken_for_hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "HANG_SECONDS", 1.0)
+    (outcome,) = run(tmp_path, "hang_after_steps")
+    assert outcome.status is Status.TIMEOUT
+    assert outcome.reason.startswith("no step for 1 s")
+    assert outcome.step == 3
+
+
+def test_the_others_go_on_after_a_failure(tmp_path: Path) -> None:
+    outcomes = run(tmp_path, "crash", "kill_itself", "succeed", answer=1)
+    assert [o.status for o in outcomes] == [Status.FAILED, Status.KILLED, Status.OK]
+
+
+def test_a_request_to_stop_interrupts_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = []
+    pool: Pool
+
+    def listen(task: Task, kind: str, content: Any) -> None:
+        if kind == "say":
+            threading.Timer(0.1, pool.stop).start()
+
+    pool = Pool(workers=1, threads=1, listen=listen, preload=())
+    tasks = [
+        Task(kind="fake_tasks:wait_for_the_request", name=str(i), spec={}, log=tmp_path / "l", timeout_seconds=30)
+        for i in range(2)
+    ]
+    pool.run(tasks, outcomes.append)
+    assert [o.status for o in outcomes] == [Status.INTERRUPTED]
