@@ -39,30 +39,26 @@ def describe(device: str = "cpu") -> dict[str, Any]:
     import torch
 
     facts: dict[str, Any] = {
-        "machine": machine(),
+        **machine(),
+        **code(),
+        "packages": packages(),
         "python": platform.python_version(),
-        "versions": versions(),
-        "code": code(),
-        "device": device,
+        "cores": _cores_allowed(),
         "threads": torch.get_num_threads(),
-        "cores_allowed": _cores_allowed(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
-    if device != "cpu":
-        facts["accelerator"] = _accelerator(device)
-    return facts
+    return facts if device == "cpu" else facts | _accelerator(device)
 
 
 @cache
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory."""
+    """Processor and memory."""
     import psutil
 
     return {
-        "system": platform.system(),
+        "machine": f"{platform.system()} {platform.machine()}",
         "kernel": platform.release(),
-        "architecture": platform.machine(),
         "cpu": _cpu_name(),
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(logical=True),
@@ -72,7 +68,7 @@ def machine() -> dict[str, Any]:
 
 
 @cache
-def versions() -> dict[str, str | None]:
+def packages() -> dict[str, str | None]:
     """Installed version of each package that matters, None where it is not installed."""
     return {name: _version(name) for name in PACKAGES}
 
@@ -129,10 +125,10 @@ def _accelerator(device: str) -> dict[str, Any]:
 
     properties = torch.cuda.get_device_properties(device)
     return {
-        "name": properties.name,
-        "memory_bytes": properties.total_memory,
+        "accelerator": properties.name,
+        "accelerators": torch.cuda.device_count(),
+        "accelerator_memory_bytes": properties.total_memory,
         "capability": f"{properties.major}.{properties.minor}",
-        "count": torch.cuda.device_count(),
         "cuda": torch.version.cuda,
-        "tf32": torch.get_float32_matmul_precision(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
