@@ -1,0 +1,120 @@
+"""Makes the comparison tables out of rows: results with their marks, and differences to a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+from una_bench import aggregate, differences, frame, heads, stats
+from una_bench.entries import Format, column, estimate, line, matched, or_nan
+from una_bench.frame import Metric, Row
+from una_bench.record import Better, Record
+from una_bench.table import Cell, Column, Group, Line, Table
+
+BEST = "* best of its column: its difference to every other row (of two seeds or more) is resolved"
+TIED = "~ not resolved from the best of its column"
+ONE_SEED = "(1 seed): one seed gives no interval"
+SPREAD = "± is half of a 95 % interval over seeds (Student t)"
+DOCUMENTS = "± of tasks also covers the choice of documents (standard errors of the benchmark)"
+MISSING = "n/a: not measured"
+
+
+def results(records: Sequence[Record], *, baseline: str | None = None) -> Table:
+    """Return the main table; see `una_bench.table.results`."""
+    metrics = frame.metrics(records)
+    rows = aggregate.with_task_means(frame.rows(records), heads.tasks(metrics))
+    chosen = heads.main(metrics)
+    if len(heads.tasks(metrics)) > heads.MOST_TASKS:
+        at = next((i for i, m in enumerate(chosen) if m.name.startswith(("throughput.", "memory."))), len(chosen))
+        chosen.insert(at, aggregate.IQM)
+    return of_metrics("Results", rows, chosen, baseline=baseline)
+
+
+def tasks(records: Sequence[Record], *, baseline: str | None = None) -> Table | None:
+    """Return the table of every task's first metric, their mean and interquartile mean; None without tasks."""
+    chosen = heads.tasks(frame.metrics(records))
+    if not chosen:
+        return None
+    rows = aggregate.with_task_means(frame.rows(records), chosen)
+    more = [aggregate.MEAN, aggregate.IQM] if len(chosen) > 1 else []
+    return of_metrics("Task scores", rows, [*chosen, *more], baseline=baseline)
+
+
+def of_metrics(title: str, rows: Sequence[Row], metrics: Sequence[Metric], *, baseline: str | None) -> Table:
+    """Return the table of any metrics, followed by the differences to the baseline where one is named."""
+    columns = [column(m, rows) for m in metrics]
+    groups = [_result_group(heading, members, metrics, columns) for heading, members in grouped(rows)]
+    lines = [one for group in groups for one in group.lines]
+    then = (differences.to_baseline(rows, metrics, baseline=baseline),) if baseline else ()
+    shown = tuple(head for head, _ in columns)
+    return Table(title=title, columns=shown, groups=tuple(groups), notes=_notes(lines, rows, metrics), then=then)
+
+
+def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows that may be compared, under a heading that says why others may not; no heading for a single group."""
+    contexts = list(dict.fromkeys(row.context for row in rows))
+    differing = list(dict.fromkeys(name for c in contexts for name in contexts[0].different(c)))
+    return [
+        (
+            f"Not comparable with other groups — {context.words(differing)}" if differing else "",
+            [row for row in rows if row.context == context],
+        )
+        for context in contexts
+    ]
+
+
+def _result_group(
+    heading: str, rows: Sequence[Row], metrics: Sequence[Metric], columns: Sequence[tuple[Column, Format]]
+) -> Group:
+    most = max((len(v) for row in rows for v in row.values.values()), default=0)
+    cells = [_result_cells(rows, m, form, most) for m, (_, form) in zip(metrics, columns, strict=True)]
+    return Group(
+        heading=heading,
+        lines=tuple(line(row, tuple(entries[i] for entries in cells)) for i, row in enumerate(rows)),
+    )
+
+
+def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) -> list[Cell]:
+    best, tied = _leaders(rows, metric)
+    cells = []
+    for i, row in enumerate(rows):
+        found = estimate(row, metric.name)
+        if found is None:
+            all_failed = len(row.failed) == len(row.records)
+            cells.append(Cell(text=str(row.failed[0].status).replace("_", " ") if all_failed else "n/a"))
+            continue
+        fewer = found.n < most - len(row.failed)  # failed seeds are told beside the label
+        seeds = "" if row.fixed else "1 seed" if found.n == 1 else f"{found.n} seeds" if fewer else ""
+        numbers = {"mean": found.mean, "low": or_nan(found.low), "high": or_nan(found.high), "n": found.n}
+        cells.append(Cell(text=form.value(found), best=i == best, tied=i in tied, caveat=seeds, numbers=numbers))
+    return cells
+
+
+def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]:
+    """Index of the best row where that is resolved, and otherwise the rows that cannot be told from it."""
+    means = {i: fmean(v.values()) for i, row in enumerate(rows) if (v := row.values.get(metric.name))}
+    several = [i for i in means if rows[i].fixed or len(rows[i].values[metric.name]) > 1]
+    if metric.better is Better.NEITHER or len(several) < 2 or not all(map(math.isfinite, means.values())):
+        return None, set()
+    pick: Callable[..., int] = max if metric.better is Better.HIGHER else min
+    best = pick(several, key=means.__getitem__)
+    if pick(means, key=means.__getitem__) not in several:
+        return None, set()  # a single seed is ahead: nobody can say
+    others = [i for i in several if i != best]
+    effects = stats.paired([matched(rows[i], rows[best], metric.name) for i in others])
+    tied = {i for i, effect in zip(others, effects, strict=True) if not effect.resolved}
+    return (None, {best, *tied}) if tied else (best, set())
+
+
+def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
+    cells = [cell for one in lines for cell in one.cells]
+    told: Mapping[str, bool] = {
+        SPREAD: any("±" in c.text for c in cells),
+        DOCUMENTS: any(row.errors.get(m.name) for row in rows for m in metrics),
+        ONE_SEED: any(c.caveat == "1 seed" for c in cells),
+        BEST: any(c.best for c in cells),
+        TIED: any(c.tied for c in cells),
+        MISSING: any(c.text == "n/a" for c in cells),
+    }
+    return tuple(note for note, holds in told.items() if holds)

@@ -1,0 +1,189 @@
+"""The fairness ledger: what was the same for every method, what was not and by how much, and what nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean
+from typing import Any
+
+from una_bench import frame, words
+from una_bench.frame import Row
+from una_bench.record import Record
+from una_bench.table import Cell, Column, Group, Line, Table
+
+OWN = "generates its own"
+Read = Callable[[Record], Any]
+"""Returns what one record says on a topic, None where it says nothing."""
+
+
+class Verdict(StrEnum):
+    """Whether the methods were treated alike."""
+
+    OK = "OK"
+    DIFFERS = "DIFFERS"
+    NOT_KNOWN = "N/A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """One topic: the verdict, the reason in words, and what each row has."""
+
+    topic: str
+    verdict: Verdict
+    detail: str
+    values: Mapping[str, str]
+    """Label of the row -> its value as shown; rows that say nothing are absent."""
+
+
+def _fact(*names: str) -> Read:
+    return lambda r: _several(r.facts, names)
+
+
+def _job(*names: str) -> Read:
+    return lambda r: _several(r.job, names)
+
+
+def _setting(*names: str) -> Read:
+    return lambda r: _several(r.settings, names)
+
+
+def _several(source: Mapping[str, Any], names: Sequence[str]) -> Any:
+    if len(names) == 1:
+        return source.get(names[0])
+    found = {name: source[name] for name in names if name in source}
+    return found or None
+
+
+def _responses(record: Record) -> Any:
+    """Hash of the set of responses; a method that has prompts but no given responses makes its own."""
+    own = OWN if "prompts_set_sha256" in record.facts or record.facts.get("responses") == "generated" else None
+    return record.facts.get("responses_set_sha256", own)
+
+
+def _adapters(record: Record) -> Any:
+    return None if "lora" not in record.job else record.job["lora"] or "none"
+
+
+def _tuned(record: Record) -> Any:
+    return ", ".join(sorted(record.settings_changed)) or "all default"
+
+
+TOPICS: tuple[tuple[str, Read], ...] = (
+    ("initial weights (hash)", _fact("initial_weights_sha256")),
+    ("set of responses (hash)", _responses),
+    ("set of prompts (hash)", _fact("prompts_set_sha256")),
+    ("distinct responses", _fact("responses_distinct")),
+    ("responses trained on", _fact("responses_trained")),
+    ("prompt tokens", _fact("prompt_tokens")),
+    ("response tokens", _fact("response_tokens")),
+    ("padding tokens", _fact("padding_tokens")),
+    ("optimizer steps", _fact("optimizer_steps")),
+    ("responses behind one optimizer step", _job("batch_responses")),
+    ("learning rate and schedule", _setting("learning_rate", "warmup_steps", "min_lr_rate")),
+    ("optimizer", _setting("adam_beta1", "adam_beta2", "weight_decay")),
+    ("gradient clipping", _setting("max_grad_norm")),
+    ("precision", _job("precision")),
+    ("adapters", _adapters),
+    ("dropout", _fact("dropout")),
+    ("maximum lengths, tokens", _job("max_prompt_length", "max_new_tokens")),
+    ("rows dropped or truncated", _fact("rows_dropped", "rows_truncated")),
+    ("tokens of one and the same response", _fact("tokenisation_example")),
+    ("sampling", _job("temperature", "top_k", "top_p")),
+    ("reward", _job("reward")),
+    ("settings moved from their defaults", _tuned),
+)
+OF_UNTRAINED = {"initial weights (hash)"}
+"""Topics that an untrained policy can differ in."""
+NUMBERS = ("distinct", "responses trained", "tokens", "steps")
+
+
+def ledger(records: Sequence[Record]) -> list[LedgerLine]:
+    """Compare every row on every topic, seed by seed."""
+    rows = frame.rows(records)
+    return [_line(topic, read, [r for r in rows if topic in OF_UNTRAINED or not r.fixed]) for topic, read in TOPICS]
+
+
+def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
+    by_row = {row.label: {r.seed: v for r in row.records if (v := read(r)) is not None} for row in rows}
+    known = {label: values for label, values in by_row.items() if values}
+    shown = {label: _shown(list(values.values())) for label, values in known.items()}
+    missing = [label for label, values in by_row.items() if not values]
+    if len(known) < 2:
+        detail = "no record says" if not known else f"only {', '.join(known)} says: {next(iter(shown.values()))}"
+        return LedgerLine(topic=topic, verdict=Verdict.NOT_KNOWN, detail=detail, values=shown)
+    seeds = {seed for values in known.values() for seed in values}
+    same = all(len({_key(v[seed]) for v in known.values() if seed in v}) == 1 for seed in seeds)
+    silent = f"; not known for {', '.join(missing)}" if missing else ""
+    if same:
+        detail = next(iter(shown.values())) + silent
+        return LedgerLine(topic=topic, verdict=Verdict.OK, detail=detail, values=shown)
+    return LedgerLine(topic=topic, verdict=Verdict.DIFFERS, detail=_difference(known, shown) + silent, values=shown)
+
+
+def _key(value: Any) -> str:
+    return repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
+
+
+def _shown(values: Sequence[Any]) -> str:
+    """Show what a row has; the seeds of a row may differ."""
+    first = values[0]
+    if all(_key(v) == _key(first) for v in values):
+        return _one(first)
+    if all(isinstance(v, int | float) for v in values):
+        return f"{words.short(fmean(values))} (mean; differs between seeds)"
+    return "differs between seeds"
+
+
+def _one(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{words.clean(k).replace('_', ' ')} {_one(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(_one(v) for v in value) + "]"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        text = words.clean(value)
+        return text[:12] + "…" if len(text) >= 32 and set(text) <= set("0123456789abcdef") else text
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def _difference(known: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]) -> str:
+    """Say by how much numbers differ, and which rows have which value."""
+    numbers = {label: list(values.values()) for label, values in known.items()}
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for values in numbers.values() for v in values):
+        means = {label: fmean(values) for label, values in numbers.items()}
+        least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        if means[least] > 0:
+            percent = words.short(100 * (means[most] / means[least] - 1))
+            low, high = words.short(means[least]), words.short(means[most])
+            return f"by up to {percent} %: {least} {low}, {most} {high}"
+    sharing: dict[str, list[str]] = {}
+    for label, value in shown.items():
+        sharing.setdefault(value, []).append(label)
+    if len(sharing) == 1:
+        return f"{next(iter(sharing))}: between methods too"
+    return "; ".join(f"{', '.join(labels)}: {value}" for value, labels in sharing.items())
+
+
+def table(lines: Sequence[LedgerLine]) -> Table:
+    """Return the ledger as a table for every format."""
+    made = tuple(
+        Line(
+            label=line.topic, names={"topic": line.topic}, cells=(Cell(text=str(line.verdict)), Cell(text=line.detail))
+        )
+        for line in lines
+    )
+    columns = (
+        Column(key="verdict", head="verdict", numbers=(), wraps=True),
+        Column(key="detail", head="what", numbers=(), wraps=True),
+    )
+    notes = ("OK: the same for every trained method, seed by seed", "N/A: fewer than two methods say")
+    return Table(title="Fairness ledger", stub="topic", columns=columns, groups=(Group(lines=made),), notes=notes)
+
+
+def to_json(lines: Sequence[LedgerLine]) -> list[dict[str, Any]]:
+    """Return the ledger for machines: one object a topic."""
+    return [
+        {"topic": line.topic, "verdict": str(line.verdict), "detail": line.detail, "values": dict(line.values)}
+        for line in lines
+    ]

@@ -1,0 +1,93 @@
+"""Learning curves with bands over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from una_bench import heads, stats, words
+from una_bench.frame import Metric, Row
+from una_bench.plots import style
+from una_bench.record import Better, Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 6
+
+
+def quality(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw what was evaluated in the middle of training."""
+    drawn = _panels(scene, lambda c: c.better is not Better.NEITHER or c.metric in scene.metrics)
+    caption = "Line: mean over seeds. Band: 95 % interval over seeds (Student t), where there are several."
+    return None if drawn is None else (drawn, caption)
+
+
+def logs(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw what the trainers log; losses of different methods are different quantities."""
+    drawn = _panels(scene, lambda c: c.better is Better.NEITHER and c.metric not in scene.metrics)
+    caption = (
+        "What the trainers logged. Losses of different methods are different quantities: compare shapes, not heights."
+    )
+    return None if drawn is None else (drawn, caption)
+
+
+def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
+    wanted: dict[str, Curve] = {}
+    for row in scene.rows:
+        for record in row.records:
+            for curve in record.curves:
+                if len(curve.x) > 1 and curve.metric not in wanted and keep(curve):
+                    wanted[curve.metric] = curve
+    chosen = sorted(wanted.values(), key=lambda c: _rank(c.metric))[:MOST_PANELS]
+    if not chosen:
+        return None
+    across = min(len(chosen), 3 if len(chosen) > 4 else 2)
+    down = math.ceil(len(chosen) / across)
+    fig = style.figure(7.4, 2.7 * down + 0.5)
+    panels = fig.subplots(down, across, squeeze=False).ravel()
+    for axes, curve in zip(panels, chosen, strict=False):
+        _panel(axes, scene, curve)
+    for axes in panels[len(chosen) :]:
+        axes.set_visible(False)
+    style.legend(fig, max(panels[: len(chosen)], key=lambda a: len(a.get_legend_handles_labels()[0])))
+    return fig
+
+
+def _rank(metric: str) -> tuple[int, str]:
+    known = ["oracle.regret.train", "oracle.regret.heldout", "oracle.kl_ref.train", "oracle.reward.train", "loss"]
+    return (known.index(metric) if metric in known else len(known), metric)
+
+
+def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
+    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
+    for row in scene.rows:
+        look = scene.looks[row.label]
+        x, estimates = band(row, curve.metric)
+        if x:
+            axes.plot(
+                x, [e.mean for e in estimates], color=look.color, linestyle=look.line, lw=1.6, label=style.name(row)
+            )
+            if all(e.half is not None for e in estimates):
+                low, high = [e.low for e in estimates], [e.high for e in estimates]
+                axes.fill_between(x, low, high, color=look.color, alpha=0.18, lw=0)  # type: ignore[arg-type]
+        elif row.fixed and row.values.get(curve.metric):
+            level = next(iter(row.values[curve.metric].values()))
+            axes.axhline(level, color=look.color, lw=1.2, linestyle=(0, (2, 2)), label=style.name(row))
+    axes.set_title(heads.title(metric, words.scale(metric.unit, []).unit))
+    axes.set_xlabel("responses trained on" if curve.x_unit == "response" else "optimizer steps")
+    axes.margins(x=0.02)
+
+
+def band(row: Row, metric: str) -> tuple[list[float], list[stats.Estimate]]:
+    """Mean and interval over seeds at every x that all seeds of the row have."""
+    found = [
+        dict(zip(c.x, c.y, strict=True)) for r in row.records if not r.failure for c in r.curves if c.metric == metric
+    ]
+    if not found:
+        return [], []
+    shared = sorted(set.intersection(*(set(f) for f in found)))
+    shared = [x for x in shared if all(math.isfinite(f[x]) for f in found)]
+    return shared, [stats.interval([f[x] for f in found]) for x in shared]

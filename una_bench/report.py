@@ -1,0 +1,167 @@
+"""The report: one self-contained HTML file, made from a run's records alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench import compose, fairness, frame, plot, read, store, summary, words
+from una_bench.frame import Row
+from una_bench.plots.style import INK, MOST_ROWS, RULE, Plot
+from una_bench.record import Record, Status
+from una_bench.table import Cell, Column, Group, Line, Table
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+MOST_FAILURES, MOST_SAMPLES = 50, 12
+CITATION = """@article{wang2024una,
+  title   = {{UNA}: Unifying Alignments of {RLHF/PPO}, {DPO} and {KTO} by a Generalized Implicit Reward Function},
+  author  = {Wang, Zhichao and Bi, Bin and Huang, Can and Pentyala, Shiva Kumar and Zhu, Zixu James and Asur, Sitaram
+             and Cheng, Na Claire},
+  journal = {arXiv preprint arXiv:2408.15339},
+  year    = {2024}
+}"""
+
+
+def write(run: Path, *, baseline: str | None = None) -> Path:
+    """Write ``report.html`` into the folder of a run and return it; the same records give the same bytes."""
+    path = run / "report.html"
+    store.write_text(path, page(read.some(run), read.run_info(run), samples=read.samples(run), baseline=baseline))
+    return path
+
+
+def page(
+    records: Sequence[Record],
+    info: Mapping[str, Any],
+    *,
+    samples: Sequence[Mapping[str, str]] = (),
+    baseline: str | None = None,
+) -> str:
+    """Return the whole page."""
+    metrics = frame.metrics(records)
+    rows = frame.rows(records)
+    tasks = compose.tasks(records, baseline=baseline)
+    every = compose.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            suite=words.clean(records[0].suite),
+            about=words.clean(info.get("about") or ""),
+            answer=summary.sentences(records),
+            ledger=_markup(fairness.table(fairness.ledger(records)).to_html()),
+            results=_markup(compose.results(records, baseline=baseline).to_html()),
+            plots=[(p, _inline(p)) for p in plot.draw(records, info, baseline=baseline)],
+            tasks=tasks and _markup(tasks.to_html()),
+            every=_markup(every.to_html()),
+            failures=[_failure(r) for r in records if r.status is not Status.OK][:MOST_FAILURES],
+            failed=sum(r.status is not Status.OK for r in records),
+            settings=_markup(settings(rows).to_html()),
+            environment=environment(records),
+            samples=[{k: words.clean(v) for k, v in s.items()} for s in samples[:MOST_SAMPLES]],
+            command=words.clean(info.get("command") or "") or f"una-bench run {words.clean(records[0].suite)}",
+            citation=CITATION,
+            counts={"cells": len(records), "seeds": len({r.seed for r in records}), "rows": len(rows)},
+            started=min(words.clean(r.started) for r in records),
+            seconds=words.quantity(sum(r.seconds for r in records), "s"),
+        )
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("una_bench", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _markup(html: str) -> Markup:
+    """Mark HTML that `render` made, where everything from records is escaped already."""
+    from markupsafe import Markup
+
+    return Markup(html)
+
+
+def _inline(plot: Plot) -> Markup:
+    """Make a figure part of the page: its names made unique, its ink that of the page, so that dark mode is legible."""
+    svg = plot.svg[plot.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
+    svg = svg.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    return _markup(svg.replace("<svg ", f'<svg role="img" aria-labelledby="{plot.name}-title" ', 1))
+
+
+def _failure(record: Record) -> dict[str, Any]:
+    failure = record.failure
+    return {
+        "cell": words.clean(record.cell),
+        "label": words.clean(record.label),
+        "status": str(record.status).replace("_", " "),
+        "phase": words.clean(failure.phase) if failure else "",
+        "step": failure.step if failure else None,
+        "reason": words.clean(failure.reason) if failure else "no reason was recorded",
+        "advice": words.clean(failure.advice) if failure else "",
+        "log": [words.clean(line) for line in failure.log_tail] if failure else [],
+    }
+
+
+def settings(rows: Sequence[Row]) -> Table:
+    """Return the settings whose values are not the same in every row, a line each."""
+    shown = [row for row in rows if not row.fixed][:MOST_ROWS]
+    of = {row.label: row.records[0].settings for row in shown}
+    names = list(dict.fromkeys(name for values in of.values() for name in values))
+    differing = [n for n in names if len({repr(values.get(n, "not a setting")) for values in of.values()}) > 1]
+    lines = tuple(
+        Line(
+            label=words.clean(name),
+            names={"setting": words.clean(name)},
+            cells=tuple(
+                Cell(text=words.clean(of[row.label].get(name, "–")), caveat=_moved(row, name)) for row in shown
+            ),
+        )
+        for name in differing
+    )
+    columns = tuple(Column(key=row.label, head=row.label, numbers=(), wraps=True) for row in shown)
+    notes = ["–: the method has no such setting", f"{len(names) - len(differing)} other settings are the same for all"]
+    notes += [f"the first {MOST_ROWS} of {len(rows)} rows"] if len(rows) > MOST_ROWS else []
+    return Table(
+        title="Settings that differ", stub="setting", columns=columns, groups=(Group(lines=lines),), notes=tuple(notes)
+    )
+
+
+def _moved(row: Row, name: str) -> str:
+    return "moved" if name in row.records[0].settings_changed else ""
+
+
+def environment(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return what the records say of machine and versions, a line a fact; values that differ stand side by side."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for key, value in _flat(record.environment):
+            shown = words.clean(value)
+            if shown not in found.setdefault(key, []):
+                found[key].append(shown)
+    return [(words.clean(key), " | ".join(values)) for key, values in found.items()]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{above}{key} ")
+        elif key.endswith("bytes") and isinstance(value, int):
+            flat.append((f"{above}{key.removesuffix('_bytes').replace('_', ' ')}", words.quantity(value, "B")))
+        else:
+            flat.append((f"{above}{key.replace('_', ' ')}", "not known" if value is None else value))
+    return flat

@@ -1,0 +1,86 @@
+"""A table on a terminal: it splits into blocks of columns where the terminal is narrower than the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from una_bench.render import plain, stub
+from una_bench.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
+    from rich.table import Table as RichTable
+
+PADDING = 3
+"""Characters between columns."""
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A table for ``rich``, in as many blocks as the width asks for."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield title, blocks, notes, and the tables that follow."""
+        from rich.text import Text
+
+        table = self.table
+        yield Text(table.title, style="bold")
+        for number, block in enumerate(_blocks(table, options.max_width)):
+            if number:
+                yield Text("")
+            yield _rich(table, block)
+        for note in table.notes:
+            yield Text(note, style="dim")
+        for following in table.then:
+            yield Text("")
+            yield Terminal(following)
+
+
+def _blocks(table: Table, width: int) -> Iterator[list[int]]:
+    """Split columns into runs that fit beside the labels."""
+    stubs = (len(stub(line)) for group in table.groups for line in group.lines)
+    labels = min(max(stubs, default=0), max(16, width // 4)) + PADDING
+    block: list[int] = []
+    used = labels
+    for i in range(len(table.columns)):
+        wide = (12 if table.columns[i].wraps else _width(table, i)) + PADDING
+        if block and used + wide > width:
+            yield block
+            block, used = [], labels
+        block.append(i)
+        used += wide
+    if block or not table.columns:
+        yield block
+
+
+def _width(table: Table, index: int) -> int:
+    """Width of a column whose head may wrap between words."""
+    head = table.columns[index].head
+    cells = (len(plain(line.cells[index])) for group in table.groups for line in group.lines)
+    return max([*(len(word) for word in head.split()), min(len(head), 14), *cells])
+
+
+def _rich(table: Table, block: Sequence[int]) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    made.add_column(Text(table.stub), overflow="fold", min_width=12)
+    for i in block:
+        column = table.columns[i]
+        width = None if column.wraps else _width(table, i)
+        justify: JustifyMethod = "left" if column.wraps else "right"
+        made.add_column(Text(column.head), justify=justify, width=width, overflow="fold")
+    for group in table.groups:
+        if group.heading:
+            made.add_row(Text(group.heading, style="italic"))
+        for line in group.lines:
+            cells = (Text(plain(line.cells[i]), style="bold green" if line.cells[i].best else "") for i in block)
+            made.add_row(Text(stub(line)), *cells)
+        made.add_section()
+    return made
