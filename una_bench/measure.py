@@ -10,42 +10,27 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from una_bench.peaks import PeakMeter, PhasePeak, meter
+from una_bench.peaks import resident_bytes as resident_bytes
 from una_bench.record import Curve, StepSamples
 
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
+OTHER = "other"
+"""What runs in no phase: the trainer's own work between them."""
+EVALUATE = "evaluate"
+"""The one phase that is not training: its peak is kept, but the overall peak leaves it out."""
 Watcher = Callable[[Any], Mapping[str, float]]
 """A policy in the middle of training -> cheap metrics."""
-
-
-def resident_bytes(key: str) -> int:
-    """Read one figure of this process, ``VmRSS`` (now) or ``VmHWM`` (peak since the last reset), in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {key}")
-
-
-def reset_peak() -> None:
-    """Lower the kernel's high-water mark of this process to what is resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-@dataclass
-class _Peak:
-    bytes: int = 0
-    seconds: float = 0.0
-    times: int = 0
 
 
 @dataclass
 class Probe:
     """What one training run measures of itself.
 
-    Memory on CPU is the kernel's high-water mark of this process minus what was resident when the probe was made
-    (after imports, before any model). It is reset at the start of each phase, so a short peak is not missed.
+    Memory is what `una_bench.peaks` reads, taken above what was held when the probe was made (after imports, before
+    any model) and reset wherever a phase begins or ends, so that no short peak is missed or credited to another.
     """
 
     device: str = "cpu"
@@ -56,94 +41,82 @@ class Probe:
     evaluate_at: Sequence[int] = ()
     """Numbers of responses trained on at which the watchers are called."""
     watchers: Sequence[Watcher] = ()
-    memory_every: int = 16
-    """Phases inside a step read memory in the warm-up steps and in every so-manieth after (a reading costs 0.1 ms);
-    the overall peak misses nothing, whatever this is."""
     on_step: Callable[[Probe], None] | None = None
     """Told after every step, for progress."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the fairness ledger wants to know; methods add to it."""
+    resident: dict[str, int] = field(default_factory=dict)
+    """Bytes that had to be there, by what they are: arithmetic (`una_bench.resident`), filled by who trains."""
+    flops: dict[str, float] = field(default_factory=dict)
+    """Floating-point operations by pass: arithmetic (`una_bench.flops`), filled by who trains."""
+    memory: PeakMeter | None = None
+    """Reads the peaks; made for ``device`` where none is given."""
 
     def __post_init__(self) -> None:
         """Take the baseline."""
         self.samples: dict[str, list[float]] = defaultdict(list)
-        self.peaks: dict[str, _Peak] = defaultdict(_Peak)
+        self.peaks: dict[str, PhasePeak] = defaultdict(PhasePeak)
         self.curves: dict[str, tuple[list[float], list[float]]] = {}
-        self.resident: dict[str, int] = {}
-        """Bytes that had to be there, by what they are; arithmetic, not measurement. The one who trains fills it."""
         self.totals = dict.fromkeys(COUNTS, 0)
         self.paused_seconds = 0.0
+        self.instrument_seconds = 0.0
+        """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
         self._open: dict[str, int] | None = None
-        self._overall = 0
         self._phases: list[str] = []
-        self._inner_seconds = [0.0]
-        self._stale = False
         self._pending = sorted(self.evaluate_at)
-        self._seen = 0
-        self.baseline_bytes = resident_bytes("VmRSS") if self.device == "cpu" else 0
-        self._start_peak()
+        self.memory = self.memory or meter(self.device)
+        self.memory.reset()
+        self._span_start = self.clock()
 
     # memory ------------------------------------------------------------------------------------------------------
 
-    def _start_peak(self) -> None:
-        if self.device == "cpu":
-            reset_peak()
-        else:
-            import torch
+    @property
+    def baseline_bytes(self) -> int:
+        """Held before the first model."""
+        return self._meter.baseline_bytes
 
-            torch.cuda.reset_peak_memory_stats()
-
-    def _read_peak(self) -> int:
-        if self.device == "cpu":
-            return max(0, resident_bytes("VmHWM") - self.baseline_bytes)
-        import torch
-
-        torch.cuda.synchronize()
-        return int(torch.cuda.max_memory_allocated())
+    @property
+    def _meter(self) -> PeakMeter:
+        assert self.memory is not None  # made in __post_init__
+        return self.memory
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Attribute memory and time to ``name``; what an inner phase takes is its own, not the outer's."""
+        """Attribute memory and time to ``name``; the inner of two nested phases gets its own peak and time."""
         self._close_span()
         self._phases.append(name)
-        self._inner_seconds.append(0.0)
-        start = self.clock()
         try:
             yield
         finally:
             self._close_span()
             self._phases.pop()
-            seconds = self.clock() - start
-            self.peaks[name].seconds += seconds - self._inner_seconds.pop()
-            self._inner_seconds[-1] += seconds
             self.peaks[name].times += 1
 
     def _close_span(self) -> None:
-        steps = len(self.samples["seconds"])
-        skips = self._open is not None and steps >= self.warmup and steps % self.memory_every
-        if skips and self.device == "cpu":  # elsewhere the wait for the device is what makes the times true
-            self._stale = True
-            return
-        peak = self._read_peak()
-        self._overall = max(self._overall, peak)
-        if not self._stale:  # else the mark is that of several phases since it was last lowered
-            name = self._phases[-1] if self._phases else "other"
-            self.peaks[name].bytes = max(self.peaks[name].bytes, peak)
-        self._stale = False
-        self._start_peak()
+        """Credit everything since the last boundary to the innermost open phase, and begin anew."""
+        end = self.clock()
+        peak = self._meter.peak()
+        of = self.peaks[self._phases[-1] if self._phases else OTHER]
+        of.seconds += end - self._span_start
+        of.bytes = max(of.bytes, peak.bytes)
+        if peak.reserved_bytes is not None:
+            of.reserved_bytes = max(of.reserved_bytes or 0, peak.reserved_bytes)
+        self._meter.reset()
+        self._span_start = self.clock()
+        self.instrument_seconds += self._span_start - end
 
     @property
     def peak_bytes(self) -> int:
-        """Peak above the baseline since the probe was made."""
-        self._overall = max(self._overall, self._read_peak())
-        return self._overall
+        """Peak above the baseline since the probe was made, evaluations left out."""
+        self._close_span()
+        return max(peak.bytes for name, peak in self.peaks.items() if name != EVALUATE)
 
     # steps -------------------------------------------------------------------------------------------------------
 
     def begin_step(self) -> None:
         """Open a step: everything until `end_step` is training time."""
         self._open = dict.fromkeys(COUNTS, 0)
-        self._paused_in_step = 0.0
+        self._paused_in_step = self._paused_cpu_in_step = 0.0
         self._wait()
         self._cpu_start = self.cpu_clock()
         self._start = self.clock()
@@ -161,7 +134,7 @@ class Probe:
             raise RuntimeError("end_step without begin_step")
         self._wait()
         self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
-        self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start)
+        self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
         for name in COUNTS:
             self.samples[name].append(self._open[name])
         self._open = None
@@ -190,13 +163,17 @@ class Probe:
             return
         while self._pending and self.totals["responses"] >= self._pending[0]:
             self._pending.pop(0)
-        start = self.clock()
-        with self.phase("evaluate"):
+        start, cpu_start = self.clock(), self.cpu_clock()
+        with self.phase(EVALUATE):
             for watcher in self.watchers:
                 self.observe(watcher(policy))
-        self.paused_seconds += self.clock() - start
+            # What the watchers freed must not count as held by the training that goes on.
+            self._meter.trim()
+        paused = self.clock() - start
+        self.paused_seconds += paused
         if self._open is not None:
-            self._paused_in_step += self.clock() - start
+            self._paused_in_step += paused
+            self._paused_cpu_in_step += self.cpu_clock() - cpu_start
 
     def step_samples(self) -> StepSamples:
         """Return the raw samples for the record."""

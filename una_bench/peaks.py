@@ -1,0 +1,160 @@
+"""Peak memory of this process, read so that a short peak is not missed."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+STATUS_BYTES = 8192
+"""More than /proc/self/status holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """One reading: the most that was held at once since the last reset."""
+
+    bytes: int
+    reserved_bytes: int | None = None
+    """What the allocator had taken from an accelerator, in use or not; None on CPU, where ``bytes`` is that already."""
+
+
+@dataclass
+class PhasePeak:
+    """What one phase took, over all times that it ran."""
+
+    bytes: int = 0
+    """Highest peak above the baseline."""
+    reserved_bytes: int | None = None
+    """Highest reservation of the allocator, on accelerators."""
+    seconds: float = 0.0
+    """Wall time, without that of phases inside."""
+    times: int = 0
+
+
+class PeakMeter(Protocol):
+    """Reads peaks of one device."""
+
+    how: str
+    """What the figure means, for the record."""
+    baseline_bytes: int
+    """Held before the first model, and left out of every reading."""
+
+    def reset(self) -> None:
+        """Start a new peak from what is held now."""
+
+    def peak(self) -> Peak:
+        """Return the peak since the last reset."""
+
+    def trim(self) -> None:
+        """Hand freed memory back, so that what came before cannot hide or inflate what comes."""
+
+
+def resident_bytes(key: str) -> int:
+    """Read one figure of this process, ``VmRSS`` (now) or ``VmHWM`` (peak since the last reset), in bytes."""
+    return _figure(Path("/proc/self/status").read_bytes(), key.encode() + b":")
+
+
+def _figure(status: bytes, key: bytes) -> int:
+    start = status.index(key) + len(key)
+    return int(status[start : status.index(b"kB", start)]) * 1024
+
+
+def meter(device: str) -> PeakMeter:
+    """Return the meter of ``cpu`` or of a CUDA device."""
+    return ResidentMeter() if device == "cpu" else CudaMeter(device)
+
+
+class ResidentMeter:
+    """Resident memory of this process above what was resident after imports, from the kernel's high-water mark.
+
+    The kernel keeps the mark itself, so nothing is sampled and no peak is too short for it. Freed memory is handed
+    back before the baseline is read: else models would move into holes that the imports left, and weigh nothing.
+    """
+
+    how = (
+        "resident memory of the training process above its own baseline after imports; "
+        "kernel high-water mark (VmHWM), reset at every phase"
+    )
+
+    def __init__(self) -> None:
+        # Kept open, because a phase must cost microseconds; opened here, because a forked process has its own.
+        self._status = os.open("/proc/self/status", os.O_RDONLY)
+        self._marks = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        self._trim = _malloc_trim()
+        self.trim()
+        self.baseline_bytes = self._read(b"VmRSS:")
+        self.reset()
+
+    def _read(self, key: bytes) -> int:
+        return _figure(os.pread(self._status, STATUS_BYTES, 0), key)
+
+    def reset(self) -> None:
+        """Lower the high-water mark to what is resident now."""
+        os.pwrite(self._marks, b"5", 0)
+
+    def peak(self) -> Peak:
+        """Return the high-water mark above the baseline."""
+        return Peak(bytes=max(0, self._read(b"VmHWM:") - self.baseline_bytes))
+
+    def trim(self) -> None:
+        """Collect garbage and return freed pages to the kernel."""
+        gc.collect()
+        if self._trim is not None:
+            self._trim(0)
+
+    def __del__(self) -> None:
+        for name in ("_status", "_marks"):
+            if hasattr(self, name):
+                os.close(getattr(self, name))
+
+
+def _malloc_trim() -> ctypes._NamedFuncPointer | None:
+    """Return the call that hands freed pages back, which only glibc has."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return None
+
+
+class CudaMeter:
+    """Memory that PyTorch's allocator had in use on one device, and what it had reserved for that."""
+
+    how = "torch.cuda.max_memory_allocated in the training process, reset at every phase, device synchronised"
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self._cuda, self._device = torch.cuda, device
+        self.trim()
+        self.baseline_bytes = int(self._cuda.memory_allocated(device))
+        self.reset()
+
+    def reset(self) -> None:
+        """Lower both peaks to what is held now."""
+        self._cuda.synchronize(self._device)
+        self._cuda.reset_peak_memory_stats(self._device)
+
+    def peak(self) -> Peak:
+        """Return both peaks since the last reset."""
+        self._cuda.synchronize(self._device)
+        return Peak(
+            bytes=int(self._cuda.max_memory_allocated(self._device)) - self.baseline_bytes,
+            reserved_bytes=int(self._cuda.max_memory_reserved(self._device)),
+        )
+
+    def trim(self) -> None:
+        """Return the allocator's unused blocks to the device."""
+        gc.collect()
+        self._cuda.empty_cache()
+
+    def process_bytes(self) -> int | None:
+        """What the driver says that this process holds on the device, context included; None where it does not tell."""
+        try:
+            free, total = self._cuda.mem_get_info(self._device)
+        except RuntimeError:
+            return None
+        return int(total - free)
