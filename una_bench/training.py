@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
 
     The batch size is not among them: a row is a pair for some methods and a response for others.
     """
+    from transformers import TrainingArguments
+
+    fields = TrainingArguments.__dataclass_fields__
+    checkpointing = "activation_checkpointing" if "activation_checkpointing" in fields else "gradient_checkpointing"
     steps = job.optimizer_steps
     return {
         "output_dir": str(job.out / "trainer"),
@@ -50,7 +55,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "data_seed": job.seed,
         "use_cpu": job.device == "cpu",
         "bf16": job.precision == "bfloat16",
-        "gradient_checkpointing": False,
+        checkpointing: False,  # TRL's configurations switch it on
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": job.device != "cpu",
         "remove_unused_columns": False,
@@ -128,6 +133,7 @@ def _callback(trainer: Any, probe: Probe) -> Any:
 
 
 def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)  # with its attributes: the learning-rate scheduler looks for one of its own on ``step``
     def inside(*args: Any, **kwargs: Any) -> Any:
         with probe.phase(name):
             return call(*args, **kwargs)
@@ -155,7 +161,10 @@ def instrument(trainer: Any, probe: Probe, tally: Tally) -> None:
 
 
 def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally) -> Path:
-    """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``."""
+    """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
     instrument(trainer, probe, tally)
     trainer.train()
     folder = job.out / "checkpoint"

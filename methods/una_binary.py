@@ -1,0 +1,47 @@
+"""UNA on responses labelled desirable or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from una_bench.data import Prepared
+from una_bench.method import Feedback, Job, Method
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnaBinary(Method):
+    """UNA-binary with squared error or cross-entropy."""
+
+    label = "UNA-binary"
+    feedback = Feedback.BINARY
+    paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 11 (mse) and 12 (bce)"
+
+    beta: float = 0.5
+    """Strength of the pull towards the reference policy, per nat."""
+    loss_type: str = "mse"
+    """``mse`` or ``bce``."""
+    offset: str = "none"
+    """f(x) + c: ``none`` (as published), ``ema`` or ``learned``."""
+    offset_residual_rate: float = 0.2
+    """``ema``: step of the constant along the mean of label - sigmoid(r)."""
+    offset_lr_multiplier: float = 10.0
+    """``learned``: learning rate of the scalar head in units of the policy's."""
+    per_device_train_batch_size: int | None = None
+    """Responses in one forward pass; None: all of an optimiser step."""
+
+    @property
+    def display(self) -> str:
+        """Label with loss and offset."""
+        return f"{self.label} ({self.loss_type.upper()}{'' if self.offset == 'none' else f', {self.offset}'})"
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train on the prepared labels; reference log-probabilities are computed once, beforehand."""
+        from una_bench.una.suite import train_offline
+
+        table = Prepared(job.prepared).responses()
+        return train_offline(self, job, probe, table[["prompt_ids", "completion_ids", "label"]].to_dict("records"))

@@ -1,0 +1,42 @@
+"""UNA on pairs of responses, which is DPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from una_bench.data import Prepared
+from una_bench.method import Feedback, Job, Method
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnaPairwise(Method):
+    """UNA-pairwise: f(x) and c of the implicit reward cancel in a pair, which leaves DPO's loss."""
+
+    label = "UNA-pairwise"
+    feedback = Feedback.PAIRWISE
+    paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 10"
+
+    beta: float = 0.5
+    """Strength of the pull towards the reference policy, per nat."""
+    per_device_train_batch_size: int | None = None
+    """Pairs in one forward pass; None: all pairs of an optimiser step."""
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""
+        from una_bench.una.suite import train_offline
+
+        table = Prepared(job.prepared).responses()
+        chosen = table[table["chosen"]].sort_values("pair")
+        rejected = table[~table["chosen"]].sort_values("pair")
+        rows = [
+            {"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse}
+            for prompt, better, worse in zip(
+                chosen["prompt_ids"], chosen["completion_ids"], rejected["completion_ids"], strict=True
+            )
+        ]
+        return train_offline(self, job, probe, rows, responses_per_row=2)

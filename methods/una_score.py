@@ -1,0 +1,56 @@
+"""UNA on scored responses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from una_bench.data import Prepared
+from una_bench.method import Feedback, Job, Method
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnaScore(Method):
+    """UNA-score: the implicit score is regressed on the judged one."""
+
+    label = "UNA-score"
+    feedback = Feedback.SCORE
+    paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 13"
+
+    beta: float = 0.5
+    """Strength of the pull towards the reference policy, per nat."""
+    space: str = "score"
+    """``score`` (sigmoid(r) against the score, as published) or ``reward`` (r against the raw reward)."""
+    loss_type: str = "mse"
+    """``mse``, or ``bce`` with the score as soft label."""
+    offset: str = "none"
+    """f(x) + c: ``none`` (as published), ``ema``, ``prompt_mean``, ``learned`` or ``partition``."""
+    offset_rate: float = 0.05
+    """``ema``: share of a batch's mean in the constant."""
+    offset_lr_multiplier: float = 10.0
+    """``learned``: learning rate of the scalar head in units of the policy's."""
+    per_device_train_batch_size: int | None = None
+    """Responses in one forward pass; None: all of an optimiser step."""
+
+    @property
+    def display(self) -> str:
+        """Label with loss, space and offset."""
+        parts = [self.loss_type.upper()]
+        parts += ["reward space"] if self.space == "reward" else []
+        parts += [self.offset] if self.offset != "none" else []
+        return f"{self.label} ({', '.join(parts)})"
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train on the prepared scores; reference log-probabilities are computed once, beforehand."""
+        from una_bench.una.suite import train_offline
+
+        table = Prepared(job.prepared).responses()
+        columns = ["prompt_ids", "completion_ids", "score"]
+        columns += ["log_partition"] if "log_partition" in table.columns else []
+        if self.space == "reward":
+            table = table.assign(score=table["reward"])
+        return train_offline(self, job, probe, table[columns].to_dict("records"))

@@ -1,0 +1,93 @@
+"""What both UNA trainers add around a step: logged metrics, evaluation, and the offset's own step and checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback
+
+from una_bench.una.metrics import Ledger, summarise
+from una_bench.una.offsets import Offset
+
+OFFSET_FILE = "una_offset.pt"
+
+
+class _OffsetStep(TrainerCallback):  # type: ignore[misc]
+    """Lets the offset follow each optimiser step of the policy, at the same place of the schedule."""
+
+    def __init__(self, trainer: Bookkeeping) -> None:
+        self.trainer = trainer
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """Step with the learning rate that the policy has just been stepped with."""
+        trainer = self.trainer
+        scaler = trainer.accelerator.scaler
+        scale = float(scaler.get_scale()) if scaler is not None else 1.0
+        trainer.offset.step(trainer._get_learning_rate(), trainer.mean_over_processes, scale)
+
+
+class Bookkeeping(Trainer):  # type: ignore[misc]
+    """`transformers.Trainer` with UNA's ledgers and offset."""
+
+    online = False
+    offset: Offset
+
+    def _start_bookkeeping(self, offset: Offset) -> None:
+        self.model_accepts_loss_kwargs = False  # the loss is a mean over rows: accumulation steps divide it
+        self.offset = offset
+        self.ledgers = {"train": Ledger(), "eval": Ledger()}
+        self.add_callback(_OffsetStep(self))
+
+    def mean_over_processes(self, tensor: Tensor) -> Tensor:
+        """Return the mean of a tensor over processes."""
+        if self.accelerator.num_processes == 1:
+            return tensor
+        mean: Tensor = self.accelerator.reduce(tensor.detach(), reduction="mean")
+        return mean
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with the metrics of the training rows since the last time."""
+        if "loss" in logs:
+            logs = logs | summarise(self.ledgers["train"].drain(self.accelerator), online=self.online)
+        super().log(logs, start_time)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate, with the same metrics as in training."""
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        output = super().evaluation_loop(*args, **kwargs)
+        metrics = summarise(self.ledgers["eval"].drain(self.accelerator), online=self.online)
+        output.metrics.update({f"{prefix}_{name}": value for name, value in metrics.items()})
+        return output
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Tensor, None, None]:
+        """Return the loss of a batch of the evaluation set; its metrics go to the ledger."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad():
+            loss = self.compute_loss(model, inputs)
+        return loss.detach(), None, None
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            torch.save(self.extra_state(), folder / OFFSET_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        file = Path(resume_from_checkpoint) / OFFSET_FILE
+        if file.is_file():
+            self.load_extra_state(torch.load(file, map_location=self.args.device, weights_only=True))
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside what `transformers.Trainer` puts there."""
+        return {"offset": self.offset.state_dict()}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from `extra_state`."""
+        if state["offset"]:
+            self.offset.load_state_dict(state["offset"])

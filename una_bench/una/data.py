@@ -1,0 +1,121 @@
+"""From a dataset in any of the formats, kinds mixed row by row, to `Examples`."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from una_bench.errors import UserError
+from una_bench.una.examples import Examples, Kind, pack
+from una_bench.una.offsets import SCORE_EPSILON
+from una_bench.una.rows import Row, check, chunks
+from una_bench.una.tokens import pad_token, tokenize
+
+logger = logging.getLogger(__name__)
+GROUP = 2
+"""Responses of a prompt that are kept together for ``offset="prompt_mean"``."""
+
+
+def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
+    """Check and tokenise every row, before training starts.
+
+    Args:
+        dataset: A `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns.
+        tokenizer: With a padding token, and a chat template where there are messages.
+        args: A `UNAConfig`.
+
+    Raises:
+        UserError: A row cannot be trained on; the message names it and the column.
+    """
+    pad = pad_token(tokenizer)
+    rows: list[Row] = []
+    prompts: list[Sequence[int]] = []
+    completions: list[Sequence[int]] = []
+    first: list[int] = []
+    for chunk in chunks(dataset):
+        for raw in chunk:
+            row = check(raw, len(rows), args)
+            prompt, answers = tokenize(row, tokenizer, args)
+            first.append(len(prompts))
+            prompts.extend([prompt] * len(answers))
+            completions.extend(answers)
+            rows.append(row)
+    prompt_numbers = _numbers([tuple(prompts[i]) for i in first])
+    examples = Examples(
+        **pack(prompts, completions),
+        first=np.asarray(first, dtype=np.int64),
+        kinds=np.asarray([row.kind for row in rows], dtype=np.int8),
+        targets=np.asarray([row.target for row in rows], dtype=np.float64),
+        groups=np.arange(len(rows)),
+        pad=pad,
+    )
+    if args.offset == "prompt_mean":
+        examples.groups = _groups(prompt_numbers, examples.kinds)
+    if args.offset == "partition":
+        given = np.asarray([row.log_partition for row in rows])
+        examples.log_partition = _log_partition(given, prompt_numbers, examples, args)
+    counts = Counter(Kind(kind).name.lower() for kind in examples.kinds)
+    logger.info("Feedback found: %s.", ", ".join(f"{number} rows {name}" for name, number in sorted(counts.items())))
+    return examples
+
+
+def _numbers(prompts: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
+    """Number distinct prompts in order of appearance."""
+    known: dict[tuple[int, ...], int] = {}
+    return np.asarray([known.setdefault(prompt, len(known)) for prompt in prompts], dtype=np.int64)
+
+
+def _groups(prompt_numbers: NDArray[np.int64], kinds: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Put the scored responses of each prompt, in order, into groups of two (a last odd one makes it three)."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(kinds == Kind.SCORE):
+        members[int(prompt_numbers[row])].append(int(row))
+    groups = np.full(len(kinds), -1, dtype=np.int64)
+    count = 0
+    for rows in members.values():
+        if len(rows) < GROUP:
+            raise UserError(
+                f"Row {rows[0]}, column 'prompt': offset='prompt_mean' needs {GROUP} scored responses of each prompt,"
+                " and this prompt has 1."
+            )
+        for place, row in enumerate(rows):
+            groups[row] = count + min(place // GROUP, len(rows) // GROUP - 1)
+        count += len(rows) // GROUP
+    alone = groups < 0
+    groups[alone] = count + np.arange(int(alone.sum()))
+    return groups
+
+
+def _log_partition(
+    given: NDArray[np.float64], prompt_numbers: NDArray[np.int64], examples: Examples, args: Any
+) -> NDArray[np.float64]:
+    """Take log Z(x) from its column, or estimate log mean exp(goal / beta) over a prompt's scored responses.
+
+    The estimate is right where these responses were drawn from the reference policy.
+    """
+    singles = examples.kinds != Kind.PAIRWISE
+    missing = np.isnan(given) & singles
+    if not missing.any():
+        return given
+    scored = examples.kinds == Kind.SCORE
+    clipped = np.clip(examples.targets, SCORE_EPSILON, 1 - SCORE_EPSILON)
+    goals = examples.targets if args.space == "reward" else np.log(clipped) - np.log1p(-clipped)
+    out = given.copy()
+    by_prompt: dict[int, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(singles):
+        by_prompt[int(prompt_numbers[row])].append(int(row))
+    for rows in by_prompt.values():
+        known = [row for row in rows if scored[row]]
+        if np.isnan(given[rows]).any() and len(known) < GROUP:
+            raise UserError(
+                f"Row {rows[0]}, column 'log_partition': offset='partition' needs it, or {GROUP} scored responses of"
+                " the prompt to estimate it from."
+            )
+        estimate = np.logaddexp.reduce(goals[known] / args.beta) - np.log(len(known)) if known else np.nan
+        out[rows] = np.where(np.isnan(given[rows]), estimate, given[rows])
+    return out

@@ -1,0 +1,114 @@
+"""The output layer on response positions only, a chunk of logits at a time, computed again for the backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+SMALL_LOGITS = 2**20
+"""Logits of a whole batch up to this number are kept for the backward pass; recomputing them would cost more."""
+CHUNK_LOGITS = 2**23
+"""Logits of one chunk where its size is not given: 32 MiB of float32."""
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """At least float32."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def pick(logits_CV: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of each label (C,) and the log-sum-exp of each row of logits (C,)."""
+    lse = logits_CV.logsumexp(-1)
+    return logits_CV.gather(-1, labels[:, None]).squeeze(-1) - lse, lse
+
+
+class _ChunkedLinear(torch.autograd.Function):
+    """log softmax(W h + b)[label] of each state, in chunks; the backward pass makes each chunk's logits again."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, chunk: int) -> Tensor:
+        device = states.device.type
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        out = states.new_empty(len(states), dtype=torch.float64 if low == torch.float64 else torch.float32)
+        lses = torch.empty_like(out)
+        with torch.autocast(device, enabled=False):
+            weight_low = weight.to(low)
+            bias_low = None if bias is None else bias.to(low)
+            for start in range(0, len(states), chunk):
+                part = slice(start, start + chunk)
+                logits_CV = wide(nn.functional.linear(states[part].to(low), weight_low, bias_low))
+                out[part], lses[part] = pick(logits_CV, labels[part])
+        ctx.save_for_backward(states, weight, bias, labels, lses)
+        ctx.chunk, ctx.low = chunk, low
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        states, weight, bias, labels, lses = ctx.saved_tensors
+        low, wide = ctx.low, lses.dtype
+        wants_states, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        grad_states = torch.empty_like(states) if wants_states else None
+        grad_weight = torch.zeros_like(weight, dtype=wide) if wants_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=wide) if wants_bias and bias is not None else None
+        weight_low, bias_low = weight.to(low), None if bias is None else bias.to(low)
+        for start in range(0, len(states), ctx.chunk):
+            part = slice(start, start + ctx.chunk)
+            states_low = states[part].to(low)
+            delta_CV = wide(nn.functional.linear(states_low, weight_low, bias_low))
+            delta_CV.sub_(lses[part, None]).exp_().mul_(-grad[part, None])
+            delta_CV.scatter_add_(-1, labels[part, None], grad[part, None])
+            if grad_bias is not None:
+                grad_bias += delta_CV.sum(0)
+            delta_low = delta_CV.to(low)
+            if grad_states is not None:
+                grad_states[part] = delta_low @ weight_low
+            if grad_weight is not None:
+                grad_weight += delta_low.T @ states_low
+        return (
+            grad_states,
+            None if grad_weight is None else grad_weight.to(weight.dtype),
+            None if grad_bias is None or bias is None else grad_bias.to(bias.dtype),
+            None,
+            None,
+        )
+
+
+def token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | None = None) -> Tensor:
+    """Return the log-probability of each label under the output layer.
+
+    Args:
+        head: Output layer, D -> V; a plain linear layer (its bias included) has a backward pass of its own.
+        states: Hidden states that predict the labels, (M, D).
+        labels: Tokens, (M,).
+        chunk: States whose logits exist at the same time; None chooses.
+
+    Returns:
+        Log-probabilities, nats, at least float32, (M,).
+    """
+    weight = getattr(head, "weight", None)
+    vocabulary = len(weight) if isinstance(weight, Tensor) else int(getattr(head, "out_features", 2**15))
+    if chunk is None and len(states) * vocabulary <= SMALL_LOGITS:
+        return pick(wide(head(states)), labels)[0]
+    chunk = chunk or max(64, CHUNK_LOGITS // vocabulary)
+    if type(head) is nn.Linear and not hasattr(head.weight, "ds_id"):  # ZeRO-3 gathers weights only in module calls
+        out: Tensor = _ChunkedLinear.apply(states, head.weight, head.bias, labels, chunk)
+        return out
+
+    def piece(states_CD: Tensor, labels_C: Tensor) -> Tensor:
+        return pick(wide(head(states_CD)), labels_C)[0]
+
+    pieces = zip(states.split(chunk), labels.split(chunk), strict=True)
+    return torch.cat([checkpoint(piece, s, y, use_reentrant=False) for s, y in pieces])
+
+
+@torch.no_grad()
+def mean_entropy(head: nn.Module, states: Tensor, chunk: int | None = None) -> Tensor:
+    """Return the mean entropy of the next-token distribution over states (M, D), nats, ()."""
+    total = torch.zeros((), device=states.device)
+    for part in states.detach().split(chunk or 256):
+        logp_CV = wide(head(part)).log_softmax(-1)
+        total -= (logp_CV.exp() * logp_CV).sum().float()
+    return total / max(1, len(states))

@@ -1,0 +1,121 @@
+"""Log-probabilities of responses, without the logits of a whole batch.
+
+Only states that predict a response token reach the output layer, a chunk of them at a time; what the backward pass
+needs is computed again there. Padding is on the right, so that no real token attends to it and no mask is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from una_bench.una.head import mean_entropy, token_logps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What one pass over a batch gives."""
+
+    logps: Tensor
+    """log pi(y|x) of each sequence, nats, (N,)."""
+    prompt_states: Tensor
+    """Last hidden state of each prompt, without gradient, (N, D)."""
+    entropy: Tensor | None = None
+    """Mean entropy of the policy at response positions, nats, ()."""
+
+
+class ResponseScorer:
+    """Computes response log-probabilities of one causal language model, in whatever wrapper it comes."""
+
+    def __init__(self, model: Any, chunk: int | None = None) -> None:
+        self.chunk = chunk
+        self.plain = not _head_is_last(model)
+        """Whether the model does more after its output layer (soft caps, scales), so that only its own logits count."""
+
+    def __call__(self, model: Any, batch: Mapping[str, Any], *, inner: Any = None, entropy: bool = False) -> Scored:
+        """Score the sequences of a batch.
+
+        Args:
+            model: The policy, or what wraps it for distributed training.
+            batch: As `una_bench.una.examples.Examples.sequences` returns it.
+            inner: The model inside the wrapper.
+            entropy: Whether to work out the entropy too.
+        """
+        inner = model if inner is None else inner
+        return _through(model, inner, batch["input_ids"], lambda: self._score(inner, batch, entropy))
+
+    def _score(self, model: Any, batch: Mapping[str, Any], entropy: bool) -> Scored:
+        causal = _causal(model)
+        positions, head = batch["positions"], causal.get_output_embeddings()
+        if self.plain:
+            out = causal(input_ids=batch["input_ids"], use_cache=False, output_hidden_states=True)
+            hidden_NTD, head = out.hidden_states[-1], nn.Identity()
+            states = out.logits.flatten(0, 1)[positions]
+        else:
+            hidden_NTD = _decoder(causal)(input_ids=batch["input_ids"], use_cache=False)[0]
+            states = hidden_NTD.flatten(0, 1)[positions]
+        logps = token_logps(head, states, batch["labels"], self.chunk)
+        width = int(batch["columns"].max()) + 1
+        padded_NW = logps.new_zeros(len(batch["lengths"]), width)
+        padded_NW = padded_NW.index_put((batch["rows"], batch["columns"]), logps)
+        return Scored(
+            logps=padded_NW.sum(-1),
+            prompt_states=hidden_NTD.detach().flatten(0, 1)[batch["prompt_ends"]],
+            entropy=mean_entropy(head, states) if entropy else None,
+        )
+
+
+def _causal(model: Any) -> Any:
+    """Return the causal language model inside a peft wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _decoder(causal: Any) -> Any:
+    return causal.get_decoder() if hasattr(causal, "get_decoder") else causal.base_model
+
+
+@torch.no_grad()
+def _head_is_last(model: Any) -> bool:
+    """Whether the model's logits are its output layer on its decoder's states, tried on a few tokens."""
+    causal = _causal(model)
+    head = causal.get_output_embeddings()
+    if head is None:
+        return False
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    ids = torch.arange(6, device=device).remainder(causal.get_input_embeddings().num_embeddings)[None]
+    expected = causal(input_ids=ids, use_cache=False).logits
+    got = head(_decoder(causal)(input_ids=ids, use_cache=False)[0])
+    model.train(was_training)
+    return got.shape == expected.shape and bool(torch.allclose(got.float(), expected.float(), rtol=1e-4, atol=1e-4))
+
+
+def _through(wrapped: Any, inner: Any, ids: Tensor, work: Callable[[], Scored]) -> Scored:
+    """Run ``work`` as the forward pass of ``wrapped``, so that its hooks (gradient averaging) see it."""
+    if wrapped is inner:
+        return work()
+    replaced = inner.__dict__.get("forward")
+    result: list[Scored] = []
+
+    def restore() -> None:
+        if replaced is not None:
+            inner.forward = replaced
+        else:
+            inner.__dict__.pop("forward", None)
+
+    def forward(*_: Any, **__: Any) -> Tensor:
+        restore()
+        result.append(work())
+        return result[0].logps
+
+    inner.forward = forward
+    try:
+        logps = wrapped(ids)
+    finally:
+        restore()
+    return Scored(logps=logps, prompt_states=result[0].prompt_states, entropy=result[0].entropy)

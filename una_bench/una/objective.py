@@ -1,0 +1,65 @@
+"""From log-probabilities of a batch to its loss and what is logged about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from una_bench import losses
+from una_bench.una.logprobs import Scored
+from una_bench.una.metrics import Ledger
+from una_bench.una.offsets import Offset, Rows
+
+
+def batch_loss(
+    batch: Mapping[str, Any], scored: Scored, *, args: Any, offset: Offset, ledger: Ledger
+) -> tuple[Tensor, Rows]:
+    """Return the mean loss over the rows of a batch, pairs and others mixed.
+
+    Args:
+        batch: As `Examples.__getitems__` returns it, with ``reference`` (N,): log pi_ref of each sequence.
+        scored: What the policy gave for its N sequences.
+        args: A `UNAConfig`.
+        offset: f(x) + c.
+        ledger: Gets what is logged.
+
+    Returns:
+        The loss, (), and the rows that the offset may learn from.
+    """
+    pairs = int(batch["pairs"])
+    anchor = batch.get("anchor", batch["reference"])
+    logratio = scored.logps - anchor
+    rows = Rows(
+        reward=losses.implicit_reward(logratio[2 * pairs :], args.beta),
+        target=batch["target"],
+        binary=batch["binary"],
+        states=scored.prompt_states[2 * pairs :],
+        group=batch["group"],
+        log_partition=batch.get("log_partition"),
+    )
+    parts = []
+    if pairs:
+        chosen, rejected = logratio[:pairs], logratio[pairs : 2 * pairs]
+        parts.append(losses.una_pairwise(chosen, rejected, args.beta))
+        ledger.add(chosen=args.beta * chosen, rejected=args.beta * rejected)
+        ledger.add(logps_chosen=scored.logps[:pairs], logps_rejected=scored.logps[pairs : 2 * pairs])
+    if len(rows.target):
+        value = offset(rows)
+        reward = rows.reward + value
+        parts.append(_single_losses(reward, rows.target, args))
+        ledger.add(implicit=reward, explicit=rows.target, offset=value, binary=rows.binary)
+        ledger.add(logps=scored.logps[2 * pairs :])
+    ledger.add(logratio=scored.logps - batch["reference"], length=batch["lengths"])
+    if scored.entropy is not None:
+        ledger.add(entropy=scored.entropy)
+    return torch.cat(parts).mean(), rows
+
+
+def _single_losses(reward: Tensor, target: Tensor, args: Any) -> Tensor:
+    """Loss of each row that is no pair, (B,); labels are scores of 0 and 1 to UNA Eq. 11-13."""
+    if args.space == "reward":
+        return losses.una_reward(reward, target)
+    return losses.una_score(reward, target, loss_type=args.loss_type)

@@ -1,0 +1,111 @@
+"""The reference policy: a frozen copy, the policy without its adapters, or log-probabilities computed beforehand."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from una_bench.data import content_hash
+from una_bench.facts import weights_sha256
+from una_bench.una.examples import Examples
+
+logger = logging.getLogger(__name__)
+Score = Callable[[NDArray[np.int64]], torch.Tensor]
+"""Numbers of sequences -> log pi_ref of each, nats, on any device."""
+
+
+def frozen_copy(model: Any) -> Any:
+    """Copy the policy, for good."""
+    reference = copy.deepcopy(model)
+    reference.requires_grad_(False)
+    return reference.eval()
+
+
+@contextmanager
+def without_adapters(model: Any) -> Iterator[None]:
+    """Make a peft model act as its base model."""
+    with model.disable_adapter():
+        yield
+
+
+def model_key(model: Any, precision: str) -> str:
+    """Content key of what computes reference log-probabilities: weights, configuration, precision; 16 hex digits."""
+    config = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    return content_hash([weights_sha256(model), config, precision])
+
+
+def sequence_keys(examples: Examples) -> NDArray[np.bytes_]:
+    """Digest of prompt and completion tokens of each sequence, (S,)."""
+    keys = []
+    for start, length, prompt in zip(examples.starts, examples.lengths, examples.prompt_lengths, strict=True):
+        body = int(prompt).to_bytes(4, "little") + examples.tokens[start : start + length].tobytes()
+        keys.append(hashlib.blake2b(body, digest_size=16).hexdigest())
+    return np.asarray(keys, dtype=np.bytes_)
+
+
+def cache_folder(given: str | None) -> Path:
+    """Return the folder of precomputed log-probabilities."""
+    if given is not None:
+        return Path(given)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("una-bench") / "reference"
+
+
+def precompute(examples: Examples, *, key: str, folder: Path, score: Score, accelerator: Any, batch: int) -> bool:
+    """Fill ``examples.reference`` from disk, or compute each distinct sequence once and store it.
+
+    The file is named after model and set of sequences, so that pairs and single responses of the same data share it.
+
+    Args:
+        examples: Gets the array ``reference``, (S,).
+        key: `model_key` of the reference policy.
+        folder: Where files are kept.
+        score: Computes; called under no_grad.
+        accelerator: Shares the work between processes; the first one writes.
+        batch: Sequences per call of ``score``.
+
+    Returns:
+        Whether they were found on disk.
+    """
+    distinct, where, inverse = np.unique(sequence_keys(examples), return_index=True, return_inverse=True)
+    file = folder / f"{key}-{hashlib.sha256(distinct.tobytes()).hexdigest()[:16]}.npy"
+    found = file.is_file()
+    accelerator.wait_for_everyone()  # nobody writes before everybody has looked
+    if found:
+        values = np.load(file)
+    else:
+        values = _compute(examples, where, score, accelerator, batch)
+        if accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial.npy")
+            np.save(partial, values)
+            partial.replace(file)
+    examples.reference = values[inverse]
+    logger.info("Reference log-probabilities of %d sequences %s.", len(values), "read" if found else "computed")
+    return found
+
+
+@torch.no_grad()
+def _compute(
+    examples: Examples, sequences: NDArray[np.int64], score: Score, accelerator: Any, batch: int
+) -> NDArray[np.float32]:
+    """Score ``sequences``, longest first (little padding, and what does not fit fails at once), shared by processes."""
+    order = np.argsort(-examples.lengths[sequences], kind="stable")
+    processes, process = accelerator.num_processes, accelerator.process_index
+    mine = order[process::processes]
+    values = torch.zeros(len(sequences), dtype=torch.float64, device=accelerator.device)
+    for start in range(0, len(mine), batch):
+        part = mine[start : start + batch]
+        values[torch.from_numpy(part).to(values.device)] = score(sequences[part]).double()
+    total: torch.Tensor = accelerator.reduce(values, reduction="sum")
+    return total.float().cpu().numpy()

@@ -1,0 +1,76 @@
+"""What the methods of the suites share: from a job and a method's settings to a UNA trainer under the instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.errors import UserError
+from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+    from una_bench.method import Job, Method
+
+_UNA_SETTINGS = ("beta", "space", "loss_type", "offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
+
+
+def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[str, Any]:
+    """Return keyword arguments of a `UNAConfig`: the shared ones, the method's own, and its batch size."""
+    settings = method.settings()
+    rows = job.batch_responses // responses_per_row
+    at_once = settings.get("per_device_train_batch_size") or rows
+    if rows % at_once:
+        raise UserError(
+            f"per_device_train_batch_size={at_once} does not divide the batch of {rows} rows"
+            f" ({job.batch_responses} responses). Choose a divisor."
+        )
+    return common_arguments(method, job) | {
+        **{name: settings[name] for name in _UNA_SETTINGS if name in settings},
+        "per_device_train_batch_size": at_once,
+        "per_device_eval_batch_size": at_once * responses_per_row,
+        "gradient_accumulation_steps": rows // at_once,
+        "max_length": None,  # preparation has cut responses for every method alike
+    }
+
+
+def tally(batch: Mapping[str, Any]) -> dict[str, int]:
+    """Count responses and tokens of a batch of `una_bench.una.examples.Examples`."""
+    count, width = batch["input_ids"].shape
+    response_tokens = int(batch["lengths"].sum())
+    prompt_tokens = int(batch["prompt_ends"].sum()) - width * count * (count - 1) // 2 + count
+    return {
+        "responses": count,
+        "prompt_tokens": prompt_tokens,
+        "response_tokens": response_tokens,
+        "padding_tokens": count * width - prompt_tokens - response_tokens,
+    }
+
+
+def train_offline(
+    method: Method, job: Job, probe: Probe, rows: Sequence[Mapping[str, Any]], *, responses_per_row: int = 1
+) -> Path:
+    """Train on ``rows`` of a UNA dataset in token ids; the reference pass is a phase of its own, in this process."""
+    from una_bench.una.config import UNAConfig
+    from una_bench.una.trainer import UNATrainer
+
+    model, tokenizer = load_policy(job, probe)
+    names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
+    record_facts(
+        probe,
+        model=model,
+        tokenizer=tokenizer,
+        prompt_ids=[row["prompt_ids"] for row in rows for _ in names],
+        completion_ids=[row[name] for row in rows for name in names],
+    )
+    args = UNAConfig(
+        **una_arguments(method, job, responses_per_row),
+        reference="precomputed",
+        reference_cache=str(job.out / "reference"),  # its own, so that every cell pays for its reference pass
+    )
+    with probe.phase("prepare"):
+        trainer = UNATrainer(model, args, train_dataset=rows, processing_class=tokenizer, peft_config=lora_config(job))
+    with probe.phase("reference"):
+        trainer.prepare_reference()
+    return fit(trainer, probe, job, tally=tally)

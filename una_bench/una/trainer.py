@@ -1,0 +1,194 @@
+"""`UNATrainer`: offline UNA on pairs, labels and scores, alone or mixed, on top of `transformers.Trainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from una_bench.errors import UserError
+from una_bench.una.bookkeeping import Bookkeeping
+from una_bench.una.config import UNAConfig
+from una_bench.una.data import build_examples
+from una_bench.una.examples import Examples, GroupSampler, identity
+from una_bench.una.logprobs import ResponseScorer
+from una_bench.una.objective import batch_loss
+from una_bench.una.offsets import make_offset
+from una_bench.una.reference import cache_folder, frozen_copy, model_key, precompute, without_adapters
+
+
+class UNATrainer(Bookkeeping):
+    """Train a policy on feedback with UNA (arXiv:2408.15339).
+
+    The columns of each row decide its loss: ``prompt, chosen, rejected`` (Eq. 10), ``prompt, completion, label``
+    (Eq. 11, 12) or ``prompt, completion, score`` (Eq. 13); docs/una.md has an example of each.
+
+    Args:
+        model: The policy, or its name or folder.
+        args: Settings; None takes the defaults.
+        train_dataset: A `datasets.Dataset` or a list of mappings; text, messages or token ids (``prompt_ids``, ...).
+        eval_dataset: The same, or a mapping of names to such.
+        processing_class: The tokenizer; None loads the policy's.
+        peft_config: Adapters to add.
+        ref_model: The reference policy where it is not the initial policy.
+        **kwargs: What `transformers.Trainer` takes beside: ``callbacks``, ``optimizers``, ``compute_metrics``, ...
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        model: Any,
+        args: UNAConfig | None = None,
+        *,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        peft_config: Any = None,
+        ref_model: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        args = args if args is not None else self._default_args()
+        if isinstance(model, str | Path):
+            processing_class = processing_class or AutoTokenizer.from_pretrained(model)
+            model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        train = self._examples(train_dataset, processing_class, args)
+        evaluation = self._evaluation(eval_dataset, processing_class, args)
+        self.reference_kind = _reference_kind(args, model, peft_config, ref_model)
+        model, self.ref_model = _with_reference(model, peft_config, ref_model, self.reference_kind)
+        if args.disable_dropout:
+            _disable_dropout(model)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=identity,
+            train_dataset=train,
+            eval_dataset=evaluation,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        inner = self.accelerator.unwrap_model(self.model)
+        self.scorer = ResponseScorer(inner, args.logits_chunk_size)
+        self._start_bookkeeping(make_offset(args, _hidden_size(inner), args.device))
+        if self.ref_model is not None:
+            self.ref_model.to(args.device)
+
+    def _default_args(self) -> UNAConfig:
+        return UNAConfig(output_dir="trainer_output")
+
+    def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
+        return None if dataset is None else build_examples(dataset, tokenizer, args)
+
+    def _evaluation(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
+        if isinstance(dataset, Mapping):
+            return {name: build_examples(part, tokenizer, args) for name, part in dataset.items()}
+        return None if dataset is None else build_examples(dataset, tokenizer, args)
+
+    # reference ---------------------------------------------------------------------------------------------------
+
+    def prepare_reference(self) -> None:
+        """Compute what ``reference="precomputed"`` promises, before the policy moves; `train` calls it if need be."""
+        if self.reference_kind != "precomputed":
+            return
+        parts = [self.train_dataset, *_datasets(self.eval_dataset)]
+        todo = [part for part in parts if isinstance(part, Examples) and part.reference is None]
+        if not todo:
+            return
+        model = self.ref_model if self.ref_model is not None else self.accelerator.unwrap_model(self.model)
+        key = model_key(model, str(self.accelerator.mixed_precision))
+        for examples in todo:
+            precompute(
+                examples,
+                key=key,
+                folder=cache_folder(self.args.reference_cache),
+                score=lambda sequences, e=examples: self._reference_logps(e.sequences(sequences)),
+                accelerator=self.accelerator,
+                batch=self.args.per_device_eval_batch_size,
+            )
+        self.ref_model = None  # from here on no reference model is in memory
+
+    @torch.no_grad()
+    def _reference_logps(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return log pi_ref of the sequences of a batch, (N,)."""
+        batch = self._prepare_inputs(dict(batch)) if batch["input_ids"].device != self.args.device else batch
+        policy = self.accelerator.unwrap_model(self.model)
+        model = policy if self.ref_model is None else self.ref_model
+        is_peft = self.ref_model is None and hasattr(policy, "disable_adapter")
+        context: AbstractContextManager[None] = without_adapters(policy) if is_peft else nullcontext()
+        was_training = model.training
+        model.eval()
+        with context, self.accelerator.autocast():
+            logps = self.scorer(model, batch).logps
+        model.train(was_training)
+        return logps
+
+    # training ----------------------------------------------------------------------------------------------------
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, as `transformers.Trainer.train` does."""
+        self.prepare_reference()
+        return super().train(*args, **kwargs)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        examples = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.offset == "prompt_mean":
+            return GroupSampler(examples.groups, self.args.data_seed or self.args.seed)
+        return super()._get_train_sampler(train_dataset)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the mean loss of a batch; the offset learns from it while training."""
+        mode = "train" if model.training else "eval"
+        logs_next = (self.state.global_step + 1) % max(1, int(self.state.logging_steps or 1)) == 0
+        inner = self.accelerator.unwrap_model(model)
+        with self.accelerator.autocast():
+            scored = self.scorer(model, inputs, inner=inner, entropy=mode == "eval" or logs_next)
+        if "reference" not in inputs:
+            inputs["reference"] = self._reference_logps(inputs)
+        loss, rows = batch_loss(inputs, scored, args=self.args, offset=self.offset, ledger=self.ledgers[mode])
+        if mode == "train" and len(rows.target):
+            self.offset.observe(rows, self.mean_over_processes)
+        return (loss, {"logps": scored.logps}) if return_outputs else loss
+
+
+def _datasets(evaluation: Any) -> list[Any]:
+    return list(evaluation.values()) if isinstance(evaluation, Mapping) else [evaluation]
+
+
+def _hidden_size(model: Any) -> int:
+    return int(model.config.get_text_config().hidden_size)
+
+
+def _reference_kind(args: UNAConfig, model: Any, peft_config: Any, ref_model: Any) -> str:
+    adapters = peft_config is not None or hasattr(model, "disable_adapter")
+    if args.reference is None:
+        return "adapter_off" if adapters and ref_model is None else "frozen"
+    if args.reference == "adapter_off" and not adapters:
+        raise UserError("reference='adapter_off' needs adapters. Pass peft_config, or use 'frozen' or 'precomputed'.")
+    if args.reference == "adapter_off" and ref_model is not None:
+        raise UserError("reference='adapter_off' uses the policy itself: leave ref_model out, or use 'frozen'.")
+    return args.reference
+
+
+def _with_reference(model: Any, peft_config: Any, ref_model: Any, kind: str) -> tuple[Any, Any]:
+    """Return the policy, with its adapters, and the reference model where one is kept."""
+    if ref_model is not None:
+        ref_model.requires_grad_(False)
+        ref_model.eval()
+    elif kind == "frozen":
+        ref_model = frozen_copy(model)
+    if peft_config is not None:
+        from peft import get_peft_model
+
+        model = get_peft_model(model, peft_config)
+    return model, ref_model
+
+
+def _disable_dropout(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
