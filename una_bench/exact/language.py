@@ -1,7 +1,7 @@
 """The language of the exact problem: 8 prompt letters, 7 response letters, an end mark; every response by number.
 
 A response has at most `MAX_TOKENS` letters. A shorter one carries the end token; one of `MAX_TOKENS` letters is
-complete without it. So the text without the end mark names the response uniquely, and there are 1 + 7 + 49 + 343 + 2401 = 2801.
+complete without it. So the text without the end mark names the response, and there are 1 + 7 + 49 + 343 + 2401 = 2801.
 """
 
 from __future__ import annotations

@@ -48,32 +48,42 @@ def expected(logp: Floats, reward: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """The most reward that a mean KL can buy: π_ref·e^{r/b}/Z over temperatures b, means over one prompt set."""
+    """The most reward that a mean KL can buy: π_ref·e^{r/b}/Z over temperatures b, means over one prompt set.
 
-    temperature: Floats
-    """b, from large (the reference) to small (the most rewarded response)."""
+    Near the reference both 1/b and the reward grow as the square root of KL, so that is what is interpolated over.
+    """
+
+    inverse_temperature: Floats
+    """1/b, from 0 (the reference) up (towards the most rewarded response)."""
     kl: Floats
-    """Mean KL to the reference, nats, rising."""
+    """Mean KL to the reference, nats, rising from 0."""
     reward: Floats
     """Mean reward, rising."""
 
     def reward_at(self, kl: float) -> float:
         """Reward of the frontier at a mean KL; beyond its end, that of its end."""
-        return float(np.interp(kl, self.kl, self.reward))
+        return float(np.interp(_root(kl), np.sqrt(self.kl), self.reward))
 
     def temperature_at(self, kl: float) -> float:
-        """Temperature b at which the frontier has this KL: the policy's effective strength (compare with β)."""
-        return float(np.exp(np.interp(kl, self.kl, np.log(self.temperature))))
+        """Temperature b at which the frontier has this KL: the effective strength of a policy; the reference has ∞."""
+        inverse = float(np.interp(_root(kl), np.sqrt(self.kl), self.inverse_temperature))
+        return 1 / inverse if inverse else float("inf")
 
 
-def frontier(logp_reference: Floats, reward: Floats, points: int = 400) -> Frontier:
-    """Trace the frontier at ``points`` temperatures from 100 to 0.01 (dense: between them it is interpolated)."""
-    temperature = np.geomspace(100.0, 0.01, points)
-    kl, mean = np.empty(points), np.empty(points)
-    for i, b in enumerate(temperature):
-        logp = tilted(logp_reference, reward, b)
+def _root(kl: float) -> float:
+    """Square root of a KL that rounding may have left a little below 0."""
+    return max(kl, 0.0) ** 0.5
+
+
+def frontier(logp_reference: Floats, reward: Floats, points: int = 200) -> Frontier:
+    """Trace the frontier at the reference itself and at ``points`` temperatures from 100 down to 0.01."""
+    inverse = np.concatenate([[0.0], np.geomspace(0.01, 100.0, points)])
+    kl, mean = np.zeros(points + 1), np.empty(points + 1)
+    mean[0] = expected(logp_reference, reward).mean()
+    for i, strength in enumerate(inverse[1:], start=1):
+        logp = tilted(logp_reference, reward, 1 / strength)
         kl[i], mean[i] = divergence(logp, logp_reference).mean(), expected(logp, reward).mean()
-    return Frontier(temperature=temperature, kl=kl, reward=mean)
+    return Frontier(inverse_temperature=inverse, kl=kl, reward=mean)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +101,8 @@ class Standard:
     frontier: Frontier
 
 
-def standard(logp_reference: Floats, reward: Floats, beta: float, curve: Frontier | None = None) -> Standard:
-    """Work out the optimum of one prompt set; ``curve`` is its frontier, where that is known already."""
+def standard(logp_reference: Floats, reward: Floats, beta: float, curve: Frontier) -> Standard:
+    """Work out the optimum of one prompt set; ``curve`` is its frontier."""
     return Standard(
         logp_reference=logp_reference,
         reward=reward,
@@ -100,7 +110,7 @@ def standard(logp_reference: Floats, reward: Floats, beta: float, curve: Frontie
         logp_optimum=tilted(logp_reference, reward, beta),
         objective_optimum=beta * log_normaliser(logp_reference, reward, beta),
         objective_reference=expected(logp_reference, reward),
-        frontier=curve or frontier(logp_reference, reward),
+        frontier=curve,
     )
 
 

@@ -13,7 +13,7 @@ import torch
 
 from una_bench.data import folder_hash
 from una_bench.exact import feedback, language, policy, reward_model, tasks, world
-from una_bench.exact.truth import Truth
+from una_bench.exact.truth import Truth, make
 
 if TYPE_CHECKING:
     from una_bench.problems.exact import Exact
@@ -70,7 +70,7 @@ def make_truth(problem: Exact, out: Path, say: Callable[[str], None]) -> Truth:
     raw = world.raw_reward(problem.seed, problem.prompt_share)
     reward = world.standardised(raw, logp_reference, heldout)
     reward += world.offsets(problem.seed, problem.shift, problem.shift_sd, heldout)[:, None]
-    return Truth(logp_reference=logp_reference, reward=reward, heldout=heldout, beta=problem.beta)
+    return make(logp_reference, reward, heldout, problem.beta)
 
 
 def _write_feedback(problem: Exact, truth: Truth, out: Path) -> dict[str, int]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from una_bench.exact import language
 
 LETTERS = len(language.LETTERS)
-PROMPTS_AT_ONCE = 16
-"""Bounds memory: the last level of 16 prompts is 5,488 prefixes of 5 tokens."""
+PROMPTS_AT_ONCE = 8
+"""Bounds memory: the last level of 8 prompts is 2,744 prefixes of 5 tokens."""
 
 
 def _log_probabilities(logits_NV: Tensor) -> Tensor:

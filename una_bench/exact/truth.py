@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ POINTS_SHOWN = 40
 """Points of the frontier in the manifest, for plots that read no arrays."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Truth:
     """Tables of one prepared problem, prompts and responses in the order of `una_bench.exact.language`."""
 
@@ -36,11 +36,14 @@ class Truth:
         """Numbers of the prompts of one split."""
         return np.flatnonzero(self.heldout == (split == "heldout"))
 
+    frontiers: dict[str, optimum.Frontier]
+    """Per split; the slow part, so it is worked out once."""
+
     @cached_property
     def standards(self) -> dict[str, optimum.Standard]:
         """What policies are measured against, per split."""
         return {
-            split: optimum.standard(self.logp_reference[rows], self.reward[rows], self.beta)
+            split: optimum.standard(self.logp_reference[rows], self.reward[rows], self.beta, self.frontiers[split])
             for split in SPLITS
             if len(rows := self.rows(split))
         }
@@ -58,8 +61,7 @@ class Truth:
         summary: dict[str, Any] = {}
         for split, by in self.standards.items():
             best = optimum.judge(by.logp_optimum, by)
-            seen = by.frontier.temperature >= 0.03
-            shown = np.unique(np.linspace(0, seen.sum() - 1, POINTS_SHOWN).astype(int))
+            shown = _shown(by.frontier)
             summary[split] = {
                 "objective": best["objective"],
                 "objective_reference": float(by.objective_reference.mean()),
@@ -67,7 +69,7 @@ class Truth:
                 "reward_reference": float(by.objective_reference.mean()),
                 "kl_ref": best["kl_ref"],
                 "frontier": {
-                    "temperature": by.frontier.temperature[shown].tolist(),
+                    "inverse_temperature": by.frontier.inverse_temperature[shown].tolist(),
                     "kl": by.frontier.kl[shown].tolist(),
                     "reward": by.frontier.reward[shown].tolist(),
                 },
@@ -82,6 +84,7 @@ class Truth:
             reward=self.reward,
             heldout=self.heldout,
             beta=np.float64(self.beta),
+            **{f"frontier_{split}": np.stack(astuple(curve)) for split, curve in self.frontiers.items()},
         )
 
 
@@ -93,4 +96,32 @@ def load(folder: Path) -> Truth:
             reward=stored["reward"],
             heldout=stored["heldout"],
             beta=float(stored["beta"]),
+            frontiers={split: _frontier(stored[f"frontier_{split}"]) for split in SPLITS},
         )
+
+
+def _frontier(rows: NDArray[np.float64]) -> optimum.Frontier:
+    """Put a frontier together from its stored rows, (3, points)."""
+    inverse, kl, reward = rows
+    return optimum.Frontier(inverse_temperature=inverse, kl=kl, reward=reward)
+
+
+def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:
+    """Points of the frontier about evenly spaced along it, both ends among them."""
+    rise = np.sqrt(curve.kl / curve.kl[-1]) + (curve.reward - curve.reward[0]) / np.ptp(curve.reward)
+    wanted = np.linspace(0, rise[-1], POINTS_SHOWN)
+    return np.unique(np.abs(rise[:, None] - wanted).argmin(0))
+
+
+def make(
+    logp_reference: NDArray[np.float64], reward: NDArray[np.float64], heldout: NDArray[np.bool_], beta: float
+) -> Truth:
+    """Put the tables together and trace the frontier of each split."""
+    groups = {"train": ~heldout, "heldout": heldout}
+    return Truth(
+        logp_reference=logp_reference,
+        reward=reward,
+        heldout=heldout,
+        beta=beta,
+        frontiers={split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()},
+    )

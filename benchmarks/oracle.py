@@ -1,0 +1,97 @@
+"""Exact distance to the optimum, where every response can be enumerated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from una_bench.benchmark import Benchmark, Checkpoint
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.data import Prepared
+    from una_bench.exact.truth import Truth
+
+FIGURES = {
+    "objective": ("1", Better.HIGHER, "J = E[r] − β·KL to the reference"),
+    "regret": ("1", Better.LOWER, "(J* − J) / (J* − J of the reference), ratio of means over prompts"),
+    "regret_median": ("1", Better.LOWER, "the same of each prompt, median over prompts"),
+    "regret_direction": ("1", Better.LOWER, "part of the regret: reward missed at the same KL"),
+    "regret_strength": ("1", Better.LOWER, "part of the regret: too little or too much KL, on the frontier"),
+    "kl_optimum": ("nat", Better.LOWER, "KL(π‖π*)"),
+    "kl_ref": ("nat", Better.NEITHER, "KL(π‖π_ref)"),
+    "reward": ("1", Better.HIGHER, "E[r], true reward, offsets included"),
+    "frontier_gap": ("1", Better.LOWER, "reward of the analytic frontier at the same KL, minus E[r]"),
+    "temperature": ("1", Better.NEITHER, "temperature at which the frontier has the same KL; β is best"),
+}
+"""Figure -> unit, direction, and what it is."""
+WATCHED = ("regret", "kl_ref", "reward")
+
+
+class Oracle(Benchmark):
+    """Enumerates every response to every prompt: nothing here is sampled or estimated."""
+
+    label = "Distance to the optimum"
+    about = "exact regret, KL and reward, by enumerating every response"
+    units: ClassVar[dict[str, tuple[str, Better]]] = {
+        f"oracle.{name}.{split}": (unit, better)
+        for name, (unit, better, _) in FIGURES.items()
+        for split in ("train", "heldout")
+    }
+    """Metric -> unit and direction, for curves."""
+
+    def applies(self, prepared: Prepared) -> bool:
+        """Only a problem that knows its truth can be judged so."""
+        return (prepared.path / "truth.npz").is_file()
+
+    def prepare(self, prepared: Prepared, device: str) -> None:
+        """Read the truth and work out the optimum."""
+        _ = _truth(prepared.path).standards
+
+    def watch(self, policy: Any, prepared: Prepared) -> Mapping[str, float]:
+        """Regret, KL and reward in the middle of training; the policy is left as it was."""
+        figures = _judge(policy, _truth(prepared.path))
+        return {f"oracle.{name}": value for name, value in figures.items() if name.partition(".")[0] in WATCHED}
+
+    def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
+        """Judge a checkpoint on training and held-out prompts; one that is not finite has no figures."""
+        import math
+
+        from una_bench.checkpoints import load_checkpoint
+
+        policy, _ = load_checkpoint(checkpoint)
+        figures = _judge(policy, _truth(checkpoint.prepared.path))
+        return [_measurement(name, value) for name, value in figures.items() if math.isfinite(value)]
+
+
+@lru_cache(maxsize=1)
+def _truth(folder: Path) -> Truth:
+    from una_bench.exact import truth
+
+    return truth.load(folder)
+
+
+def _judge(policy: Any, truth: Truth) -> dict[str, float]:
+    """Enumerate without gradient and without dropout, then put every module back into the mode it was in."""
+    import torch
+
+    from una_bench.exact import tree
+
+    training = [module for module in policy.modules() if module.training]
+    policy.eval()
+    try:
+        with torch.no_grad():
+            logp = tree.log_probabilities(policy, tree.prompt_ids(policy.device)).cpu().numpy()
+    finally:
+        for module in training:
+            module.training = True
+    return truth.judge(logp)
+
+
+def _measurement(name: str, value: float) -> Measurement:
+    figure = name.partition(".")[0]
+    unit, better, about = FIGURES[figure]
+    how = f"{about}; exact, all 2,801 responses enumerated"
+    return Measurement(metric=f"oracle.{name}", unit=unit, better=better, samples=(value,), how=how)
