@@ -50,6 +50,8 @@ class FakeMeter:
     def trim(self) -> None:
         self.trimmed += 1
 
+    def driver_bytes(self) -> None: ...
+
 
 @pytest.fixture
 def clock() -> Clock:

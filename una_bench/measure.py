@@ -76,6 +76,16 @@ class Probe:
         return self._meter.baseline_bytes
 
     @property
+    def how_memory(self) -> str:
+        """What the memory figures mean, for the record."""
+        return self._meter.how
+
+    @property
+    def driver_bytes(self) -> int | None:
+        """What the driver of an accelerator says is in use now; None on CPU."""
+        return self._meter.driver_bytes()
+
+    @property
     def _meter(self) -> PeakMeter:
         assert self.memory is not None  # made in __post_init__
         return self.memory

@@ -52,6 +52,9 @@ class PeakMeter(Protocol):
     def trim(self) -> None:
         """Hand freed memory back, so that what came before cannot hide or inflate what comes."""
 
+    def driver_bytes(self) -> int | None:
+        """Return what an accelerator's driver says is in use now."""
+
 
 def resident_bytes(key: str) -> int:
     """Read one figure of this process, ``VmRSS`` (now) or ``VmHWM`` (peak since the last reset), in bytes."""
@@ -106,6 +109,9 @@ class ResidentMeter:
         if self._trim is not None:
             self._trim(0)
 
+    def driver_bytes(self) -> None:
+        """Return nothing: there is no driver beside the kernel."""
+
     def __del__(self) -> None:
         for name in ("_status", "_marks"):
             if hasattr(self, name):
@@ -151,10 +157,7 @@ class CudaMeter:
         gc.collect()
         self._cuda.empty_cache()
 
-    def process_bytes(self) -> int | None:
-        """What the driver says that this process holds on the device, context included; None where it does not tell."""
-        try:
-            free, total = self._cuda.mem_get_info(self._device)
-        except RuntimeError:
-            return None
+    def driver_bytes(self) -> int | None:
+        """Return what is in use on the device, contexts and other processes included."""
+        free, total = self._cuda.mem_get_info(self._device)
         return int(total - free)

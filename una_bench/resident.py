@@ -45,3 +45,19 @@ def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside
         "optimizer": optimizer_bytes(optimizer),
     }
     return held | {name: module_bytes(model) for name, model in beside.items() if model is not None}
+
+
+class ImpossibleReadingError(RuntimeError):
+    """A measurement that arithmetic rules out: the instrument is wrong, and so is every figure of the cell."""
+
+
+def require_possible(peak_bytes: int, resident: dict[str, int]) -> None:
+    """Refuse a measured peak that is smaller than what must have been held at one time.
+
+    Raises:
+        ImpossibleReadingError: The peak is below the sum of ``resident``.
+    """
+    held = sum(resident.values())
+    if peak_bytes < held:
+        parts = ", ".join(f"{name} {size}" for name, size in resident.items())
+        raise ImpossibleReadingError(f"Measured a peak of {peak_bytes} B, but {held} B must have been resident ({parts}).")

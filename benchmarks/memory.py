@@ -1,0 +1,59 @@
+"""Peak memory of training: overall, by phase, and what arithmetic says must have been there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from una_bench.benchmark import Benchmark
+from una_bench.record import Better, Measurement
+from una_bench.resident import require_possible
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+_PARTS = {
+    "weights": "parameters and buffers of the policy, adapters included",
+    "gradients": "gradients of everything trained, between backward and optimiser step",
+    "optimizer": "state that the optimiser keeps from step to step",
+    "reference": "the reference model",
+    "value": "the value model",
+    "reward": "the reward model",
+    "heads": "heads trained beside the policy",
+}
+
+
+class Memory(Benchmark):
+    """Reads the probe after training. A peak that is below arithmetic fails the cell."""
+
+    label: ClassVar[str] = "Peak memory"
+    about: ClassVar[str] = "peak memory of training, overall and by phase, beside what must have been resident"
+
+    def read(self, probe: Probe) -> list[Measurement]:
+        """Return peaks above the imported baseline, and bytes by what they are."""
+        peak = probe.peak_bytes
+        held = sum(probe.resident.values())
+        require_possible(peak, probe.resident)
+        how = probe.how_memory
+        found = [
+            _bytes("memory.peak", peak, Better.LOWER, how),
+            _bytes("memory.baseline", probe.baseline_bytes, Better.NEITHER, "held after imports, in no other figure"),
+        ]
+        for name, phase in sorted(probe.peaks.items()):
+            found.append(_bytes(f"memory.phase.{name}", phase.bytes, Better.LOWER, how))
+            if phase.reserved_bytes is not None:
+                reserved = "torch.cuda.max_memory_reserved"
+                found.append(_bytes(f"memory.reserved.{name}", phase.reserved_bytes, Better.LOWER, reserved))
+        if probe.driver_bytes is not None:
+            driver = "what the driver says is in use on the device, all processes, context included"
+            found.append(_bytes("memory.driver", probe.driver_bytes, Better.NEITHER, driver))
+        if not probe.resident:
+            return found
+        for name, size in probe.resident.items():
+            what = _PARTS.get(name, name)
+            found.append(_bytes(f"memory.resident.{name}", size, Better.NEITHER, f"arithmetic: {what}"))
+        rest = "remainder of the peak: activations, buffers, generation's cache, allocator"
+        return [*found, _bytes("memory.resident.activations", peak - held, Better.NEITHER, rest)]
+
+
+def _bytes(metric: str, size: int, better: Better, how: str) -> Measurement:
+    return Measurement(metric=metric, unit="B", better=better, samples=(float(size),), how=how)

@@ -1,0 +1,76 @@
+"""How fast training went: real tokens, responses and optimiser steps, per second of wall and of CPU time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from una_bench.benchmark import Benchmark
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+    from una_bench.record import StepSamples
+
+
+class Throughput(Benchmark):
+    """Rates over whole steps after warm-up: total work over total time, never a mean of rates."""
+
+    label: ClassVar[str] = "Throughput"
+    about: ClassVar[str] = "real tokens, responses and optimiser steps per second, warm-up and padding left out"
+
+    def read(self, probe: Probe) -> list[Measurement]:
+        """Return the rates of the steps after warm-up."""
+        steps = probe.step_samples()
+        if not steps.seconds:
+            return []
+        work = {name: _sum(getattr(steps, name), steps) for name in _WORK}
+        tokens = work["prompt_tokens"] + work["response_tokens"]
+        wall, cpu = _sum(steps.seconds, steps), _sum(steps.cpu_seconds, steps)
+        measured = len(steps.seconds) - steps.warmup
+        how = f"total over total of {measured} steps, after {steps.warmup} of warm-up; padding and evaluations left out"
+        rates = {
+            "tokens_per_second": ("token/s", tokens, wall),
+            "response_tokens_per_second": ("token/s", work["response_tokens"], wall),
+            "samples_per_second": ("sample/s", work["responses"], wall),
+            "optimizer_steps_per_second": ("step/s", work["optimizer_steps"], wall),
+            "tokens_per_cpu_second": ("token/s", tokens, cpu),
+            "samples_per_cpu_second": ("sample/s", work["responses"], cpu),
+        }
+        found = [
+            Measurement(
+                metric=f"throughput.{name}",
+                unit=unit,
+                better=Better.HIGHER,
+                samples=(amount / seconds,),
+                how=how + ("; CPU time of all threads" if seconds is cpu else ""),
+            )
+            for name, (unit, amount, seconds) in rates.items()
+            if seconds > 0
+        ]
+        return [*found, *_shares(probe, steps, tokens, work["padding_tokens"])]
+
+
+_WORK = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
+
+
+def _sum(samples: Sequence[float], steps: StepSamples) -> float:
+    return float(sum(samples[steps.warmup :]))
+
+
+def _shares(probe: Probe, steps: StepSamples, tokens: float, padding: float) -> list[Measurement]:
+    """What was padding, and what the instruments themselves took."""
+    found = []
+    if tokens + padding > 0:
+        how = "padding over all tokens of the batches, warm-up left out"
+        found.append(_share("throughput.padding_share", padding / (tokens + padding), Better.LOWER, how))
+    seconds = sum(steps.seconds)
+    if seconds > 0:
+        how = "time spent reading peaks over time of all steps; it is inside the rates"
+        share = probe.instrument_seconds / seconds
+        found.append(_share("throughput.instrument_share", share, Better.LOWER, how))
+    return found
+
+
+def _share(metric: str, value: float, better: Better, how: str) -> Measurement:
+    return Measurement(metric=metric, unit="1", better=better, samples=(value,), how=how)
