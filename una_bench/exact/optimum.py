@@ -35,7 +35,7 @@ def divergence(logp: Floats, logq: Floats) -> Floats:
     """KL(p‖q) of each prompt, nats, (prompts,); a response of probability 0 under p adds 0."""
     p = np.exp(logp)
     with np.errstate(invalid="ignore"):
-        terms = np.where(p > 0, p * (logp - logq), 0.0)
+        terms = np.where(p == 0, 0.0, p * (logp - logq))
     result: Floats = terms.sum(1)
     return result
 
