@@ -52,12 +52,17 @@ def iqm_interval(
     return iqm([float(v) for v in array.ravel()]), float(low), float(high)
 
 
+def combinable(tasks: Sequence[Metric]) -> bool:
+    """Whether there are several tasks, all dimensionless and better when higher."""
+    return len(tasks) > 1 and all(t.unit == "1" and t.better is Better.HIGHER for t in tasks)
+
+
 def with_task_means(rows: Sequence[Row], tasks: Sequence[Metric]) -> list[Row]:
     """Give each row the mean and the interquartile mean across tasks, for the seeds that have every task.
 
-    Only where all tasks are dimensionless and higher is better: means of other things mean nothing.
+    Only where `combinable`: means of other things mean nothing.
     """
-    if len(tasks) < 2 or any(t.unit != "1" or t.better is not Better.HIGHER for t in tasks):
+    if not combinable(tasks):
         return list(rows)
     return [_with_means(row, [t.name for t in tasks]) for row in rows]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
-from una_bench import aggregate, differences, frame, heads, stats
-from una_bench.entries import Format, column, estimate, line, matched, or_nan
+from una_bench import aggregate, differences, entries, frame, heads, stats
+from una_bench.entries import Format, column, estimate, line, matched
 from una_bench.frame import Metric, Row
 from una_bench.record import Better, Record
 from una_bench.table import Cell, Column, Group, Line, Table
@@ -54,10 +55,9 @@ def of_metrics(title: str, rows: Sequence[Row], metrics: Sequence[Metric], *, ba
 def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     """Rows that may be compared, under a heading that says why others may not; no heading for a single group."""
     contexts = list(dict.fromkeys(row.context for row in rows))
-    differing = list(dict.fromkeys(name for c in contexts for name in contexts[0].different(c)))
     return [
         (
-            f"Not comparable with other groups — {context.words(differing)}" if differing else "",
+            f"Not comparable with the other groups: {context.unlike(contexts)}" if len(contexts) > 1 else "",
             [row for row in rows if row.context == context],
         )
         for context in contexts
@@ -85,9 +85,8 @@ def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) 
             cells.append(Cell(text=str(row.failed[0].status).replace("_", " ") if all_failed else "n/a"))
             continue
         fewer = found.n < most - len(row.failed)  # failed seeds are told beside the label
-        seeds = "" if row.fixed else "1 seed" if found.n == 1 else f"{found.n} seeds" if fewer else ""
-        numbers = {"mean": found.mean, "low": or_nan(found.low), "high": or_nan(found.high), "n": found.n}
-        cells.append(Cell(text=form.value(found), best=i == best, tied=i in tied, caveat=seeds, numbers=numbers))
+        cell = entries.value_cell(row, found, form, fewer=fewer)
+        cells.append(replace(cell, best=i == best, tied=i in tied))
     return cells
 
 

@@ -27,10 +27,12 @@ class Context:
         """Name what differs: ``machine``, ``data``, ``budget``."""
         return [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
 
-    def words(self, names: Iterable[str]) -> str:
-        """Describe the chosen parts."""
-        parts = (f"{name}: " + ", ".join(f"{k} {v}" for k, v in getattr(self, name)) for name in names)
-        return "; ".join(parts)
+    def unlike(self, others: Iterable[Context]) -> str:
+        """Describe what is not the same in all of ``others``."""
+        others = list(others)
+        facts = [fact for name in self.__slots__ for fact in getattr(self, name)]
+        shared = [{fact for name in self.__slots__ for fact in getattr(other, name)} for other in others]
+        return ", ".join(f"{key} {value}" for key, value in facts if not all((key, value) in other for other in shared))
 
 
 def context(record: Record) -> Context:

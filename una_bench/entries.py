@@ -70,6 +70,13 @@ def line(row: Row, cells: tuple[Cell, ...]) -> Line:
     return Line(label=row.label, caveat=caveat(row), names=names, cells=cells)
 
 
+def value_cell(row: Row, found: stats.Estimate, form: Format, *, fewer: bool = False) -> Cell:
+    """Return the cell of a mean; ``fewer`` says its number of seeds beside it, as one seed always does."""
+    seeds = "" if row.fixed else "1 seed" if found.n == 1 else f"{found.n} seeds" if fewer else ""
+    numbers = {"mean": found.mean, "low": or_nan(found.low), "high": or_nan(found.high), "n": found.n}
+    return Cell(text=form.value(found), caveat=seeds, numbers=numbers)
+
+
 def caveat(row: Row) -> str:
     """What a reader must know of the whole row: failed seeds, or that it was not trained."""
     if row.failed:

@@ -166,19 +166,26 @@ def _difference(known: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]
 
 
 def table(lines: Sequence[LedgerLine]) -> Table:
-    """Return the ledger as a table for every format."""
-    made = tuple(
-        Line(
-            label=line.topic, names={"topic": line.topic}, cells=(Cell(text=str(line.verdict)), Cell(text=line.detail))
-        )
-        for line in lines
-    )
+    """Return the ledger as a table for every format: what differs first."""
+    headings = {
+        Verdict.DIFFERS: "Not the same for every trained method",
+        Verdict.OK: "The same for every trained method, seed by seed",
+        Verdict.NOT_KNOWN: "Fewer than two methods say",
+    }
+    groups = [
+        Group(heading=heading, lines=tuple(_shown_line(line) for line in lines if line.verdict is verdict))
+        for verdict, heading in headings.items()
+    ]
     columns = (
         Column(key="verdict", head="verdict", numbers=(), wraps=True),
         Column(key="detail", head="what", numbers=(), wraps=True),
     )
-    notes = ("OK: the same for every trained method, seed by seed", "N/A: fewer than two methods say")
-    return Table(title="Fairness ledger", stub="topic", columns=columns, groups=(Group(lines=made),), notes=notes)
+    return Table(title="Fairness ledger", stub="topic", columns=columns, groups=tuple(g for g in groups if g.lines))
+
+
+def _shown_line(line: LedgerLine) -> Line:
+    cells = (Cell(text=str(line.verdict)), Cell(text=line.detail))
+    return Line(label=line.topic, names={"topic": line.topic}, cells=cells)
 
 
 def to_json(lines: Sequence[LedgerLine]) -> list[dict[str, Any]]:

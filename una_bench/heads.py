@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from una_bench import words
+from una_bench import aggregate, words
 from una_bench.frame import Metric
 from una_bench.record import Better
 
@@ -81,6 +81,23 @@ def main(metrics: Mapping[str, Metric]) -> list[Metric]:
             chosen.update((n, m) for n, m in metrics.items() if fnmatchcase(n, pattern))
     strangers = _matching(metrics, exclude=(*DETAIL, "task.*"))
     return [*chosen.values(), *(metrics[n] for n in strangers if n not in chosen)]
+
+
+COSTS = ("throughput.", "memory.", "compute.", "energy.", "time.")
+"""Families that say what quality costs."""
+
+
+def primary(metrics: Mapping[str, Metric]) -> Metric | None:
+    """Return what quality means here: the first metric of the main table that has a direction and is no cost.
+
+    Where that is one task of several, their mean (which rows have after `aggregate.with_task_means`).
+    """
+    directed = (m for m in main(metrics) if m.better is not Better.NEITHER and not m.name.startswith(COSTS))
+    found = next(directed, None)
+    several = aggregate.combinable(tasks(metrics))
+    if several and (found is None or found.name.startswith("task.")):
+        return aggregate.MEAN
+    return found
 
 
 def _matching(names: Iterable[str], *, exclude: Iterable[str]) -> list[str]:

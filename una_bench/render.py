@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from html import escape
 
 from una_bench.table import Cell, Column, Line, Table
-from una_bench.words import MINUS
+from una_bench.words import MINUS, no_formula
+
+KEYS = ("method", "variant", "run", "metric", "unit", "label")
+"""What tells rows apart in files."""
 
 
 def plain(cell: Cell) -> str:
@@ -45,20 +48,15 @@ def csv(table: Table) -> str:
     """Comma-separated values in base units; the columns of following tables stand beside their row."""
     frame = table.frame()
     for following in table.then:
-        keys = ["run", "method", "variant", "label", "group"]
         more = following.frame()
-        if len(more):
-            more = more[more["method"].notna()].drop(columns=["group", "notes"])
-            frame = frame.merge(more, how="left", on=[k for k in keys if k in more], validate="1:1")
+        keys = [k for k in KEYS if k in more and k in frame]
+        if len(more) and keys:
+            more = more[more[keys[0]].notna()].drop(columns=["group", "notes"])
+            frame = frame.merge(more, how="left", on=keys, validate="1:1")
     for name in ("run", "method", "variant", "label", "group", "notes"):
         if name in frame:
-            frame[name] = frame[name].map(_formula)
+            frame[name] = frame[name].map(no_formula)
     return frame.to_csv(index=False, lineterminator="\n")
-
-
-def _formula(value: object) -> object:
-    """Keep spreadsheets from running a label as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 _TEX = {
@@ -109,7 +107,8 @@ def latex(table: Table) -> str:
 
 def html(table: Table) -> str:
     """HTML fragment: a captioned table in a box that scrolls sideways, then its notes."""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in (table.stub, *(c.head for c in table.columns)))
+    heads = [(table.stub, True), *((c.head, c.wraps) for c in table.columns)]
+    head = "".join(f'<th scope="col"{" class=words" if wraps else ""}>{escape(text)}</th>' for text, wraps in heads)
     out = [f'<div class="wide"><table><caption>{escape(table.title)}</caption>', f"<thead><tr>{head}</tr></thead>"]
     for group in table.groups:
         out.append("<tbody>")

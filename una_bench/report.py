@@ -66,7 +66,7 @@ def page(
             command=words.clean(info.get("command") or "") or f"una-bench run {words.clean(records[0].suite)}",
             citation=CITATION,
             counts={"cells": len(records), "seeds": len({r.seed for r in records}), "rows": len(rows)},
-            started=min(words.clean(r.started) for r in records),
+            started=min(words.clean(r.started) for r in records)[:16].replace("T", " ") + " UTC",
             seconds=words.quantity(sum(r.seconds for r in records), "s"),
         )
     )
@@ -98,7 +98,7 @@ def _inline(plot: Plot) -> Markup:
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
     svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
-    svg = svg.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    svg = svg.replace(INK, "currentColor").replace(RULE, "var(--rule)").replace("#ffffff", "var(--page)")
     return _markup(svg.replace("<svg ", f'<svg role="img" aria-labelledby="{plot.name}-title" ', 1))
 
 

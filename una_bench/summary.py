@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from una_bench import compose, entries, fairness, frame, heads, stats, words
+from una_bench import aggregate, compose, entries, fairness, frame, heads, stats, words
 from una_bench.fairness import Verdict
 from una_bench.frame import Metric, Row
 from una_bench.record import Better, Record, Status
@@ -16,20 +16,12 @@ SPEED, MEMORY = "throughput.tokens_per_second", "memory.peak"
 def sentences(records: Sequence[Record]) -> list[str]:
     """Return three sentences; only the largest group of comparable rows is spoken of."""
     metrics = frame.metrics(records)
-    groups = compose.grouped(frame.rows(records))
+    groups = compose.grouped(aggregate.with_task_means(frame.rows(records), heads.tasks(metrics)))
     rows = max((members for _, members in groups), key=len, default=[])
     trained = [row for row in rows if not row.fixed]
-    quality = primary(metrics)
+    quality = heads.primary(metrics)
     best = _best(trained, quality) if quality else None
     return [_quality(trained, quality, best, len(groups)), _cost(trained, metrics, best), _fair(records)]
-
-
-def primary(metrics: dict[str, Metric]) -> Metric | None:
-    """Return what quality means here: the first metric of the main table with a direction that is no cost."""
-    costs = ("throughput.", "memory.", "compute.", "energy.")
-    return next(
-        (m for m in heads.main(metrics) if m.better is not Better.NEITHER and not m.name.startswith(costs)), None
-    )
 
 
 def _best(rows: Sequence[Row], metric: Metric) -> Row | None:
@@ -42,22 +34,26 @@ def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, group
     if metric is None or best is None:
         return "No quality was measured on any trained method, so that none can be called best."
     word = "highest" if metric.better is Better.HIGHER else "lowest"
-    found = stats.interval(list(best.values[metric.name].values()))
-    shown = _with_interval(found, metric)
-    first = f"{best.label} has the {word} {heads.head(metric.name)} of {len(rows)} trained rows, {shown}"
+    shown = _with_interval(stats.interval(list(best.values[metric.name].values())), metric)
+    count = len([row for row in rows if row.values.get(metric.name)])
+    first = f"{best.label} has the {word} {heads.head(metric.name)} of {count} trained methods, {shown}"
+    apart = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
+    return f"{first}{apart}; {_lead(best, rows, metric)}."
+
+
+def _lead(best: Row, rows: Sequence[Row], metric: Metric) -> str:
+    """Say whether the best is more than chance ahead."""
     others = [row for row in rows if row is not best and row.values.get(metric.name)]
     effects = stats.paired([entries.matched(row, best, metric.name) for row in others])
-    unresolved = [row.label for row, effect in zip(others, effects, strict=True) if not effect.resolved]
+    pairs = list(zip(others, effects, strict=True))
+    alone = [row.label for row, effect in pairs if effect.p is None]
+    close = [row.label for row, effect in pairs if effect.p is not None and not effect.resolved]
     if not others:
-        second = "there is nothing to compare it with"
-    elif all(effect.p is None for effect in effects):
-        second = "with one seed nothing says whether that is more than chance"
-    elif unresolved:
-        second = f"its lead is not resolved over {_list(unresolved)}"
-    else:
-        second = "its lead over every other is resolved (paired by seed, Holm)"
-    apart = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
-    return f"{first}{apart}; {second}."
+        return "there is nothing to compare it with"
+    if len(alone) == len(others):
+        return "with one seed nothing says whether that is more than chance"
+    lead = f"its lead over {_list(close)} is not resolved" if close else "its lead is resolved"
+    return lead + (f", and {_list(alone)} cannot be judged with one common seed" if alone else "")
 
 
 def _with_interval(found: stats.Estimate, metric: Metric) -> str:
@@ -76,20 +72,20 @@ def _list(names: Sequence[str], most: int = 4) -> str:
 def _cost(rows: Sequence[Row], metrics: dict[str, Metric], best: Row | None) -> str:
     fast = _best(rows, metrics[SPEED]) if SPEED in metrics else None
     small = _best(rows, metrics[MEMORY]) if MEMORY in metrics else None
-    parts = []
+    first, second = [], []
     if fast:
-        parts.append(f"{fast.label} trains fastest ({words.quantity(_mean(fast, SPEED), metrics[SPEED].unit)})")
+        first.append(f"{fast.label} trains fastest ({words.quantity(_mean(fast, SPEED), metrics[SPEED].unit)})")
+        if best and fast is not best and best.values.get(SPEED):
+            second.append(f"runs at {words.short(_mean(best, SPEED) / _mean(fast, SPEED))} times that speed")
     if small:
-        parts.append(f"{small.label} needs the least memory ({words.quantity(_mean(small, MEMORY), 'B')} at the peak)")
-    if not parts:
+        needs = f"needs the least memory ({words.quantity(_mean(small, MEMORY), 'B')} at the peak)"
+        first.append(needs if small is fast else f"{small.label} {needs}")
+        if best and small is not best and best.values.get(MEMORY):
+            second.append(f"takes {words.short(_mean(best, MEMORY) / _mean(small, MEMORY))} times that memory")
+    if not first:
         return "Neither speed nor memory was measured."
-    if best and fast and fast is not best and best.values.get(SPEED):
-        parts.append(f"{best.label} runs at {words.short(_mean(best, SPEED) / _mean(fast, SPEED))} times the fastest")
-    if best and small and small is not best and best.values.get(MEMORY):
-        parts.append(
-            f"{best.label} takes {words.short(_mean(best, MEMORY) / _mean(small, MEMORY))} times the least memory"
-        )
-    return "; ".join(parts) + "."
+    compared = f"; {best.label} {' and '.join(second)}" if best and second else ""
+    return " and ".join(first) + compared + "."
 
 
 def _mean(row: Row, metric: str) -> float:

@@ -20,6 +20,7 @@ class Column:
     key: str
     head: str
     unit: str = "1"
+    """Empty where every row has its own."""
     numbers: tuple[str, ...] = ("mean", "low", "high", "n")
     """Names of the numbers that its cells hold; none for a column of words."""
     wraps: bool = False
@@ -35,7 +36,7 @@ class Column:
     def name(self, key: str) -> str:
         """Return a file's column name: the metric, which number of it, and the unit."""
         base = self.key if key == "mean" else f"{self.key} {key}"
-        return base if key in {"n", "p"} else f"{base} [{self.unit}]"
+        return base if key in {"n", "p"} or not self.unit else f"{base} [{self.unit}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

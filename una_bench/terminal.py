@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from una_bench.render import plain, stub
-from una_bench.table import Table
+from una_bench.table import Group, Table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PADDING = 3
 """Characters between columns."""
+WORDS = 24
+"""Characters from which a column of words takes what room there is."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class Terminal:
         for number, block in enumerate(_blocks(table, options.max_width)):
             if number:
                 yield Text("")
-            yield _rich(table, block)
+            for first, group in enumerate(table.groups):
+                if group.heading:
+                    yield Text("\n" * (first > 0) + group.heading, style="italic")
+                yield _rich(table, group, block, _stub_width(table, options.max_width), head=first == 0)
         for note in table.notes:
             yield Text(note, style="dim")
         for following in table.then:
@@ -42,12 +47,11 @@ class Terminal:
 
 def _blocks(table: Table, width: int) -> Iterator[list[int]]:
     """Split columns into runs that fit beside the labels."""
-    stubs = (len(stub(line)) for group in table.groups for line in group.lines)
-    labels = min(max(stubs, default=0), max(16, width // 4)) + PADDING
+    labels = _stub_width(table, width) + PADDING
     block: list[int] = []
     used = labels
     for i in range(len(table.columns)):
-        wide = (12 if table.columns[i].wraps else _width(table, i)) + PADDING
+        wide = (min(WORDS, _width(table, i)) if table.columns[i].wraps else _width(table, i)) + PADDING
         if block and used + wide > width:
             yield block
             block, used = [], labels
@@ -57,6 +61,12 @@ def _blocks(table: Table, width: int) -> Iterator[list[int]]:
         yield block
 
 
+def _stub_width(table: Table, width: int) -> int:
+    """Width of the labels: what the longest needs, up to a quarter of the terminal."""
+    stubs = (len(stub(line)) for group in table.groups for line in group.lines)
+    return min(max([len(table.stub), *stubs]), max(20, width // 4))
+
+
 def _width(table: Table, index: int) -> int:
     """Width of a column whose head may wrap between words."""
     head = table.columns[index].head
@@ -64,23 +74,20 @@ def _width(table: Table, index: int) -> int:
     return max([*(len(word) for word in head.split()), min(len(head), 14), *cells])
 
 
-def _rich(table: Table, block: Sequence[int]) -> RichTable:
+def _rich(table: Table, group: Group, block: Sequence[int], stub_width: int, *, head: bool) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    made.add_column(Text(table.stub), overflow="fold", min_width=12)
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", show_header=head)
+    made.add_column(Text(table.stub), overflow="fold", width=stub_width)
     for i in block:
         column = table.columns[i]
-        width = None if column.wraps else _width(table, i)
+        natural = _width(table, i)
+        width = None if column.wraps and natural > WORDS else natural
         justify: JustifyMethod = "left" if column.wraps else "right"
         made.add_column(Text(column.head), justify=justify, width=width, overflow="fold")
-    for group in table.groups:
-        if group.heading:
-            made.add_row(Text(group.heading, style="italic"))
-        for line in group.lines:
-            cells = (Text(plain(line.cells[i]), style="bold green" if line.cells[i].best else "") for i in block)
-            made.add_row(Text(stub(line)), *cells)
-        made.add_section()
+    for line in group.lines:
+        cells = (Text(plain(line.cells[i]), style="bold green" if line.cells[i].best else "") for i in block)
+        made.add_row(Text(stub(line)), *cells)
     return made

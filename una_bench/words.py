@@ -25,6 +25,11 @@ def clean(text: object) -> str:
     return "".join(out).strip()
 
 
+def no_formula(value: object) -> object:
+    """Keep spreadsheets from running a label as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """A unit that a person reads: a shown number is the base number divided by ``factor``."""

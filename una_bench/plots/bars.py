@@ -51,7 +51,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
             PHASES[i % len(PHASES)],
             color=style.INK,
             ms=4,
-            mfc="white",
+            mfc="#ffffff",
             mew=0.9,
             label=f"peak in {_last(phase)}",
             linestyle="none",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from una_bench import heads, stats, words
+from una_bench import heads, pareto, stats, words
 from una_bench.frame import Metric, Row
 from una_bench.plots import style
 from una_bench.record import Better
@@ -76,7 +76,7 @@ def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, fac
 
 def costs(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw quality against each cost that was measured, with the Pareto front."""
-    quality = primary(scene)
+    quality = heads.primary(scene.metrics)
     found = [(title, unit, values) for title, unit, values in _costs(scene) if values]
     if quality is None or not found:
         return None
@@ -88,19 +88,13 @@ def costs(scene: style.Scene) -> tuple[Figure, str] | None:
         for row in scene.rows:
             _point(axes, scene, row, values.get(row.label, {}), row.values.get(quality.name, {}), scale.factor)
         _front(axes, scene, values, quality, scale.factor)
+        axes.set_xlim(left=0)
         axes.set_xlabel(f"{title} [{scale.unit}]")
         axes.set_ylabel(heads.title(quality, words.scale(quality.unit, []).unit))
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     style.legend(fig, panels[0])
     return fig, "Dotted: Pareto front of the means; no method is both cheaper and better than one on it."
-
-
-def primary(scene: style.Scene) -> Metric | None:
-    """Return the metric that quality means here: the first of the main table with a direction."""
-    skip = ("throughput.", "memory.", "compute.")
-    main = heads.main(scene.metrics)
-    return next((m for m in main if m.better is not Better.NEITHER and not m.name.startswith(skip)), None)
 
 
 def _costs(scene: style.Scene) -> list[tuple[str, str, dict[str, Values]]]:
@@ -128,24 +122,10 @@ def _front(axes: Axes, scene: style.Scene, values: Mapping[str, Values], quality
         cost, good = values.get(row.label, {}), row.values.get(quality.name, {})
         if cost and good:
             points.append((fmean(cost.values()) / factor, fmean(good.values())))
-    best = [points[i] for i in pareto(points, higher=quality.better is Better.HIGHER)]
+    sign = 1 if quality.better is Better.HIGHER else -1
+    best = [points[i] for i in pareto.front([(-cost, sign * good) for cost, good in points])]
     if len(best) > 1:
         best.sort()
         axes.step(
             [p[0] for p in best], [p[1] for p in best], where="post", color=style.INK, lw=0.9, linestyle=(0, (1, 2))
         )
-
-
-def pareto(points: Sequence[tuple[float, float]], *, higher: bool) -> list[int]:
-    """Indices of the points (cost, quality) that no other point beats in one without losing in the other."""
-    sign = 1 if higher else -1
-
-    def beaten(i: int) -> bool:
-        cost, good = points[i][0], sign * points[i][1]
-        return any(
-            c <= cost and sign * q >= good and (c < cost or sign * q > good)
-            for j, (c, q) in enumerate(points)
-            if j != i
-        )
-
-    return [i for i in range(len(points)) if not beaten(i)]

@@ -142,6 +142,10 @@ def svg(fig: Figure, name: str) -> str:
     """Return the figure as SVG, the same to the byte whenever it is drawn from the same records."""
     import matplotlib
 
+    layout = fig.get_layout_engine()
+    if layout is not None:
+        layout.execute(fig)
+        fig.set_layout_engine("none")  # saving would lay the figure out again, each time at the price of a drawing
     out = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "una-bench"}, transparent=True)
