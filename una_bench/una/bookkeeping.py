@@ -21,6 +21,12 @@ class _OffsetStep(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: Bookkeeping) -> None:
         self.trainer = trainer
 
+    def on_epoch_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        """Tell the order of rows the epoch; a dataloader that skips batches after a resume may not pass it on."""
+        sampler = self.trainer.sampler
+        if sampler is not None:
+            sampler.set_epoch(int(state.epoch or 0))
+
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         """Step with the learning rate that the policy has just been stepped with."""
         trainer = self.trainer
@@ -34,6 +40,8 @@ class Bookkeeping(Trainer):  # type: ignore[misc]
 
     online = False
     offset: Offset
+    sampler: Any = None
+    """Order of rows where it is not the base class's."""
 
     def _start_bookkeeping(self, offset: Offset) -> None:
         self.model_accepts_loss_kwargs = False  # the loss is a mean over rows: accumulation steps divide it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from transformers import TrainingArguments
 
@@ -120,9 +119,10 @@ class OnlineUNAConfig(UNAConfig):
     """Sample from this many most likely tokens; 0 from all."""
     top_p: float = 1.0
     """Sample from the smallest set of tokens with this much probability; 1 from all."""
-    normalization: str = "sigmoid"
-    """How raw rewards become scores: ``sigmoid``, ``quantile`` (rank among recent rewards) or ``identity`` (they are in
-    ``score_range`` already, which is checked). In reward space: ``identity`` or ``quantile``; ``sigmoid`` means raw."""
+    normalization: str | None = None
+    """What a raw reward becomes: ``sigmoid`` of it, ``quantile`` (its rank among recent ones, in (0, 1)), ``identity``
+    (in score space it must lie in ``score_range``, which is mapped to [0, 1]). None: ``sigmoid`` in score space,
+    ``identity`` in reward space."""
     quantile_window: int = 4096
     """``quantile``: number of recent rewards that a new one is ranked among."""
     reward_weights: list[float] | None = None
@@ -139,6 +139,8 @@ class OnlineUNAConfig(UNAConfig):
         """Refuse settings that no run can have."""
         super().__post_init__()
         _choose("anchor", self.anchor, ANCHORS)
+        if self.normalization is None:
+            self.normalization = "identity" if self.space == "reward" else "sigmoid"
         _choose("normalization", self.normalization, NORMALIZATIONS)
         if self.reference == "precomputed":
             raise UserError("reference='precomputed' is not possible online: the responses do not exist beforehand.")
@@ -163,8 +165,3 @@ class OnlineUNAConfig(UNAConfig):
                 f"offset='prompt_mean' keeps the responses of a prompt together: per_device_train_batch_size="
                 f"{self.per_device_train_batch_size} must be a multiple of num_generations={self.num_generations}."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
-        settings: dict[str, Any] = super().to_dict()
-        return settings

@@ -49,7 +49,7 @@ class ResponseScorer:
         return _through(model, inner, batch["input_ids"], lambda: self._score(inner, batch, entropy))
 
     def _score(self, model: Any, batch: Mapping[str, Any], entropy: bool) -> Scored:
-        causal = _causal(model)
+        causal = causal_model(model)
         positions, head = batch["positions"], causal.get_output_embeddings()
         if self.plain:
             out = causal(input_ids=batch["input_ids"], use_cache=False, output_hidden_states=True)
@@ -69,7 +69,7 @@ class ResponseScorer:
         )
 
 
-def _causal(model: Any) -> Any:
+def causal_model(model: Any) -> Any:
     """Return the causal language model inside a peft wrapper."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -81,7 +81,7 @@ def _decoder(causal: Any) -> Any:
 @torch.no_grad()
 def _head_is_last(model: Any) -> bool:
     """Whether the model's logits are its output layer on its decoder's states, tried on a few tokens."""
-    causal = _causal(model)
+    causal = causal_model(model)
     head = causal.get_output_embeddings()
     if head is None:
         return False

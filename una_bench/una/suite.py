@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
 
-_UNA_SETTINGS = ("beta", "space", "loss_type", "offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
+_SETTINGS = ("beta", "space", "loss_type", "offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
+_ONLINE_SETTINGS = ("normalization", "anchor", "num_generations", "responses_per_rollout", "num_iterations")
 
 
 def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[
             f" ({job.batch_responses} responses). Choose a divisor."
         )
     return common_arguments(method, job) | {
-        **{name: settings[name] for name in _UNA_SETTINGS if name in settings},
+        **{name: settings[name] for name in (*_SETTINGS, *_ONLINE_SETTINGS) if name in settings},
         "per_device_train_batch_size": at_once,
         "per_device_eval_batch_size": at_once * responses_per_row,
         "gradient_accumulation_steps": rows // at_once,
@@ -74,3 +76,36 @@ def train_offline(
     with probe.phase("reference"):
         trainer.prepare_reference()
     return fit(trainer, probe, job, tally=tally)
+
+
+def train_online(method: Method, job: Job, probe: Probe) -> Path:
+    """Train on responses to the prepared prompts, judged by the learned or the true reward."""
+    from una_bench.una.config import OnlineUNAConfig
+    from una_bench.una.online import OnlineUNATrainer
+
+    prepared = Prepared(job.prepared)
+    model, tokenizer = load_policy(job, probe)
+    prompts = prepared.prompts()
+    record_facts(probe, model=model, tokenizer=tokenizer, prompt_ids=prompts["prompt_ids"], completion_ids=None)
+    args = OnlineUNAConfig(
+        **una_arguments(method, job),
+        max_completion_length=job.max_new_tokens,
+        temperature=job.temperature,
+        keep_special_tokens=True,  # a response that ended shows its end token; rewards tell it from one cut off
+    )
+    with probe.phase("load"):
+        reward = prepared.reward if job.reward == "learned" else prepared.true_reward()
+    if reward is None:
+        raise UserError(f"This problem has no {job.reward} reward. Choose another reward, or methods that need none.")
+    columns = [name for name in ("prompt", "prompt_ids", "log_partition") if name in prompts.columns]
+    with probe.phase("prepare"):
+        trainer = OnlineUNATrainer(
+            model,
+            reward,
+            args,
+            train_dataset=prompts[columns].to_dict("records"),
+            processing_class=tokenizer,
+            peft_config=lora_config(job),
+        )
+    trainer.phase = probe.phase
+    return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch))

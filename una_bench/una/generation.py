@@ -1,0 +1,116 @@
+"""Sampling responses from the policy, the same whatever the number of processes that share the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from una_bench.una.logprobs import causal_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    max_new_tokens: int
+    eos: tuple[int, ...]
+    """Tokens that end a response."""
+    pad: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class _Draw(LogitsProcessor):  # type: ignore[misc]
+    """Draws the token whose share of [0, 1) holds the row's number, and leaves greedy decoding nothing else to take."""
+
+    def __init__(self, uniform_BT: Tensor, sampling: Sampling) -> None:
+        self.uniform_BT, self.sampling, self.step = uniform_BT, sampling, 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        logits_BV = _cut(scores.float() / self.sampling.temperature, self.sampling)
+        shares_BV = logits_BV.softmax(-1).cumsum(-1)
+        number_B1 = self.uniform_BT[:, self.step, None] * shares_BV[:, -1:]
+        self.step += 1
+        token_B1 = torch.searchsorted(shares_BV, number_B1, right=True).clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, token_B1, 0.0)
+
+
+def _cut(logits_BV: Tensor, sampling: Sampling) -> Tensor:
+    """Remove the tokens that top-k and top-p leave out."""
+    if 0 < sampling.top_k < logits_BV.shape[-1]:
+        least_B1 = logits_BV.topk(sampling.top_k).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
+    if sampling.top_p < 1:
+        ordered_BV, order_BV = logits_BV.sort(descending=True)
+        before_BV = ordered_BV.softmax(-1).cumsum(-1) - ordered_BV.softmax(-1)
+        out_BV = torch.zeros_like(before_BV, dtype=torch.bool).scatter_(-1, order_BV, before_BV >= sampling.top_p)
+        logits_BV = logits_BV.masked_fill(out_BV, -torch.inf)
+    return logits_BV
+
+
+def uniform_numbers(rows: int, steps: int, seed: tuple[int, int]) -> Tensor:
+    """Return numbers in [0, 1) that depend on row, step and ``seed`` (of the run, and the rollout), (rows, steps)."""
+    generator = torch.Generator().manual_seed((seed[0] * 1_000_003 + seed[1]) % 2**63)
+    return torch.rand(rows, steps, generator=generator)
+
+
+def end_tokens(policy: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that end a response: the tokenizer's, and those of the model's generation settings."""
+    configured = getattr(policy.generation_config, "eos_token_id", None)
+    many = configured if isinstance(configured, list) else [configured]
+    return tuple(sorted({int(token) for token in (*many, tokenizer.eos_token_id) if token is not None}))
+
+
+@torch.no_grad()
+def generate(
+    model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor, batch: int
+) -> list[list[int]]:
+    """Sample a response to each prompt; one that ends holds its end token.
+
+    Args:
+        model: Policy, outside of any wrapper but peft's.
+        prompts: Tokens of each prompt.
+        sampling: How.
+        uniform_BT: The random numbers, (B, T).
+        batch: Prompts at the same time.
+    """
+    responses: list[list[int]] = []
+    for start in range(0, len(prompts), batch):
+        part = slice(start, start + batch)
+        responses.extend(_generate(model, prompts[part], sampling, uniform_BT[part]))
+    return responses
+
+
+def _generate(model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
+    device = next(model.parameters()).device
+    width = max(map(len, prompts))
+    ids = torch.tensor([[sampling.pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    real = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    policy = causal_model(model)
+    own = policy.generation_config  # may hold penalties and cuts, which would not be samples of the policy
+    policy.generation_config = GenerationConfig(eos_token_id=list(sampling.eos), pad_token_id=sampling.pad)
+    try:
+        out = policy.generate(
+            input_ids=ids,
+            attention_mask=real,
+            do_sample=False,
+            max_new_tokens=sampling.max_new_tokens,
+            logits_processor=LogitsProcessorList([_Draw(uniform_BT.to(device), sampling)]),
+        )
+    finally:
+        policy.generation_config = own
+    return [_ended(row, sampling.eos) for row in out[:, width:].tolist()]
+
+
+def _ended(tokens: list[int], eos: tuple[int, ...]) -> list[int]:
+    """Cut after the first end token."""
+    for place, token in enumerate(tokens):
+        if token in eos:
+            return tokens[: place + 1]
+    return tokens
