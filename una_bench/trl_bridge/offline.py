@@ -14,7 +14,7 @@ from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.resident import training_bytes
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
-from una_bench.trl_bridge.common import in_phase, own_settings, quiet_arguments, silence
+from una_bench.trl_bridge.common import in_phase, own_settings, quiet_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,6 @@ def _train(kind: type[Any], arguments: Any, data: Dataset, job: Job, probe: Prob
             processing_class=tokenizer,
             peft_config=lora_config(job),
         )
-    silence(trainer)
     reference = trainer.ref_model
     if reference is not None:
         reference.forward = in_phase(probe, "reference", reference.forward)
