@@ -7,6 +7,7 @@ All tables have the shape (prompts, responses); logarithms are natural; everythi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ class Frontier:
 
 def _root(kl: float) -> float:
     """Square root of a KL that rounding may have left a little below 0."""
-    return max(kl, 0.0) ** 0.5
+    return math.sqrt(max(kl, 0.0))
 
 
 def frontier(logp_reference: Floats, reward: Floats, points: int = 200) -> Frontier:

@@ -72,7 +72,8 @@ def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[
 
     def draw(prompts: NDArray[np.int64]) -> NDArray[np.int64]:
         found = np.searchsorted(flat, prompts + rng.random(len(prompts)), side="right") - prompts * responses
-        return np.clip(found, 0, responses - 1)
+        numbers: NDArray[np.int64] = np.clip(found, 0, responses - 1)
+        return numbers
 
     return draw
 

@@ -78,14 +78,9 @@ class Truth:
 
     def save(self, folder: Path) -> None:
         """Write ``truth.npz``."""
-        np.savez(
-            folder / FILE,
-            logp_reference=self.logp_reference,
-            reward=self.reward,
-            heldout=self.heldout,
-            beta=np.float64(self.beta),
-            **{f"frontier_{split}": np.stack(astuple(curve)) for split, curve in self.frontiers.items()},
-        )
+        tables: dict[str, Any] = {f"frontier_{split}": np.stack(astuple(c)) for split, c in self.frontiers.items()}
+        tables |= {"logp_reference": self.logp_reference, "reward": self.reward, "heldout": self.heldout}
+        np.savez(folder / FILE, beta=np.float64(self.beta), **tables)
 
 
 def load(folder: Path) -> Truth:

@@ -72,7 +72,8 @@ def standardised(reward: Floats, logp_reference: Floats, heldout: NDArray[np.boo
     for group in (heldout, ~heldout):
         if group.any():
             centred[group] /= np.sqrt((probability[group] * centred[group] ** 2).sum(1).mean())
-    return centred
+    standardised_reward: Floats = centred
+    return standardised_reward
 
 
 def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]) -> Floats:
@@ -81,4 +82,5 @@ def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]
     for group in (heldout, ~heldout):
         if group.sum() > 1:
             draw[group] = (draw[group] - draw[group].mean()) / draw[group].std()
-    return shift + shift_sd * draw
+    constants: Floats = shift + shift_sd * draw
+    return constants
