@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from una_bench.method import Job, Method
 
 
-class _DPO(DPOTrainer):  # type: ignore[misc]  # TRL has no types
+class _DPO(DPOTrainer):
     """DPOTrainer on responses that are tokens already: its own preparation would add an end token to each."""
 
     def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class _DPO(DPOTrainer):  # type: ignore[misc]  # TRL has no types
             return super()._precompute_ref_logps(*args)
 
 
-class _KTO(KTOTrainer):  # type: ignore[misc]  # TRL has no types
+class _KTO(KTOTrainer):
     """KTOTrainer on responses that are tokens already."""
 
     def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:

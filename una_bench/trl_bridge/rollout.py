@@ -9,7 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from una_bench.resident import training_bytes
 from una_bench.trl_bridge.common import in_phase
@@ -38,7 +38,7 @@ class Generated:
 class Instruments:
     """Wraps the calls that PPOTrainer makes, and counts what goes through them."""
 
-    def __init__(self, trainer: Any, probe: Probe, reward: nn.Module) -> None:
+    def __init__(self, trainer: Any, probe: Probe, reward: Any) -> None:
         self.trainer, self.probe, self.reward = trainer, probe, reward
         self.generated: list[Generated] = []
         self.logged: dict[str, float] = {}
@@ -143,7 +143,7 @@ class Instruments:
 
         instruments = self
 
-        class Updates(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+        class Updates(TrainerCallback):
             def on_train_begin(self, *_: Any, **__: Any) -> None:
                 instruments.probe.begin_step()
 
