@@ -102,7 +102,7 @@ def over_documents(value: float, stderr: float, *, level: float = LEVEL) -> Esti
     )
 
 
-def by_document(differences: ArrayLike, *, level: float = LEVEL) -> Effect:
+def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None = None) -> Effect:
     """Mean difference of two methods on the same documents, uncertain over seeds and over documents.
 
     Two-way random effects without replication: the grand mean has the variance (MS_seeds + MS_documents - MS_rest) /
@@ -111,6 +111,7 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL) -> Effect:
     Args:
         differences: First method minus second, (S seeds, D documents).
         level: Confidence level.
+        p: What the p-value became when it was corrected for the number of comparisons.
     """
     import numpy as np
 
@@ -133,7 +134,7 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL) -> Effect:
         df = total**2 / below if below else math.inf
         variance, how = total / (seeds * documents), "Student t over seeds and documents, paired by both"
     if variance == 0:
-        return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, how=how)
+        return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, level=level, how=how)
     error = math.sqrt(variance)
     half = t_quantile(level, min(df, 1e9)) * error
     return Effect(
@@ -141,7 +142,7 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL) -> Effect:
         low=mean - half,
         high=mean + half,
         n=seeds,
-        p=t_pvalue(mean / error, min(df, 1e9)),
+        p=t_pvalue(mean / error, min(df, 1e9)) if p is None else p,
         level=level,
         how=how,
     )

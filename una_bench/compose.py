@@ -8,6 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from una_bench import aggregate, differences, entries, frame, heads, stats
+from una_bench.documents import Scores
 from una_bench.entries import Format, column, estimate, line, matched
 from una_bench.frame import Metric, Row
 from una_bench.record import Better, Record
@@ -21,7 +22,7 @@ DOCUMENTS = "± of tasks also covers the choice of documents (standard errors of
 MISSING = "n/a: not measured"
 
 
-def results(records: Sequence[Record], *, baseline: str | None = None) -> Table:
+def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
     """Return the main table; see `una_bench.table.results`."""
     metrics = frame.metrics(records)
     rows = aggregate.with_task_means(frame.rows(records), heads.tasks(metrics))
@@ -29,25 +30,32 @@ def results(records: Sequence[Record], *, baseline: str | None = None) -> Table:
     if len(heads.tasks(metrics)) > heads.MOST_TASKS:
         at = next((i for i, m in enumerate(chosen) if m.name.startswith(("throughput.", "memory."))), len(chosen))
         chosen.insert(at, aggregate.IQM)
-    return of_metrics("Results", rows, chosen, baseline=baseline)
+    return of_metrics("Results", rows, chosen, baseline=baseline, documents=documents)
 
 
-def tasks(records: Sequence[Record], *, baseline: str | None = None) -> Table | None:
+def tasks(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table | None:
     """Return the table of every task's first metric, their mean and interquartile mean; None without tasks."""
     chosen = heads.tasks(frame.metrics(records))
     if not chosen:
         return None
     rows = aggregate.with_task_means(frame.rows(records), chosen)
     more = [aggregate.MEAN, aggregate.IQM] if len(chosen) > 1 else []
-    return of_metrics("Task scores", rows, [*chosen, *more], baseline=baseline)
+    return of_metrics("Task scores", rows, [*chosen, *more], baseline=baseline, documents=documents)
 
 
-def of_metrics(title: str, rows: Sequence[Row], metrics: Sequence[Metric], *, baseline: str | None) -> Table:
+def of_metrics(
+    title: str,
+    rows: Sequence[Row],
+    metrics: Sequence[Metric],
+    *,
+    baseline: str | None,
+    documents: Scores | None = None,
+) -> Table:
     """Return the table of any metrics, followed by the differences to the baseline where one is named."""
     columns = [column(m, rows) for m in metrics]
     groups = [_result_group(heading, members, metrics, columns) for heading, members in grouped(rows)]
     lines = [one for group in groups for one in group.lines]
-    then = (differences.to_baseline(rows, metrics, baseline=baseline),) if baseline else ()
+    then = (differences.to_baseline(rows, metrics, baseline=baseline, documents=documents),) if baseline else ()
     shown = tuple(head for head, _ in columns)
     return Table(title=title, columns=shown, groups=tuple(groups), notes=_notes(lines, rows, metrics), then=then)
 

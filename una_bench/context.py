@@ -59,4 +59,10 @@ def contexts(records: Sequence[Record]) -> dict[tuple[str, str], Context]:
 
 
 def _pairs(items: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
-    return tuple((words.clean(k).replace("_", " "), words.clean(v)) for k, v in items)
+    return tuple(_pair(key, value) for key, value in items)
+
+
+def _pair(key: str, value: Any) -> tuple[str, str]:
+    if key.endswith("_bytes") and isinstance(value, int):
+        return key.removesuffix("_bytes"), words.quantity(value, "B")
+    return words.clean(key).replace("_", " "), words.clean(value)

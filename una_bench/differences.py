@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from una_bench import documents as by_documents
 from una_bench import frame, stats, words
+from una_bench.documents import Scores
 from una_bench.entries import Format, column, line, matched, or_nan
 from una_bench.frame import Metric, Row
 from una_bench.record import Better
@@ -15,26 +17,30 @@ PAIRED = (
     "differences are paired by seed; ± is half of a 95 % interval (Student t), "
     "widened after Holm for the number of rows in the column"
 )
+PAIRED_DOCUMENTS = "of tasks whose documents were kept they are paired by document too, and cover seeds and documents"
 UNRESOLVED = "not resolved: the interval holds zero"
 DETECTABLE = "last row: the smallest true difference that these seeds would show with 80 % power, in the noisiest row"
 DIFFERENCE = ("mean", "low", "high", "n", "p", "detectable")
 
 
-def to_baseline(rows: Sequence[Row], metrics: Sequence[Metric], *, baseline: str) -> Table:
-    """Return each row minus the baseline, paired by seed and corrected after Holm within a column."""
+def to_baseline(
+    rows: Sequence[Row], metrics: Sequence[Metric], *, baseline: str, documents: Scores | None = None
+) -> Table:
+    """Return each row minus the baseline, paired by seed (and document, where kept), corrected after Holm."""
     base = frame.find(rows, baseline)
     inside = [r for r in rows if r.context == base.context and r is not base]
     columns, cells, shown = [], [], []
     for metric in metrics:
         having = [r for r in inside if r.values.get(metric.name)] if base.values.get(metric.name) else []
-        effects = stats.paired([matched(r, base, metric.name) for r in having])
+        effects = paired(having, base, metric.name, documents or {})
         head, form = column(metric, rows, differences=effects)
         by_row = {id(r): e for r, e in zip(having, effects, strict=True)}
         columns.append(replace(head, key=f"{head.key} difference", numbers=DIFFERENCE))
         cells.append([difference_cell(by_row.get(id(r)), metric, form.difference) for r in inside])
         shown.append(_detectable(effects, form))
     lines = [line(row, tuple(entries[i] for entries in cells)) for i, row in enumerate(inside)]
-    lines += [Line(label="smallest difference that could show", names={}, cells=tuple(shown))] if lines else []
+    known = any(cell.text != "n/a" for cell in shown)
+    lines += [Line(label="smallest difference that could show", names={}, cells=tuple(shown))] if known else []
     refused = [r.label for r in rows if r.context != base.context]
     return Table(
         title=f"Difference to {base.label}",
@@ -42,11 +48,18 @@ def to_baseline(rows: Sequence[Row], metrics: Sequence[Metric], *, baseline: str
         groups=(Group(lines=tuple(lines)),),
         notes=(
             PAIRED,
+            *([PAIRED_DOCUMENTS] if documents else []),
             UNRESOLVED,
-            DETECTABLE,
+            *([DETECTABLE] if known else []),
             *([f"refused, not comparable with the baseline: {', '.join(refused)}"] if refused else []),
         ),
     )
+
+
+def paired(rows: Sequence[Row], base: Row, metric: str, documents: Scores) -> list[stats.Effect]:
+    """Differences by seed and document where every row has its documents, else by seed."""
+    finer = by_documents.paired(rows, base, metric, documents) if documents else None
+    return stats.paired([matched(row, base, metric) for row in rows]) if finer is None else finer
 
 
 def difference_cell(effect: stats.Effect | None, metric: Metric, form: Callable[[stats.Effect], str]) -> Cell:

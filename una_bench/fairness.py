@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
@@ -12,10 +12,7 @@ from una_bench import frame, words
 from una_bench.frame import Row
 from una_bench.record import Record
 from una_bench.table import Cell, Column, Group, Line, Table
-
-OWN = "generates its own"
-Read = Callable[[Record], Any]
-"""Returns what one record says on a topic, None where it says nothing."""
+from una_bench.topics import OF_UNTRAINED, TOPICS, Read
 
 
 class Verdict(StrEnum):
@@ -35,68 +32,6 @@ class LedgerLine:
     detail: str
     values: Mapping[str, str]
     """Label of the row -> its value as shown; rows that say nothing are absent."""
-
-
-def _fact(*names: str) -> Read:
-    return lambda r: _several(r.facts, names)
-
-
-def _job(*names: str) -> Read:
-    return lambda r: _several(r.job, names)
-
-
-def _setting(*names: str) -> Read:
-    return lambda r: _several(r.settings, names)
-
-
-def _several(source: Mapping[str, Any], names: Sequence[str]) -> Any:
-    if len(names) == 1:
-        return source.get(names[0])
-    found = {name: source[name] for name in names if name in source}
-    return found or None
-
-
-def _responses(record: Record) -> Any:
-    """Hash of the set of responses; a method that has prompts but no given responses makes its own."""
-    own = OWN if "prompts_set_sha256" in record.facts or record.facts.get("responses") == "generated" else None
-    return record.facts.get("responses_set_sha256", own)
-
-
-def _adapters(record: Record) -> Any:
-    return None if "lora" not in record.job else record.job["lora"] or "none"
-
-
-def _tuned(record: Record) -> Any:
-    return ", ".join(sorted(record.settings_changed)) or "all default"
-
-
-TOPICS: tuple[tuple[str, Read], ...] = (
-    ("initial weights (hash)", _fact("initial_weights_sha256")),
-    ("set of responses (hash)", _responses),
-    ("set of prompts (hash)", _fact("prompts_set_sha256")),
-    ("distinct responses", _fact("responses_distinct")),
-    ("responses trained on", _fact("responses_trained")),
-    ("prompt tokens", _fact("prompt_tokens")),
-    ("response tokens", _fact("response_tokens")),
-    ("padding tokens", _fact("padding_tokens")),
-    ("optimizer steps", _fact("optimizer_steps")),
-    ("responses behind one optimizer step", _job("batch_responses")),
-    ("learning rate and schedule", _setting("learning_rate", "warmup_steps", "min_lr_rate")),
-    ("optimizer", _setting("adam_beta1", "adam_beta2", "weight_decay")),
-    ("gradient clipping", _setting("max_grad_norm")),
-    ("precision", _job("precision")),
-    ("adapters", _adapters),
-    ("dropout", _fact("dropout")),
-    ("maximum lengths, tokens", _job("max_prompt_length", "max_new_tokens")),
-    ("rows dropped or truncated", _fact("rows_dropped", "rows_truncated")),
-    ("tokens of one and the same response", _fact("tokenisation_example")),
-    ("sampling", _job("temperature", "top_k", "top_p")),
-    ("reward", _job("reward")),
-    ("settings moved from their defaults", _tuned),
-)
-OF_UNTRAINED = {"initial weights (hash)"}
-"""Topics that an untrained policy can differ in."""
-NUMBERS = ("distinct", "responses trained", "tokens", "steps")
 
 
 def ledger(records: Sequence[Record]) -> list[LedgerLine]:
@@ -132,8 +67,14 @@ def _shown(values: Sequence[Any]) -> str:
     if all(_key(v) == _key(first) for v in values):
         return _one(first)
     if all(isinstance(v, int | float) for v in values):
-        return f"{words.short(fmean(values))} (mean; differs between seeds)"
+        return f"{_mean(values)} (mean; differs between seeds)"
     return "differs between seeds"
+
+
+def _mean(values: Sequence[Any]) -> str:
+    """Mean of counts as a whole number, of anything else to three digits."""
+    mean = fmean(values)
+    return f"{mean:.0f}" if all(isinstance(v, int) for v in values) else words.short(mean)
 
 
 def _one(value: Any) -> str:
@@ -155,7 +96,7 @@ def _difference(known: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]
         least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
         if means[least] > 0:
             percent = words.short(100 * (means[most] / means[least] - 1))
-            low, high = words.short(means[least]), words.short(means[most])
+            low, high = _mean(numbers[least]), _mean(numbers[most])
             return f"by up to {percent} %: {least} {low}, {most} {high}"
     sharing: dict[str, list[str]] = {}
     for label, value in shown.items():

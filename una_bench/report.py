@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench import compose, fairness, frame, plot, read, store, summary, words
+from una_bench import compose, documents, fairness, frame, plot, read, store, summary, words
 from una_bench.frame import Row
 from una_bench.plots.style import INK, MOST_ROWS, RULE, Plot
 from una_bench.record import Record, Status
@@ -29,22 +30,28 @@ CITATION = """@article{wang2024una,
 
 def write(run: Path, *, baseline: str | None = None) -> Path:
     """Write ``report.html`` into the folder of a run and return it; the same records give the same bytes."""
-    path = run / "report.html"
-    store.write_text(path, page(read.some(run), read.run_info(run), samples=read.samples(run), baseline=baseline))
+    records, path = read.some(run), run / "report.html"
+    beside = Beside(samples=documents.samples(run, records), scores=documents.scores(run, records))
+    store.write_text(path, page(records, read.run_info(run), beside, baseline=baseline))
     return path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What may lie beside the records: a report is complete without it."""
+
+    samples: Sequence[Mapping[str, str]] = ()
+    scores: documents.Scores = field(default_factory=dict)
+
+
 def page(
-    records: Sequence[Record],
-    info: Mapping[str, Any],
-    *,
-    samples: Sequence[Mapping[str, str]] = (),
-    baseline: str | None = None,
+    records: Sequence[Record], info: Mapping[str, Any], beside: Beside | None = None, *, baseline: str | None = None
 ) -> str:
     """Return the whole page."""
+    beside = beside or Beside()
     metrics = frame.metrics(records)
     rows = frame.rows(records)
-    tasks = compose.tasks(records, baseline=baseline)
+    tasks = compose.tasks(records, baseline=baseline, documents=beside.scores)
     every = compose.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
     return (
         _environment()
@@ -54,7 +61,7 @@ def page(
             about=words.clean(info.get("about") or ""),
             answer=summary.sentences(records),
             ledger=_markup(fairness.table(fairness.ledger(records)).to_html()),
-            results=_markup(compose.results(records, baseline=baseline).to_html()),
+            results=_markup(compose.results(records, baseline=baseline, documents=beside.scores).to_html()),
             plots=[(p, _inline(p)) for p in plot.draw(records, info, baseline=baseline)],
             tasks=tasks and _markup(tasks.to_html()),
             every=_markup(every.to_html()),
@@ -62,10 +69,17 @@ def page(
             failed=sum(r.status is not Status.OK for r in records),
             settings=_markup(settings(rows).to_html()),
             environment=environment(records),
-            samples=[{k: words.clean(v) for k, v in s.items()} for s in samples[:MOST_SAMPLES]],
+            samples=[{k: words.clean(v) for k, v in s.items()} for s in beside.samples[:MOST_SAMPLES]],
             command=words.clean(info.get("command") or "") or f"una-bench run {words.clean(records[0].suite)}",
             citation=CITATION,
-            counts={"cells": len(records), "seeds": len({r.seed for r in records}), "rows": len(rows)},
+            counts=" · ".join(
+                f"{number} {noun}{'s' * (number != 1)}"
+                for number, noun in (
+                    (len(rows), "row"),
+                    (len({r.seed for r in records}), "seed"),
+                    (len(records), "cell"),
+                )
+            ),
             started=min(words.clean(r.started) for r in records)[:16].replace("T", " ") + " UTC",
             seconds=words.quantity(sum(r.seconds for r in records), "s"),
         )

@@ -99,7 +99,7 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _levels(pvalues: Sequence[float], level: float) -> list[float]:
+def holm_levels(pvalues: Sequence[float], level: float = LEVEL) -> list[float]:
     """Confidence level of each interval such that it excludes zero exactly where Holm's procedure rejects."""
     alpha, count, stopped = 1 - level, len(pvalues), 0.0
     levels = [level] * count
@@ -127,7 +127,7 @@ def family(samples: Sequence[Sequence[float]], *, level: float = LEVEL) -> list[
     """Mean of each list of differences, tested against zero with Student's t and corrected after Holm."""
     usable = [i for i, d in enumerate(samples) if len(d) >= 2 and all(math.isfinite(v) for v in d)]
     raw = [_pvalue(samples[i]) for i in usable]
-    corrected = dict(zip(usable, zip(holm(raw), _levels(raw, level), strict=True), strict=True))
+    corrected = dict(zip(usable, zip(holm(raw), holm_levels(raw, level), strict=True), strict=True))
     return [_effect(d, *corrected.get(i, (None, level))) for i, d in enumerate(samples)]
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
+    from una_bench.documents import Scores
     from una_bench.record import Record
 
 
@@ -128,11 +129,12 @@ class Table:
         return render.html(self)
 
 
-def results(records: Sequence[Record], *, baseline: str | None = None) -> Table:
+def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
     """Return the main table: a row for each method and variant, mean ± interval over seeds.
 
-    With a ``baseline`` (a method, ``method[variant]`` or label) a table of paired differences follows it.
+    With a ``baseline`` (a method, ``method[variant]`` or label) a table of paired differences follows it; with
+    ``documents`` (`una_bench.documents.scores`) those of tasks are paired by document too.
     """
     from una_bench import compose
 
-    return compose.results(records, baseline=baseline)
+    return compose.results(records, baseline=baseline, documents=documents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
             for curve in record.curves:
                 if len(curve.x) > 1 and curve.metric not in wanted and keep(curve):
                     wanted[curve.metric] = curve
-    chosen = sorted(wanted.values(), key=lambda c: _rank(c.metric))[:MOST_PANELS]
+    chosen = sorted(wanted.values(), key=lambda c: _rank(scene, c.metric))[:MOST_PANELS]
     if not chosen:
         return None
     across = min(len(chosen), 3 if len(chosen) > 4 else 2)
@@ -56,9 +57,11 @@ def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
     return fig
 
 
-def _rank(metric: str) -> tuple[int, str]:
-    known = ["oracle.regret.train", "oracle.regret.heldout", "oracle.kl_ref.train", "oracle.reward.train", "loss"]
-    return (known.index(metric) if metric in known else len(known), metric)
+def _rank(scene: style.Scene, metric: str) -> tuple[int, int, str]:
+    """The columns of the main table first, then losses, then what most methods have."""
+    main = [m.name for m in heads.main(scene.metrics)]
+    rows = sum(any(c.metric == metric for r in row.records for c in r.curves) for row in scene.rows)
+    return (main.index(metric) if metric in main else len(main) + (metric != "loss"), -rows, metric)
 
 
 def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
@@ -76,7 +79,9 @@ def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
         elif row.fixed and row.values.get(curve.metric):
             level = next(iter(row.values[curve.metric].values()))
             axes.axhline(level, color=look.color, lw=1.2, linestyle=(0, (2, 2)), label=style.name(row))
-    axes.set_title(heads.title(metric, words.scale(metric.unit, []).unit))
+    title = heads.title(metric, words.scale(metric.unit, []).unit)
+    axes.set_title("\n".join(textwrap.wrap(title, 24)), fontsize=8.5)
+    axes.locator_params(nbins=5)
     axes.set_xlabel("responses trained on" if curve.x_unit == "response" else "optimizer steps")
     axes.margins(x=0.02)
 

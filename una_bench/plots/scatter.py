@@ -89,6 +89,7 @@ def costs(scene: style.Scene) -> tuple[Figure, str] | None:
             _point(axes, scene, row, values.get(row.label, {}), row.values.get(quality.name, {}), scale.factor)
         _front(axes, scene, values, quality, scale.factor)
         axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(f"{title} [{scale.unit}]")
         axes.set_ylabel(heads.title(quality, words.scale(quality.unit, []).unit))
     for axes in panels[len(found) :]:

@@ -36,6 +36,7 @@ SETTINGS: Mapping[str, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.formatter.use_mathtext": False,
+    "axes.formatter.useoffset": False,
     "axes.unicode_minus": True,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
