@@ -48,11 +48,11 @@ class _ChunkedLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         states, weight, bias, labels, lses = ctx.saved_tensors
-        low, wide = ctx.low, lses.dtype
+        low = ctx.low
         wants_states, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         grad_states = torch.empty_like(states) if wants_states else None
-        grad_weight = torch.zeros_like(weight, dtype=wide) if wants_weight else None
-        grad_bias = torch.zeros_like(bias, dtype=wide) if wants_bias and bias is not None else None
+        grad_weight = torch.zeros_like(weight, dtype=lses.dtype) if wants_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=lses.dtype) if wants_bias and bias is not None else None
         weight_low, bias_low = weight.to(low), None if bias is None else bias.to(low)
         for start in range(0, len(states), ctx.chunk):
             part = slice(start, start + ctx.chunk)
