@@ -185,7 +185,9 @@ def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str)
 
 def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
     """Say the first thing that is wrong, with the key and the nearest valid one."""
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt key is also a missing one: the spelling is what the user can see.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         owner: Any = model
