@@ -39,7 +39,7 @@ def raw_reward(seed: int, prompt_share: float) -> Floats:
     """Reward before centring and scaling, shape (prompts, responses).
 
     Args:
-        seed: The problem's seed.
+        seed: Of the weights.
         prompt_share: Part of the weights' variance that depends on the prompt, in [0, 1].
     """
     rng = np.random.default_rng([seed, 2])
