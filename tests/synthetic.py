@@ -226,3 +226,14 @@ def write_run(folder: Path, found: list[Record] | None = None, info: dict[str, A
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(INFO if info is None else info), encoding="utf-8")
     return folder
+
+
+def write_documents(run: Path, found: Record, task: str, scores: list[float]) -> None:
+    """Leave the samples of one task where the benchmark leaves those of lm-eval."""
+    folder = run / "cells" / f"{found.method}-s{found.seed}-{found.key[:8]}" / "lmeval"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (
+        {"doc_id": i, "filter": "none", "acc": s, "arguments": [["<b>2+2</b>", {}]], "resps": [["<script>4"]]}
+        for i, s in enumerate(scores)
+    )
+    (folder / f"{task}.samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -63,7 +63,11 @@ _TEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "[": "{[}",  # after a line break a bracket would be an argument
+    "]": "{]}",
+    "*": "{*}",
     "±": r"$\pm$",
+    "×": r"$\times$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "∞": r"$\infty$",

@@ -49,7 +49,7 @@ def scale(unit: str, values: Iterable[float]) -> Scale:
     if unit.startswith("FLOP"):
         return next((Scale(f, p + unit) for f, p in _PREFIXES if largest >= f), Scale(1.0, unit))
     if unit.endswith("/s") and largest >= 1e5:
-        return Scale(1e3, f"10³ {unit}")
+        return Scale(1e3, f"×10³ {unit}")
     return Scale(1.0, "" if unit == "1" else clean(unit))
 
 
