@@ -75,6 +75,8 @@ class UNAConfig(TrainingArguments):
     def __post_init__(self) -> None:
         """Refuse settings that no run can have."""
         super().__post_init__()
+        if self.data_seed is None:  # else the order of rows would follow whatever drew random numbers before
+            self.data_seed = self.seed
         _positive("beta", self.beta)
         _choose("space", self.space, SPACES)
         _choose("loss_type", self.loss_type, LOSS_TYPES)

@@ -67,7 +67,7 @@ class RolloutSampler(Sampler[int]):
 
     def __init__(self, *, rollouts: int, args: Any) -> None:
         self.rollouts, self.size, self.each = rollouts, args.responses_per_rollout, args.num_generations
-        self.iterations, self.seed, self.epoch = args.num_iterations, args.data_seed or args.seed, 0
+        self.iterations, self.seed, self.epoch = args.num_iterations, args.data_seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the rollouts of this epoch."""

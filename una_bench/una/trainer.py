@@ -135,7 +135,7 @@ class UNATrainer(Bookkeeping):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         examples = self.train_dataset if train_dataset is None else train_dataset
         if self.args.offset == "prompt_mean":
-            self.sampler = GroupSampler(examples.groups, self.args.data_seed or self.args.seed)
+            self.sampler = GroupSampler(examples.groups, self.args.data_seed)
             return self.sampler
         return super()._get_train_sampler(train_dataset)
 
