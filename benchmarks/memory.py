@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.benchmark import Benchmark
+from una_bench.phases import CALIBRATE
 from una_bench.record import Better, Measurement
 from una_bench.resident import require_possible
 
@@ -33,19 +34,21 @@ class Memory(Benchmark):
         peak = probe.peak_bytes
         held = sum(probe.resident.values())
         require_possible(peak, probe.resident)
-        how = probe.how_memory
+        meter = probe.phases.meter
+        how = meter.how
         found = [
             _bytes("memory.peak", peak, Better.LOWER, how),
             _bytes("memory.baseline", probe.baseline_bytes, Better.NEITHER, "held after imports, in no other figure"),
         ]
-        for name, phase in sorted(probe.peaks.items()):
+        for name, phase in sorted((n, p) for n, p in probe.peaks.items() if n != CALIBRATE):
             found.append(_bytes(f"memory.phase.{name}", phase.bytes, Better.LOWER, how))
             if phase.reserved_bytes is not None:
                 reserved = "torch.cuda.max_memory_reserved"
                 found.append(_bytes(f"memory.reserved.{name}", phase.reserved_bytes, Better.LOWER, reserved))
-        if probe.driver_bytes is not None:
-            driver = "what the driver says is in use on the device, all processes, context included"
-            found.append(_bytes("memory.driver", probe.driver_bytes, Better.NEITHER, driver))
+        driver = meter.driver_bytes()
+        if driver is not None:
+            said = "what the driver says is in use on the device after training, all processes, contexts included"
+            found.append(_bytes("memory.driver", driver, Better.NEITHER, said))
         if not probe.resident:
             return found
         for name, size in probe.resident.items():

@@ -141,7 +141,7 @@ def test_ppo_counts_no_padding_as_response(trained: Callable[..., Trained]) -> N
     [
         ("dpo", {"load", "forward", "backward", "optimizer", "reference", "save"}),
         ("kto", {"load", "forward", "backward", "optimizer", "reference", "save"}),
-        ("ppo", {"load", "rollout", "reward", "value", "forward", "backward", "optimizer", "reference", "save"}),
+        ("ppo", {"load", "generation", "reward", "value", "forward", "backward", "optimizer", "reference", "save"}),
     ],
 )
 def test_each_phase_is_measured(name: str, phases: set[str], trained: Callable[..., Trained]) -> None:

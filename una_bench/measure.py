@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from una_bench.peaks import PeakMeter, PhasePeak, meter
+from una_bench.peaks import PeakMeter, meter
 from una_bench.peaks import resident_bytes as resident_bytes
+from una_bench.phases import EVALUATE, PhasePeak, Phases
 from una_bench.record import Curve, StepSamples
 
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
-OTHER = "other"
-"""What runs in no phase: the trainer's own work between them."""
-EVALUATE = "evaluate"
-"""The one phase that is not training: its peak is kept, but the overall peak leaves it out."""
 Watcher = Callable[[Any], Mapping[str, float]]
 """A policy in the middle of training -> cheap metrics."""
 
@@ -48,78 +45,45 @@ class Probe:
     resident: dict[str, int] = field(default_factory=dict)
     """Bytes that had to be there, by what they are: arithmetic (`una_bench.resident`), filled by who trains."""
     flops: dict[str, float] = field(default_factory=dict)
-    """Floating-point operations by pass: arithmetic (`una_bench.flops`), filled by who trains."""
+    """Floating-point operations by pass, evaluations left out: arithmetic (`una_bench.flops`)."""
     memory: PeakMeter | None = None
     """Reads the peaks; made for ``device`` where none is given."""
 
     def __post_init__(self) -> None:
         """Take the baseline."""
         self.samples: dict[str, list[float]] = defaultdict(list)
-        self.peaks: dict[str, PhasePeak] = defaultdict(PhasePeak)
         self.curves: dict[str, tuple[list[float], list[float]]] = {}
         self.totals = dict.fromkeys(COUNTS, 0)
         self.paused_seconds = 0.0
-        self.instrument_seconds = 0.0
-        """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
         self._open: dict[str, int] | None = None
-        self._phases: list[str] = []
         self._pending = sorted(self.evaluate_at)
-        self.memory = self.memory or meter(self.device)
-        self.memory.reset()
-        self._span_start = self.clock()
+        self.phases = Phases(self.memory or meter(self.device), self.clock)
 
     # memory ------------------------------------------------------------------------------------------------------
 
-    @property
-    def baseline_bytes(self) -> int:
-        """Held before the first model."""
-        return self._meter.baseline_bytes
-
-    @property
-    def how_memory(self) -> str:
-        """What the memory figures mean, for the record."""
-        return self._meter.how
-
-    @property
-    def driver_bytes(self) -> int | None:
-        """What the driver of an accelerator says is in use now; None on CPU."""
-        return self._meter.driver_bytes()
-
-    @property
-    def _meter(self) -> PeakMeter:
-        assert self.memory is not None  # made in __post_init__
-        return self.memory
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> AbstractContextManager[None]:
         """Attribute memory and time to ``name``; the inner of two nested phases gets its own peak and time."""
-        self._close_span()
-        self._phases.append(name)
-        try:
-            yield
-        finally:
-            self._close_span()
-            self._phases.pop()
-            self.peaks[name].times += 1
+        return self.phases(name)
 
-    def _close_span(self) -> None:
-        """Credit everything since the last boundary to the innermost open phase, and begin anew."""
-        end = self.clock()
-        peak = self._meter.peak()
-        of = self.peaks[self._phases[-1] if self._phases else OTHER]
-        of.seconds += end - self._span_start
-        of.bytes = max(of.bytes, peak.bytes)
-        if peak.reserved_bytes is not None:
-            of.reserved_bytes = max(of.reserved_bytes or 0, peak.reserved_bytes)
-        self._meter.reset()
-        self._span_start = self.clock()
-        self.instrument_seconds += self._span_start - end
+    @property
+    def peaks(self) -> dict[str, PhasePeak]:
+        """What each phase took; a phase that never ran is absent."""
+        return self.phases.peaks
 
     @property
     def peak_bytes(self) -> int:
         """Peak above the baseline since the probe was made, evaluations left out."""
-        self._close_span()
-        return max(peak.bytes for name, peak in self.peaks.items() if name != EVALUATE)
+        return self.phases.peak_bytes
+
+    @property
+    def baseline_bytes(self) -> int:
+        """Held before the first model."""
+        return self.phases.meter.baseline_bytes
+
+    @property
+    def instrument_seconds(self) -> float:
+        """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
+        return self.phases.instrument_seconds
 
     # steps -------------------------------------------------------------------------------------------------------
 
@@ -127,6 +91,7 @@ class Probe:
         """Open a step: everything until `end_step` is training time."""
         self._open = dict.fromkeys(COUNTS, 0)
         self._paused_in_step = self._paused_cpu_in_step = 0.0
+        self._flops_before = sum(self.flops.values())
         self._wait()
         self._cpu_start = self.cpu_clock()
         self._start = self.clock()
@@ -138,6 +103,11 @@ class Probe:
             if self._open is not None:
                 self._open[name] += number
 
+    def add_flops(self, name: str, operations: float) -> None:
+        """Add floating-point operations to the pass ``name``; what evaluations compute is not training."""
+        if operations and self.phases.training:
+            self.flops[name] = self.flops.get(name, 0.0) + operations
+
     def end_step(self) -> None:
         """Close the step and keep its sample."""
         if self._open is None:
@@ -145,6 +115,7 @@ class Probe:
         self._wait()
         self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
         self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
+        self.samples["flops"].append(sum(self.flops.values()) - self._flops_before)
         for name in COUNTS:
             self.samples[name].append(self._open[name])
         self._open = None
@@ -177,8 +148,6 @@ class Probe:
         with self.phase(EVALUATE):
             for watcher in self.watchers:
                 self.observe(watcher(policy))
-            # What the watchers freed must not count as held by the training that goes on.
-            self._meter.trim()
         paused = self.clock() - start
         self.paused_seconds += paused
         if self._open is not None:

@@ -22,19 +22,6 @@ class Peak:
     """What the allocator had taken from an accelerator, in use or not; None on CPU, where ``bytes`` is that already."""
 
 
-@dataclass
-class PhasePeak:
-    """What one phase took, over all times that it ran."""
-
-    bytes: int = 0
-    """Highest peak above the baseline."""
-    reserved_bytes: int | None = None
-    """Highest reservation of the allocator, on accelerators."""
-    seconds: float = 0.0
-    """Wall time, without that of phases inside."""
-    times: int = 0
-
-
 class PeakMeter(Protocol):
     """Reads peaks of one device."""
 

@@ -12,6 +12,7 @@ from trl.trainer.kto_trainer import KTOTrainer
 
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.flops import watch_trainer
 from una_bench.resident import training_bytes
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import in_phase, own_settings, quiet_arguments
@@ -35,6 +36,7 @@ class _DPO(DPOTrainer):
         return dataset
 
     def _precompute_ref_logps(self, *args: Any) -> Dataset:
+        watch_trainer(self.probe, self)
         with self.probe.phase("reference"):
             return super()._precompute_ref_logps(*args)
 
@@ -96,12 +98,21 @@ def _train(kind: type[Any], arguments: Any, data: Dataset, job: Job, probe: Prob
             processing_class=tokenizer,
             peft_config=lora_config(job),
         )
+    watch_trainer(probe, trainer)
+    probe.facts["precision"] = job.precision
+    probe.facts["reference"] = _where_reference(trainer)
     reference = trainer.ref_model
     if reference is not None:
         reference.forward = in_phase(probe, "reference", reference.forward)
     checkpoint = fit(trainer, probe, job, tally=_tally)
     probe.resident.update(training_bytes(trainer.model, trainer.optimizer, reference=reference))
     return checkpoint
+
+
+def _where_reference(trainer: Any) -> str:
+    if trainer.precompute_ref_logps:
+        return "one pass before training"
+    return "the policy without its adapters, in every step" if trainer.ref_model is None else "a model, in every step"
 
 
 def _tally(batch: Mapping[str, Any]) -> dict[str, int]:

@@ -59,6 +59,7 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
             peft_config=lora_config(job),
         )
         silence(trainer)
+    probe.facts["precision"] = job.precision
     instruments = Instruments(trainer, probe, reward)
     trainer.add_callback(instruments.callback())
     trainer.train()

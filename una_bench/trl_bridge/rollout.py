@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from una_bench.flops import Counter
 from una_bench.resident import training_bytes
 from una_bench.trl_bridge.common import in_phase
 from una_bench.trl_bridge.scoring import TextReward
@@ -42,9 +43,20 @@ class Instruments:
         self.trainer, self.probe, self.reward = trainer, probe, reward
         self.generated: list[Generated] = []
         self.logged: dict[str, float] = {}
+        self._count_flops()
         self._fit_phases()
         # The optimiser itself: accelerate's wrapper is also called where it decides not to step.
         self._hook = trainer.optimizer.optimizer.register_step_post_hook(lambda *_: probe.count(optimizer_steps=1))
+
+    def _count_flops(self) -> None:
+        counter = Counter(self.probe)
+        counter.watch("policy", self.trainer.policy_model)
+        counter.watch("value", self.trainer.value_model)
+        if self.trainer.ref_model is not None:
+            counter.watch("reference", self.trainer.ref_model)
+        scorer = self.reward.texts.model if isinstance(self.reward, TextReward) else self.reward
+        if scorer is not None:
+            counter.watch("reward", scorer)
 
     def _fit_phases(self) -> None:
         trainer = self.trainer
@@ -53,7 +65,7 @@ class Instruments:
             return in_phase(self.probe, name, call)
 
         policy = trainer.policy_model
-        policy.generate = phase("rollout", self._counted(policy.generate))
+        policy.generate = phase("generation", self._counted(policy.generate))
         scorer = getattr(self.reward, self.reward.base_model_prefix)
         scorer.forward = phase("reward", scorer.forward)
         critic = trainer.model.critic_backbone

@@ -49,6 +49,8 @@ class _Texts(nn.Module):
     def __init__(self, reward: RewardFunction, tokenizer: Any, prompt_texts: dict[tuple[int, ...], str]) -> None:
         super().__init__()
         self.reward, self.tokenizer, self.prompt_texts = reward, tokenizer, prompt_texts
+        self.model: Any = None
+        """What the reward function runs, where that is a model: so its bytes and operations are counted."""
         self.context_length = 0
         """Width of the padded prompts of this rollout, in tokens; whoever generates sets it."""
 
@@ -96,7 +98,7 @@ def reward_module(job: Job, prepared: Prepared, tokenizer: Any) -> tuple[nn.Modu
         return model, prepared.reward
     scorer = LearnedReward(model.to(job.device), own_tokenizer, tokenizer.eos_token)
     wrapped = TextReward(scorer, tokenizer, _prompt_texts(prepared))
-    wrapped.texts.model = model  # registered, so that its bytes and its device are accounted for
+    wrapped.texts.model = model
     return wrapped, None
 
 

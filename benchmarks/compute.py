@@ -1,0 +1,62 @@
+"""Floating-point operations of training, and the share of what this machine's matrix products can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from una_bench.benchmark import Benchmark
+from una_bench.calibration import matmul_peak
+from una_bench.phases import CALIBRATE
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+_ARITHMETIC = "arithmetic: matrix products of layers, output layer and attention over the tokens that went through"
+
+
+class Compute(Benchmark):
+    """Reads the probe after training, then measures the machine's peak in the same process with the same threads."""
+
+    label: ClassVar[str] = "Compute"
+    about: ClassVar[str] = "floating-point operations of training, and the share of the machine's matrix-product peak"
+
+    def read(self, probe: Probe) -> list[Measurement]:
+        """Return operations by pass, per token and per second; nothing where nobody counted."""
+        if not probe.flops:
+            return []
+        total = sum(probe.flops.values())
+        found = [_flop("compute.flops", total, f"{_ARITHMETIC}; all passes of all models, padding included")]
+        found += [_flop(f"compute.flops.{name}", amount, _ARITHMETIC) for name, amount in sorted(probe.flops.items())]
+        tokens = probe.totals["prompt_tokens"] + probe.totals["response_tokens"]
+        if tokens:
+            how = "all operations over real tokens trained on, repetitions counted"
+            found.append(_one("compute.flops_per_token", "FLOP/token", Better.LOWER, total / tokens, how))
+        return [*found, *_utilisation(probe)]
+
+
+def _utilisation(probe: Probe) -> list[Measurement]:
+    """Speed over whole steps after warm-up, and its share of the peak measured now."""
+    skipped = probe.step_samples().warmup
+    seconds = sum(probe.samples["seconds"][skipped:])
+    if not seconds:
+        return []
+    speed = sum(probe.samples["flops"][skipped:]) / seconds
+    precision = str(probe.facts.get("precision", "float32"))
+    with probe.phase(CALIBRATE):
+        peak = matmul_peak(probe.device, precision)
+    how = f"best of repeated square products in {precision}, measured after training in its process and threads"
+    share = "operations of the steps after warm-up over their time, over the calibrated peak"
+    return [
+        _one("compute.flops_per_second", "FLOP/s", Better.HIGHER, speed, _ARITHMETIC),
+        _one("compute.peak", "FLOP/s", Better.NEITHER, peak, how),
+        _one("compute.utilisation", "1", Better.HIGHER, speed / peak, share),
+    ]
+
+
+def _flop(metric: str, amount: float, how: str) -> Measurement:
+    return _one(metric, "FLOP", Better.LOWER, amount, how)
+
+
+def _one(metric: str, unit: str, better: Better, value: float, how: str) -> Measurement:
+    return Measurement(metric=metric, unit=unit, better=better, samples=(value,), how=how)

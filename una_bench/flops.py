@@ -1,0 +1,141 @@
+"""Floating-point operations of language models, from their shapes and the tokens that really went through them.
+
+A product of (m, k) by (k, n) is 2mkn operations. Counted are the layers' matrix products and those of attention;
+norms, activations and embedding look-ups are not, as everyone leaves them out (Kaplan et al. 2020, section 2.1). A
+backward pass costs a forward pass for the gradients of the activations, and for the weights that are trained another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What decides the cost of one pass through a model's body."""
+
+    products: int
+    """Weights that each token is multiplied with, adapters included; of experts only those that a token visits."""
+    trained: int
+    """Those of them that get gradients."""
+    attention: int
+    """Layers times width of all query heads: a token that attends to t tokens costs 4t of these."""
+
+    def forward(self, tokens: float, attended: float) -> float:
+        """Cost of a forward pass over ``tokens`` that attend to ``attended`` tokens in all."""
+        return 2.0 * self.products * tokens + 4.0 * self.attention * attended
+
+    def backward(self, tokens: float, attended: float) -> float:
+        """Cost of the backward pass after it. Attention has no weights, but two inputs to each product."""
+        if not self.trained:
+            return 0.0
+        return 2.0 * (self.products + self.trained) * tokens + 8.0 * self.attention * attended
+
+
+def attended_tokens(rows: int, new: int, cached: int = 0) -> float:
+    """Pairs of tokens in causal attention: each of ``new`` tokens a row sees those before it and itself."""
+    return rows * (new * cached + new * (new + 1) / 2)
+
+
+def body_shape(model: Any) -> Shape:
+    """Read the shape of a model's body, without its output layer, off its weights and configuration."""
+    inner, body = _parts(model)
+    config = inner.config.get_text_config()
+    looked_up = {id(e.weight) for e in body.modules() if _is_embedding(e)}
+    products = trained = 0
+    for name, weight in body.named_parameters():
+        if weight.ndim < 2 or id(weight) in looked_up:
+            continue
+        size = int(weight.numel() * (_visited_share(config) if ".experts." in name else 1.0))
+        products += size
+        trained += size if weight.requires_grad else 0
+    heads = config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+    return Shape(products=products, trained=trained, attention=config.num_hidden_layers * width)
+
+
+def _parts(model: Any) -> tuple[Any, Any]:
+    """Return the model inside a peft wrapper, and its body without the output layer."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner, inner.base_model
+
+
+def _is_embedding(module: Any) -> bool:
+    return type(module).__name__.endswith("Embedding") and hasattr(module, "weight")
+
+
+def _visited_share(config: Any) -> float:
+    """Share of a layer's experts that one token visits."""
+    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
+    return config.num_experts_per_tok / experts if experts else 1.0
+
+
+class Counter:
+    """Adds what models do to a probe, by model and pass: ``policy.forward``, ``policy.backward`` and so on."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.add = probe.add_flops
+
+    def watch(self, name: str, model: Any) -> None:
+        """Count every pass through the body and the output layer of ``model``, however they are called.
+
+        Padding is counted too: the machine multiplies it like any token. A pass with gradients is counted with its
+        backward pass at once. A model that is watched already is left as it is.
+        """
+        inner, body = _parts(model)
+        if hasattr(body.forward, "counted"):
+            return
+        body.forward = self._body(name, body_shape(model), body.forward)
+        body.forward.counted = True
+        head = getattr(inner, "score", None)
+        head = inner.get_output_embeddings() if head is None else head
+        if head is not None:
+            head.forward = self._head(name, head, head.forward)
+
+    def _body(self, name: str, shape: Shape, forward: Callable[..., Any]) -> Callable[..., Any]:
+        import torch
+
+        @wraps(forward)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            ids = kwargs.get("input_ids")
+            ids = kwargs.get("inputs_embeds") if ids is None else ids
+            ids = args[0] if ids is None else ids
+            rows, new = ids.shape[:2]
+            cache = kwargs.get("past_key_values")
+            attended = attended_tokens(rows, new, cache.get_seq_length() if cache is not None else 0)
+            self.add(f"{name}.forward", shape.forward(rows * new, attended))
+            if torch.is_grad_enabled():
+                self.add(f"{name}.backward", shape.backward(rows * new, attended))
+            return forward(*args, **kwargs)
+
+        return counted
+
+    def _head(self, name: str, head: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+        import torch
+
+        size = sum(w.numel() for w in head.parameters() if w.ndim == 2)
+        trained = sum(w.numel() for w in head.parameters() if w.ndim == 2 and w.requires_grad)
+
+        @wraps(forward)
+        def counted(states: Any, *args: Any, **kwargs: Any) -> Any:
+            tokens = states.numel() // states.shape[-1]
+            self.add(f"{name}.forward", 2.0 * size * tokens)
+            if torch.is_grad_enabled():
+                self.add(f"{name}.backward", 2.0 * (size * states.requires_grad + trained) * tokens)
+            return forward(states, *args, **kwargs)
+
+        return counted
+
+
+def watch_trainer(probe: Probe, trainer: Any) -> None:
+    """Count the policy of a `transformers.Trainer`, and its reference model if it keeps one."""
+    counter = Counter(probe)
+    counter.watch("policy", trainer.model)
+    if getattr(trainer, "ref_model", None) is not None:
+        counter.watch("reference", trainer.ref_model)

@@ -1,0 +1,81 @@
+"""Time and peak memory by phase of a training, nothing counted twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from una_bench.peaks import PeakMeter
+
+OTHER = "other"
+"""What runs in no phase: the trainer's own work between them."""
+EVALUATE, CALIBRATE = "evaluate", "calibrate"
+NOT_TRAINING = frozenset({EVALUATE, CALIBRATE})
+"""Phases of the harness itself: their peaks are kept apart from the overall peak."""
+
+
+@dataclass
+class PhasePeak:
+    """What one phase took, over all times that it ran."""
+
+    bytes: int = 0
+    """Highest peak above the baseline."""
+    reserved_bytes: int | None = None
+    """Highest reservation of the allocator, on accelerators."""
+    seconds: float = 0.0
+    """Wall time, without that of phases inside."""
+    times: int = 0
+
+
+class Phases:
+    """Credits all time and every peak to the innermost open phase."""
+
+    def __init__(self, meter: PeakMeter, clock: Callable[[], float]) -> None:
+        self.meter, self.clock = meter, clock
+        self.peaks: dict[str, PhasePeak] = defaultdict(PhasePeak)
+        self.instrument_seconds = 0.0
+        """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
+        self._open: list[str] = []
+        meter.reset()
+        self._start = clock()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Open a phase; of two nested ones the inner has its own peak and time."""
+        self.close_span()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            if name in NOT_TRAINING:
+                # What the harness freed must not count as held by the training that goes on.
+                self.meter.trim()
+            self.close_span()
+            self._open.pop()
+            self.peaks[name].times += 1
+
+    @property
+    def training(self) -> bool:
+        """Whether what runs now is training, and not the harness."""
+        return NOT_TRAINING.isdisjoint(self._open)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak of the training above the baseline, so far."""
+        self.close_span()
+        return max(peak.bytes for name, peak in self.peaks.items() if name not in NOT_TRAINING)
+
+    def close_span(self) -> None:
+        """Credit everything since the last boundary to the innermost open phase, and begin anew."""
+        end = self.clock()
+        peak = self.meter.peak()
+        of = self.peaks[self._open[-1] if self._open else OTHER]
+        of.seconds += end - self._start
+        of.bytes = max(of.bytes, peak.bytes)
+        if peak.reserved_bytes is not None:
+            of.reserved_bytes = max(of.reserved_bytes or 0, peak.reserved_bytes)
+        self.meter.reset()
+        self._start = self.clock()
+        self.instrument_seconds += self._start - end
