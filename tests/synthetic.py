@@ -208,6 +208,16 @@ def records() -> list[Record]:
     return found
 
 
+def thousand() -> list[Record]:
+    """A thousand records: 67 variants of five methods, three seeds."""
+    return [
+        record(m, seed, variant=f"beta={v}", cell=f"{m}[{v}]-s{seed}", label=f"{m} {v}")
+        for v in range(67)
+        for m in ("dpo", "kto", "ppo", "una_online", "una_score")
+        for seed in range(3)
+    ]
+
+
 INFO: dict[str, Any] = {
     "suite": "exact",
     "about": "Every response can be enumerated.",

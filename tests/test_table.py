@@ -251,13 +251,8 @@ def test_an_interval_is_never_rounded_down_to_nothing() -> None:
 
 
 def test_a_table_of_a_thousand_records_takes_less_than_five_seconds() -> None:
-    found = [
-        record(m, seed, variant=f"beta={v}", cell=f"{m}[{v}]-s{seed}", label=f"{m} {v}")
-        for v in range(67)
-        for m in ("dpo", "kto", "ppo", "una_online", "una_score")
-        for seed in range(3)
-    ]
-    start = time.perf_counter()
+    found = synthetic.thousand()
+    start = time.process_time()
     made = table.results(found, baseline="dpo 0")
     assert len(made.to_markdown() + made.to_csv() + made.to_html()) > 100_000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from una_bench.frame import Metric, Row
 from una_bench.record import Better
-from una_bench.stats import LEVEL, Effect, Estimate, t_pvalue, t_quantile
+from una_bench.stats import LEVEL, Effect, Estimate, stdev, t_pvalue, t_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -50,7 +50,7 @@ def page(
     """Return the whole page."""
     beside = beside or Beside()
     metrics = frame.metrics(records)
-    rows = frame.rows(records)
+    rows, ledger = frame.rows(records), fairness.ledger(records)
     tasks = compose.tasks(records, baseline=baseline, documents=beside.scores)
     every = compose.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
     return (
@@ -59,8 +59,8 @@ def page(
         .render(
             suite=words.clean(records[0].suite),
             about=words.clean(info.get("about") or ""),
-            answer=summary.sentences(records),
-            ledger=_markup(fairness.table(fairness.ledger(records)).to_html()),
+            answer=summary.sentences(records, ledger),
+            ledger=_markup(fairness.table(ledger).to_html()),
             results=_markup(compose.results(records, baseline=baseline, documents=beside.scores).to_html()),
             plots=[(p, _inline(p)) for p in plot.draw(records, info, baseline=baseline)],
             tasks=tasks and _markup(tasks.to_html()),

@@ -6,22 +6,29 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from una_bench import aggregate, compose, entries, fairness, frame, heads, stats, words
-from una_bench.fairness import Verdict
+from una_bench.fairness import LedgerLine, Verdict
 from una_bench.frame import Metric, Row
 from una_bench.record import Better, Record, Status
 
 SPEED, MEMORY = "throughput.tokens_per_second", "memory.peak"
 
 
-def sentences(records: Sequence[Record]) -> list[str]:
-    """Return three sentences; only the largest group of comparable rows is spoken of."""
+def sentences(records: Sequence[Record], lines: Sequence[LedgerLine] | None = None) -> list[str]:
+    """Return three sentences; only the largest group of comparable rows is spoken of.
+
+    ``lines`` is the fairness ledger of the same records, where the caller has it already.
+    """
     metrics = frame.metrics(records)
     groups = compose.grouped(aggregate.with_task_means(frame.rows(records), heads.tasks(metrics)))
     rows = max((members for _, members in groups), key=len, default=[])
     trained = [row for row in rows if not row.fixed]
     quality = heads.primary(metrics)
     best = _best(trained, quality) if quality else None
-    return [_quality(trained, quality, best, len(groups)), _cost(trained, metrics, best), _fair(records)]
+    return [
+        _quality(trained, quality, best, len(groups)),
+        _cost(trained, metrics, best),
+        _fair(records, fairness.ledger(records) if lines is None else lines),
+    ]
 
 
 def _best(rows: Sequence[Row], metric: Metric) -> Row | None:
@@ -92,8 +99,7 @@ def _mean(row: Row, metric: str) -> float:
     return fmean(row.values[metric].values())
 
 
-def _fair(records: Sequence[Record]) -> str:
-    lines = fairness.ledger(records)
+def _fair(records: Sequence[Record], lines: Sequence[LedgerLine]) -> str:
     known = [line for line in lines if line.verdict is not Verdict.NOT_KNOWN]
     differing = [line.topic for line in known if line.verdict is Verdict.DIFFERS]
     failed = sum(r.status is not Status.OK for r in records)
