@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from una_bench.supervise import Task
@@ -61,13 +62,13 @@ class Reporter:
     def hear(self, task: Task, kind: str, content: Any) -> None:
         """Take one message of a worker."""
         if kind == "start" and task.kind == "train":
-            self._ids[task.name] = self._bars.add_task(task.name, total=1.0)
+            self._ids[task.name] = self._bars.add_task(escape(task.name), total=1.0)
         elif kind == "step":
             self._parts[task.name] = content["done"]
             self._bars.update(self._ids[task.name], completed=content["done"])
             self._advance()
         elif kind == "say":
-            self.say(str(content))
+            self.say(escape(str(content)))
         elif kind == "end":
             self._done += 1
             self._advance()

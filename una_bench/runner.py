@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from rich.markup import escape
+
 from una_bench import plan as plans
 from una_bench import preparation
 from una_bench.data import Prepared
@@ -117,14 +119,14 @@ class Runner:
             self.report.finish(cell.name)
             if outcome.status is Status.OK:
                 self.trained += cell.trains
-                self.report.say(f"trained {cell.name} in {outcome.seconds:.0f} s")
+                self.report.say(f"trained {escape(cell.name)} in {outcome.seconds:.0f} s")
             else:
                 self._fail(cell, outcome, "train")
 
         self.pool.run([self._train_task(cell) for cell in cells], ended)
 
     def _fail(self, cell: Cell, outcome: Outcome, phase: str) -> None:
-        self.report.say(f"[red]{outcome.status}[/red] {cell.name} ({phase}): {outcome.reason}")
+        self.report.say(f"[red]{outcome.status}[/red] {escape(cell.name)} ({phase}): {escape(outcome.reason)}")
         self.folder.append(failed_record(self._common(cell), outcome, phase))
         if self.options.fail_fast and not self.pool.stopping:
             self.pool.stop()

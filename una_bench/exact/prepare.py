@@ -43,6 +43,7 @@ def prepare(problem: Exact, out: Path, say: Callable[[str], None]) -> None:
         if problem.reward_model:
             say("reward model")
             figures = reward_model.learn(out, truth, seed=problem.seed, steps=problem.reward_model_steps)
+    summary = truth.summary()
     manifest = {
         "kind": problem.kind,
         "settings": problem.model_dump(mode="json"),
@@ -50,7 +51,8 @@ def prepare(problem: Exact, out: Path, say: Callable[[str], None]) -> None:
         "max_prompt_length": language.PROMPT_TOKENS,
         "max_new_tokens": language.MAX_TOKENS,
         "reward_model": figures,
-        "optimum": truth.summary(),
+        "optimum": summary,
+        "frontier": {axis: summary["train"]["frontier"][axis] for axis in ("kl", "reward")},
         "hashes": {part.name: _hash(part) for part in sorted(out.iterdir())},
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
