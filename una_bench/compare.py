@@ -124,26 +124,28 @@ def _refusal(first: Row | None, other: Row | None, metric: Metric) -> str:
 def _to_baseline(
     metrics: Sequence[Metric], names: Sequence[tuple[str, str]], loaded: Sequence[_Run], baseline: str
 ) -> Table:
-    found = [(run, frame.find(list(run.rows.values()), baseline)) for run in loaded]
-    others = [n for n in names if n != (found[0][1].method, found[0][1].variant)]
+    every = [row for run in loaded for row in run.rows.values()]
+    base = frame.find(every, baseline)
+    found = [(run, run.rows.get((base.method, base.variant))) for run in loaded]
+    others = [n for n in names if n != (base.method, base.variant)]
     groups = []
     for metric in metrics:
-        rows = [row for run in loaded for row in run.rows.values()]
-        column, form = entries.column(metric, rows)
+        column, form = entries.column(metric, every)
         cells = [_against(metric, others, run, base, form) for run, base in found]
         lines = (_line(n, metric, loaded, tuple(c[i] for c in cells)) for i, n in enumerate(others))
         groups.append(Group(heading=column.head, lines=tuple(lines)))
-    to = f"to {found[0][1].label}"
+    to = f"to {base.label}"
     columns = tuple(replace(_difference_column(run.name), key=f"{run.name} {to}") for run in loaded)
     title = f"Difference {to}, run by run"
     return Table(title=title, columns=columns, groups=tuple(groups), notes=(PAIRED, UNRESOLVED))
 
 
 def _against(
-    metric: Metric, names: Sequence[tuple[str, str]], run: _Run, base: Row, form: entries.Format
+    metric: Metric, names: Sequence[tuple[str, str]], run: _Run, base: Row | None, form: entries.Format
 ) -> list[Cell]:
+    if base is None or not base.values.get(metric.name):
+        return [Cell(text="n/a") for _ in names]
     rows = {n: run.rows[n] for n in names if n in run.rows and run.rows[n].values.get(metric.name)}
-    rows = rows if base.values.get(metric.name) else {}
     effects = stats.paired([entries.matched(row, base, metric.name) for row in rows.values()])
     by_name = dict(zip(rows, effects, strict=True))
     return [difference_cell(by_name.get(n), metric, form.difference) for n in names]

@@ -140,6 +140,17 @@ def find(table: Sequence[Row], name: str) -> Row:
     return hits[0]
 
 
+def if_there(records: Sequence[Record], name: object) -> str | None:
+    """Return ``name`` where some row is called so, for a baseline that nobody asked for by name."""
+    if not isinstance(name, str) or not name:
+        return None
+    try:
+        find(rows(records), name)
+    except UserError:
+        return None
+    return name
+
+
 def long(records: Sequence[Record]) -> pd.DataFrame:
     """One line per measurement of every cell, in base units."""
     import pandas as pd

@@ -29,10 +29,14 @@ CITATION = """@article{wang2024una,
 
 
 def write(run: Path, *, baseline: str | None = None) -> Path:
-    """Write ``report.html`` into the folder of a run and return it; the same records give the same bytes."""
-    records, path = read.some(run), run / "report.html"
+    """Write ``report.html`` into the folder of a run and return it; the same records give the same bytes.
+
+    Without a ``baseline`` the run's own is used (``run.json``), where it has that row.
+    """
+    records, info, path = read.some(run), read.run_info(run), run / "report.html"
+    baseline = baseline or frame.if_there(records, info.get("baseline"))
     beside = Beside(samples=documents.samples(run, records), scores=documents.scores(run, records))
-    store.write_text(path, page(records, read.run_info(run), beside, baseline=baseline))
+    store.write_text(path, page(records, info, beside, baseline=baseline))
     return path
 
 

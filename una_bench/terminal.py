@@ -64,7 +64,7 @@ def _blocks(table: Table, width: int) -> Iterator[list[int]]:
 def _stub_width(table: Table, width: int) -> int:
     """Width of the labels: what the longest needs, up to a quarter of the terminal."""
     stubs = (len(stub(line)) for group in table.groups for line in group.lines)
-    return min(max([len(table.stub), *stubs]), max(20, width // 4))
+    return min(max([len(table.stub), *stubs]), max(24, width // 4))
 
 
 def _width(table: Table, index: int) -> int:

@@ -23,7 +23,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
     rows = [r for r in scene.rows if r.values.get("memory.peak")]
     if not rows:
         return None
-    parts = [n for n in scene.metrics if n.startswith("memory.resident.")]
+    parts = [n for n in scene.metrics if n.startswith("memory.resident.") and not n.endswith(".activations")]
     phases = [n for n in scene.metrics if n.startswith("memory.phase.")]
     scale = words.scale("B", [v for r in rows for v in r.values["memory.peak"].values()])
     fig = style.figure(7.4, 0.42 * len(rows) + 1.9)
@@ -111,7 +111,8 @@ def _times(row: Row) -> list[float]:
 
 def throughput(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw a bar per method for each rate."""
-    rates = [m for n, m in scene.metrics.items() if n.startswith("throughput.") and m.unit.endswith("/s")][:3]
+    found = [m for n, m in scene.metrics.items() if n.startswith("throughput.") and m.unit.endswith("/s")]
+    rates = list({m.unit: m for m in reversed(found)}.values())[::-1][:3]  # the first of each unit
     rows = [r for r in scene.rows if any(r.values.get(m.name) for m in rates)]
     if not rates or not rows:
         return None
