@@ -41,7 +41,7 @@ class UnaBinary(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared labels; reference log-probabilities are computed once, beforehand."""
-        from una_bench.una.suite import train_offline
+        from una_bench.una.suite import records, train_offline
 
         table = Prepared(job.prepared).responses()
-        return train_offline(self, job, probe, table[["prompt_ids", "completion_ids", "label"]].to_dict("records"))
+        return train_offline(self, job, probe, records(table, ["prompt_ids", "completion_ids", "label"]))

@@ -46,11 +46,11 @@ class UnaScore(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared scores; reference log-probabilities are computed once, beforehand."""
-        from una_bench.una.suite import train_offline
+        from una_bench.una.suite import records, train_offline
 
         table = Prepared(job.prepared).responses()
         columns = ["prompt_ids", "completion_ids", "score"]
         columns += ["log_partition"] if "log_partition" in table.columns else []
         if self.space == "reward":
             table = table.assign(score=table["reward"])
-        return train_offline(self, job, probe, table[columns].to_dict("records"))
+        return train_offline(self, job, probe, records(table, columns))

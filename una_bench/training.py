@@ -11,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench import resume
 from una_bench.facts import record_facts, weights_sha256
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ __all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config"
 Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
 """A batch as the trainer's `training_step` got it -> counts for `Probe.count`, asked after that step has run."""
 LOG_POINTS = 100
-"""Points of a training curve, at most."""
+"""Points of a training curve, at least, where there are that many steps."""
+LOG_STEPS = 10
+"""Steps between two points, at most: training can stop and go on only there."""
 _SUMMARY = ("epoch", "total_flos", "train_")
 """What the trainer logs at the end: not points of a curve."""
 
@@ -64,7 +67,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "save_strategy": "no",
         "eval_strategy": "no",
         "logging_strategy": "steps",
-        "logging_steps": max(1, steps // LOG_POINTS),
+        "logging_steps": max(1, min(LOG_STEPS, steps // LOG_POINTS)),
         "logging_nan_inf_filter": False,  # a loss that diverged must be seen
         "log_level": "error",
     }
@@ -114,7 +117,7 @@ def _callback(trainer: Any, probe: Probe) -> Any:
     """Return the callback that ends steps, lets the watchers look and keeps the logged curves."""
     from transformers import TrainerCallback
 
-    class Instruments(TrainerCallback):  # type: ignore[misc]
+    class Instruments(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             trainer.optimizer.step = _in_phase(probe, "optimizer", trainer.optimizer.step)
 
@@ -166,7 +169,7 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally) -> Path:
 
     trainer.remove_callback(PrinterCallback)
     instrument(trainer, probe, tally)
-    trainer.train()
+    resume.train(trainer, probe, job)
     folder = job.out / "checkpoint"
     with probe.phase("save"):
         trainer.save_model(str(folder))

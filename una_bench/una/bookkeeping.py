@@ -15,7 +15,7 @@ from una_bench.una.offsets import Offset
 OFFSET_FILE = "una_offset.pt"
 
 
-class _OffsetStep(TrainerCallback):  # type: ignore[misc]
+class _OffsetStep(TrainerCallback):
     """Lets the offset follow each optimiser step of the policy, at the same place of the schedule."""
 
     def __init__(self, trainer: Bookkeeping) -> None:
@@ -35,7 +35,7 @@ class _OffsetStep(TrainerCallback):  # type: ignore[misc]
         trainer.offset.step(trainer._get_learning_rate(), trainer.mean_over_processes, scale)
 
 
-class Bookkeeping(Trainer):  # type: ignore[misc]
+class Bookkeeping(Trainer):
     """`transformers.Trainer` with UNA's ledgers and offset."""
 
     online = False

@@ -71,6 +71,8 @@ class UNAConfig(TrainingArguments):
     logits_chunk_size: int | None = None
     """Response tokens whose logits exist at the same time; None chooses from the size of the vocabulary."""
     remove_unused_columns: bool = False
+    data_seed: int | None = None
+    """Seed of the order of rows (online: of prompts); None: ``seed``."""
 
     def __post_init__(self) -> None:
         """Refuse settings that no run can have."""

@@ -83,8 +83,8 @@ def _groups(prompt_numbers: NDArray[np.int64], kinds: NDArray[np.int8]) -> NDArr
                 f"Row {rows[0]}, column 'prompt': offset='prompt_mean' needs {GROUP} scored responses of each prompt,"
                 " and this prompt has 1."
             )
-        for place, row in enumerate(rows):
-            groups[row] = count + min(place // GROUP, len(rows) // GROUP - 1)
+        for place, member in enumerate(rows):
+            groups[member] = count + min(place // GROUP, len(rows) // GROUP - 1)
         count += len(rows) // GROUP
     alone = groups < 0
     groups[alone] = count + np.arange(int(alone.sum()))

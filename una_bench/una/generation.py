@@ -26,7 +26,7 @@ class Sampling:
     top_p: float = 1.0
 
 
-class _Draw(LogitsProcessor):  # type: ignore[misc]
+class _Draw(LogitsProcessor):
     """Draws the token whose share of [0, 1) holds the row's number, and leaves greedy decoding nothing else to take."""
 
     def __init__(self, uniform_BT: Tensor, sampling: Sampling) -> None:

@@ -46,7 +46,7 @@ class _ChunkedLinear(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, bias, labels, lses = ctx.saved_tensors
         low = ctx.low
         wants_states, wants_weight, wants_bias = ctx.needs_input_grad[:3]

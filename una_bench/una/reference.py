@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from una_bench.facts import weights_sha256
 from una_bench.una.examples import Examples
 
 logger = logging.getLogger(__name__)
-Score = Callable[[NDArray[np.int64]], torch.Tensor]
-"""Numbers of sequences -> log pi_ref of each, nats, on any device."""
+Score = Callable[[Mapping[str, Any]], torch.Tensor]
+"""A batch of sequences -> log pi_ref of each, nats, on any device."""
 
 
 def frozen_copy(model: Any) -> Any:
@@ -106,6 +106,6 @@ def _compute(
     values = torch.zeros(len(sequences), dtype=torch.float64, device=accelerator.device)
     for start in range(0, len(mine), batch):
         part = mine[start : start + batch]
-        values[torch.from_numpy(part).to(values.device)] = score(sequences[part]).double()
+        values[torch.from_numpy(part).to(values.device)] = score(examples.sequences(sequences[part])).double()
     total: torch.Tensor = accelerator.reduce(values, reduction="sum")
     return total.float().cpu().numpy()

@@ -139,4 +139,4 @@ class Normalizer:
             raise UserError(
                 f"A reward of {worst} is outside score_range=[{low}, {high}]. Change score_range or normalization."
             )
-        return (raw - low) / (high - low)
+        return np.asarray((raw - low) / (high - low))

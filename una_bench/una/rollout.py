@@ -32,7 +32,9 @@ class Prompts:
 
 def read_prompts(dataset: Any, tokenizer: Any, args: Any) -> Prompts:
     """Read column ``prompt`` (text or messages), or ``prompt_ids``, or both (the text is then for the reward only)."""
-    given, ids, log_partition = [], [], []
+    given: list[Any] = []
+    ids: list[list[int]] = []
+    log_partition: list[float] = []
     for chunk in chunks(dataset):
         for row in chunk:
             number = len(ids)
@@ -75,7 +77,7 @@ class RolloutSampler(Sampler[int]):
 
     def __len__(self) -> int:
         """Responses trained on in one epoch, repetitions counted."""
-        return self.rollouts * self.size * self.iterations
+        return int(self.rollouts * self.size * self.iterations)
 
     def __iter__(self) -> Iterator[int]:
         """Yield codes."""

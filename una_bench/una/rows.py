@@ -115,7 +115,7 @@ def _score(raw: Any, number: int, args: Any) -> float:
             f"Row {number}, column 'score': {score} is outside score_range=[{low}, {high}]. Set score_range to the"
             " lowest and highest possible score."
         )
-    return (score - low) / (high - low)
+    return float((score - low) / (high - low))
 
 
 def check(row: Mapping[str, Any], number: int, args: Any) -> Row:

@@ -11,6 +11,8 @@ from una_bench.errors import UserError
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
 
@@ -48,6 +50,11 @@ def tally(batch: Mapping[str, Any]) -> dict[str, int]:
         "response_tokens": response_tokens,
         "padding_tokens": count * width - prompt_tokens - response_tokens,
     }
+
+
+def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a table as a UNA dataset."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*(table[c] for c in columns), strict=True)]
 
 
 def train_offline(
@@ -103,7 +110,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
             model,
             reward,
             args,
-            train_dataset=prompts[columns].to_dict("records"),
+            train_dataset=records(prompts, columns),
             processing_class=tokenizer,
             peft_config=lora_config(job),
         )

@@ -104,7 +104,7 @@ class UNATrainer(Bookkeeping):
                 examples,
                 key=key,
                 folder=cache_folder(self.args.reference_cache),
-                score=lambda sequences, e=examples: self._reference_logps(e.sequences(sequences)),
+                score=self._reference_logps,
                 accelerator=self.accelerator,
                 batch=self.args.per_device_eval_batch_size,
             )
