@@ -5,6 +5,7 @@ They know of no method. A method opens phases and steps on its `Probe`; what is 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from una_bench.errors import Diverged
 from una_bench.peaks import PeakMeter, meter
 from una_bench.peaks import resident_bytes as resident_bytes
 from una_bench.phases import EVALUATE, PhasePeak, Phases
@@ -134,6 +136,8 @@ class Probe:
         """Add one point to the curve of each metric, at ``x`` responses (default: those trained on so far)."""
         at = float(self.totals["responses"] if x is None else x)
         for name, value in metrics.items():
+            if "loss" in name and not math.isfinite(value):
+                raise Diverged(f"{name} is {value} after {at:.0f} responses")
             xs, ys = self.curves.setdefault(name, ([], []))
             xs.append(at)
             ys.append(float(value))
@@ -167,3 +171,27 @@ class Probe:
     def record_curves(self) -> tuple[Curve, ...]:
         """Return the curves for the record."""
         return tuple(Curve(metric=m, unit="1", x=tuple(xs), y=tuple(ys)) for m, (xs, ys) in self.curves.items())
+
+    # going on after a kill -----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed training must know of the part before, as JSON."""
+        return {
+            "samples": dict(self.samples),
+            "curves": self.curves,
+            "totals": self.totals,
+            "flops": self.flops,
+            "pending": self._pending,
+            "paused_seconds": self.paused_seconds,
+            "phases": self.phases.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; the time between the two processes is counted nowhere."""
+        self.samples.update({name: list(values) for name, values in state["samples"].items()})
+        self.curves.update({name: (list(xs), list(ys)) for name, (xs, ys) in state["curves"].items()})
+        self.totals.update(state["totals"])
+        self.flops.update(state["flops"])
+        self._pending = list(state["pending"])
+        self.paused_seconds += state["paused_seconds"]
+        self.phases.restore(state["phases"])

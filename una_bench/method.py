@@ -66,6 +66,8 @@ class Job:
     """``float32`` or ``bfloat16`` for the matrix products; weights and optimiser stay float32."""
     device: str = "cpu"
     threads: int = 1
+    checkpoint_minutes: float = 10.0
+    """How often a state is saved to go on from after a kill."""
 
     @property
     def optimizer_steps(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from una_bench.peaks import PeakMeter
 
@@ -79,3 +80,17 @@ class Phases:
         self.meter.reset()
         self._start = self.clock()
         self.instrument_seconds += self._start - end
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Return what each phase took so far, as JSON."""
+        return {name: asdict(peak) for name, peak in self.peaks.items()}
+
+    def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add what each phase took in the process before."""
+        for name, before in state.items():
+            of = self.peaks[name]
+            of.seconds += before["seconds"]
+            of.times += before["times"]
+            of.bytes = max(of.bytes, before["bytes"])
+            if before["reserved_bytes"] is not None:
+                of.reserved_bytes = max(of.reserved_bytes or 0, before["reserved_bytes"])

@@ -124,4 +124,4 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
 
 def job_facts(job: Job) -> dict[str, Any]:
     """Return the part of a job that belongs in a record: no paths of this machine."""
-    return {k: v for k, v in asdict(job).items() if k not in {"prepared", "out", "seed"}}
+    return {k: v for k, v in asdict(job).items() if k not in {"prepared", "out", "seed", "checkpoint_minutes"}}

@@ -139,12 +139,15 @@ class Runner:
             "key": cell.key,
             "method": cell.method,
             "settings": cell.settings,
-            "job": {**self._job_facts(cell), "seed": cell.seed},
+            "job": {
+                **self._job_facts(cell),
+                "seed": cell.seed,
+                "checkpoint_minutes": self.plan.recipe.checkpoint_minutes,
+            },
             "prepared": str(self.prepared.path),
             "out": str(out.resolve()),
             "benchmarks": self.plan.recipe.benchmarks,
             "evaluate_points": self.plan.recipe.evaluate_points,
-            "checkpoint_minutes": self.plan.recipe.checkpoint_minutes,
         }
         self.started[cell.key] = now()
         return Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=self._timeout)

@@ -28,8 +28,8 @@ LOG_POINTS = 100
 """Points of a training curve, at least, where there are that many steps."""
 LOG_STEPS = 10
 """Steps between two points, at most: training can stop and go on only there."""
-_SUMMARY = ("epoch", "total_flos", "train_")
-"""What the trainer logs at the end: not points of a curve."""
+_SUMMARY = ("epoch", "total_flos", "train_", "num_tokens")
+"""Not points of a curve: what the trainer logs at the end, and TRL's token counter, which a resumed training loses."""
 
 
 def common_arguments(method: Method, job: Job) -> dict[str, Any]:

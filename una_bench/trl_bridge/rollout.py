@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from una_bench import interrupt
 from una_bench.flops import Counter
 from una_bench.resident import training_bytes
 from una_bench.trl_bridge.common import in_phase
@@ -163,7 +164,10 @@ class Instruments:
                 instruments.logged = logs
 
             def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> Any:
-                instruments.end_update(last=state.global_step >= state.max_steps)
+                last = state.global_step >= state.max_steps
+                instruments.end_update(last=last)
+                if not last:
+                    interrupt.check()  # TRL's PPO cannot go on from a state: it starts again
                 return control
 
         return Updates()

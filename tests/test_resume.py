@@ -1,0 +1,98 @@
+"""A training that was stopped goes on from its last state and ends where an undisturbed one ends, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import set_seed
+
+from una_bench import catalog, interrupt, resume
+from una_bench.errors import Diverged
+from una_bench.facts import weights_sha256
+from una_bench.measure import Probe
+from una_bench.method import Job
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+
+RESUMING = ["dpo", "kto", "una_pairwise", "una_binary", "una_score", "una_online"]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "una_online": {"responses_per_rollout": 16, "num_iterations": 2},
+    "una_score": {"offset": "learned"},
+    "una_binary": {"offset": "ema"},
+    "dpo": {"precompute_ref_log_probs": True},
+}
+
+
+def weights(folder: Path) -> str:
+    from transformers import AutoModelForCausalLM
+
+    return weights_sha256(AutoModelForCausalLM.from_pretrained(folder))
+
+
+def train(name: str, job: Job, probe: Probe) -> Path:
+    set_seed(job.seed)
+    settings = {"warmup_steps": 2, **SETTINGS.get(name, {})}
+    return catalog.method(name)(**settings).train(job, probe)
+
+
+def stopping_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Probe:
+    """A probe under which the process is asked to stop after ``steps`` optimiser steps."""
+
+    def ask(probe: Probe) -> None:
+        if probe.totals["optimizer_steps"] >= steps:
+            monkeypatch.setattr(interrupt, "_requested", True)
+
+    return Probe(on_step=ask)
+
+
+@pytest.mark.parametrize("name", RESUMING)
+def test_a_stopped_training_goes_on_to_the_same_weights_and_curves(
+    name: str, tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Probe()
+    expected = weights(train(name, replace(tiny_job, out=tmp_path / "whole"), whole))
+    with pytest.raises(interrupt.Interrupted):
+        train(name, tiny_job, stopping_after(3, monkeypatch))
+    monkeypatch.setattr(interrupt, "_requested", False)
+    resumed = Probe()
+    assert weights(train(name, tiny_job, resumed)) == expected
+    assert resumed.curves == whole.curves
+    assert resumed.totals == whole.totals
+    assert len(resumed.samples["seconds"]) == len(whole.samples["seconds"])
+    assert resumed.facts["resumed"] == 1
+
+
+def test_a_half_written_state_is_removed_and_the_one_before_is_used(tmp_path: Path) -> None:
+    from una_bench import store
+
+    for step in (2, 4):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.bin").write_bytes(b"whole")
+        store.write_json(folder / resume.SEAL, {"files": resume._checksums(folder), "probe": {}})
+    (tmp_path / "checkpoint-4" / "model.bin").write_bytes(b"who")
+    assert resume.last_state(tmp_path) == tmp_path / "checkpoint-2"
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_ppo_stops_on_request_and_starts_again(tiny_job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    from una_bench.methods.ppo import Ppo
+
+    method = Ppo(responses_per_rollout=8, num_ppo_epochs=2, num_mini_batches=1, warmup_steps=0)
+    with pytest.raises(interrupt.Interrupted):
+        method.train(tiny_job, stopping_after(2, monkeypatch))
+
+
+def test_a_loss_that_is_not_finite_ends_the_training() -> None:
+    with pytest.raises(Diverged, match="loss is nan after 0 responses"):
+        Probe().observe({"loss": float("nan")})
+
+
+@pytest.mark.parametrize("name", ["dpo", "una_score"])
+def test_a_diverging_training_is_noticed(name: str, tiny_job: Job) -> None:
+    method = catalog.method(name)(learning_rate=1e30, max_grad_norm=0.0, warmup_steps=0)
+    with pytest.raises(Diverged):
+        method.train(tiny_job, Probe())
