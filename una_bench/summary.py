@@ -50,17 +50,22 @@ def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, group
 
 def _lead(best: Row, rows: Sequence[Row], metric: Metric) -> str:
     """Say whether the best is more than chance ahead."""
-    others = [row for row in rows if row is not best and row.values.get(metric.name)]
-    effects = stats.paired([entries.matched(row, best, metric.name) for row in others])
-    pairs = list(zip(others, effects, strict=True))
-    alone = [row.label for row, effect in pairs if effect.p is None]
-    close = [row.label for row, effect in pairs if effect.p is not None and not effect.resolved]
-    if not others:
+    count, close, alone = _behind(best, rows, metric.name)
+    if not count:
         return "there is nothing to compare it with"
-    if len(alone) == len(others):
+    if len(alone) == count:
         return "with one seed nothing says whether that is more than chance"
     lead = f"its lead over {_list(close)} is not resolved" if close else "its lead is resolved"
     return lead + (f", and {_list(alone)} cannot be judged with one common seed" if alone else "")
+
+
+def _behind(best: Row, rows: Sequence[Row], metric: str) -> tuple[int, list[str], list[str]]:
+    """Number of other rows, which of them cannot be told from the best, and which share less than two seeds with it."""
+    others = [row for row in rows if row is not best and row.values.get(metric)]
+    effects = stats.paired([entries.matched(row, best, metric) for row in others])
+    pairs = list(zip(others, effects, strict=True))
+    close = [row.label for row, effect in pairs if effect.p is not None and not effect.resolved]
+    return len(others), close, [row.label for row, effect in pairs if effect.p is None]
 
 
 def _with_interval(found: stats.Estimate, metric: Metric) -> str:
@@ -81,11 +86,13 @@ def _cost(rows: Sequence[Row], metrics: dict[str, Metric], best: Row | None) -> 
     small = _best(rows, metrics[MEMORY]) if MEMORY in metrics else None
     first, second = [], []
     if fast:
-        first.append(f"{fast.label} trains fastest ({words.quantity(_mean(fast, SPEED), metrics[SPEED].unit)})")
+        speed = words.quantity(_mean(fast, SPEED), metrics[SPEED].unit) + _unless_resolved(fast, rows, SPEED)
+        first.append(f"{fast.label} trains fastest ({speed})")
         if best and fast is not best and best.values.get(SPEED):
             second.append(f"runs at {words.short(_mean(best, SPEED) / _mean(fast, SPEED))} times that speed")
     if small:
-        needs = f"needs the least memory ({words.quantity(_mean(small, MEMORY), 'B')} at the peak)"
+        peak = f"{words.quantity(_mean(small, MEMORY), 'B')} at the peak" + _unless_resolved(small, rows, MEMORY)
+        needs = f"needs the least memory ({peak})"
         first.append(needs if small is fast else f"{small.label} {needs}")
         if best and small is not best and best.values.get(MEMORY):
             second.append(f"takes {words.short(_mean(best, MEMORY) / _mean(small, MEMORY))} times that memory")
@@ -93,6 +100,12 @@ def _cost(rows: Sequence[Row], metrics: dict[str, Metric], best: Row | None) -> 
         return "Neither speed nor memory was measured."
     compared = f"; {best.label} {' and '.join(second)}" if best and second else ""
     return " and ".join(first) + compared + "."
+
+
+def _unless_resolved(best: Row, rows: Sequence[Row], metric: str) -> str:
+    """Name the rows that may be as good."""
+    _, close, alone = _behind(best, rows, metric)
+    return f", not resolved from {_list(close)}" if close else ", one seed" if alone else ""
 
 
 def _mean(row: Row, metric: str) -> float:
