@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.benchmark import Benchmark
-from una_bench.phases import CALIBRATE
+from una_bench.phases import BOOKKEEPING, CALIBRATE
 from una_bench.record import Better, Measurement
 from una_bench.resident import require_possible
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
 
+_HARNESS = {CALIBRATE, BOOKKEEPING}
+"""Phases that no method has."""
 _PARTS = {
     "weights": "parameters and buffers of the policy, adapters included",
     "gradients": "gradients of everything trained, between backward and optimiser step",
@@ -40,7 +42,7 @@ class Memory(Benchmark):
             _bytes("memory.peak", peak, Better.LOWER, how),
             _bytes("memory.baseline", probe.baseline_bytes, Better.NEITHER, "held after imports, in no other figure"),
         ]
-        for name, phase in sorted((n, p) for n, p in probe.peaks.items() if n != CALIBRATE):
+        for name, phase in sorted((n, p) for n, p in probe.peaks.items() if n not in _HARNESS):
             found.append(_bytes(f"memory.phase.{name}", phase.bytes, Better.LOWER, how))
             if phase.reserved_bytes is not None:
                 reserved = "torch.cuda.max_memory_reserved"

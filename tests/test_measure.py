@@ -270,3 +270,22 @@ def test_points_that_one_step_jumps_over_are_one_evaluation(clock: Clock) -> Non
     probe.count(responses=3)
     probe.check(None)
     assert probe.curves["m"] == ([3.0], [1.0])
+
+
+def test_bookkeeping_of_the_harness_is_not_in_the_overall_peak(clock: Clock) -> None:
+    probe = make(clock, memory=FakeMeter([50, 900, 40]))
+    with probe.phase("bookkeeping"):
+        pass
+    assert probe.peak_bytes == 50
+
+
+def test_touching_code_leaves_the_random_state_alone() -> None:
+    import torch
+
+    from una_bench.warmup import touch_code
+
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    touch_code()
+    assert torch.rand(1) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +75,8 @@ class ResidentMeter:
         # Kept open, because a phase must cost microseconds; opened here, because a forked process has its own.
         self._status = os.open("/proc/self/status", os.O_RDONLY)
         self._marks = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        for descriptor in (self._status, self._marks):
+            weakref.finalize(self, os.close, descriptor)
         self._trim = _malloc_trim()
         self.trim()
         self.baseline_bytes = self._read(b"VmRSS:")
@@ -98,11 +101,6 @@ class ResidentMeter:
 
     def driver_bytes(self) -> None:
         """Return nothing: there is no driver beside the kernel."""
-
-    def __del__(self) -> None:
-        for name in ("_status", "_marks"):
-            if hasattr(self, name):
-                os.close(getattr(self, name))
 
 
 def _malloc_trim() -> ctypes._NamedFuncPointer | None:

@@ -12,8 +12,8 @@ from una_bench.peaks import PeakMeter
 
 OTHER = "other"
 """What runs in no phase: the trainer's own work between them."""
-EVALUATE, CALIBRATE = "evaluate", "calibrate"
-NOT_TRAINING = frozenset({EVALUATE, CALIBRATE})
+EVALUATE, CALIBRATE, BOOKKEEPING = "evaluate", "calibrate", "bookkeeping"
+NOT_TRAINING = frozenset({EVALUATE, CALIBRATE, BOOKKEEPING})
 """Phases of the harness itself: their peaks are kept apart from the overall peak."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from trl.trainer.kto_trainer import KTOTrainer
 from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.flops import watch_trainer
+from una_bench.phases import BOOKKEEPING
 from una_bench.resident import training_bytes
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import in_phase, own_settings, quiet_arguments
@@ -55,7 +56,6 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
     """Train with TRL's DPOTrainer on the prepared pairs; half as many pairs a step as responses."""
     from trl import DPOConfig
 
-    table = Prepared(job.prepared).responses()
     arguments = DPOConfig(
         **common_arguments(method, job) | quiet_arguments(),
         per_device_train_batch_size=job.batch_responses // 2,
@@ -63,14 +63,13 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
         precompute_ref_batch_size=job.batch_responses,
         **own_settings(method),
     )
-    return _train(_DPO, arguments, _pairs(table), job, probe)
+    return _train(_DPO, arguments, _pairs, job, probe)
 
 
 def train_kto(method: Method, job: Job, probe: Probe) -> Path:
     """Train with TRL's KTOTrainer on the prepared responses and their labels."""
     from trl import KTOConfig
 
-    table = Prepared(job.prepared).responses()
     if job.batch_responses < 2:
         raise UserError("KTO compares responses within a batch: batch_responses must be at least 2.")
     arguments = KTOConfig(
@@ -80,15 +79,18 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
         max_length=None,
         **own_settings(method),
     )
-    return _train(_KTO, arguments, _labelled(table, job), job, probe)
+    return _train(_KTO, arguments, lambda table: _labelled(table, job), job, probe)
 
 
-def _train(kind: type[Any], arguments: Any, data: Dataset, job: Job, probe: Probe) -> Path:
-    table = Prepared(job.prepared).responses()
+def _train(kind: type[Any], arguments: Any, rows: Callable[[pd.DataFrame], Dataset], job: Job, probe: Probe) -> Path:
     policy, tokenizer = load_policy(job, probe)
-    record_facts(
-        probe, model=policy, tokenizer=tokenizer, prompt_ids=table.prompt_ids, completion_ids=table.completion_ids
-    )
+    # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
+    with probe.phase(BOOKKEEPING):
+        table = Prepared(job.prepared).responses()
+        prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
+        record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=completion_ids)
+        data = rows(table)
+        del table, prompt_ids, completion_ids
     with probe.phase("load"):
         trainer = kind(
             probe=probe,

@@ -13,6 +13,7 @@ import torch
 
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.phases import BOOKKEEPING
 from una_bench.training import common_arguments, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import own_settings, quiet_arguments, silence
 from una_bench.trl_bridge.rollout import Instruments
@@ -73,7 +74,8 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
 
 def _note_facts(probe: Probe, prepared: Prepared, policy: Any, tokenizer: Any, value_from_reward: bool) -> None:
     prompt_ids = prepared.prompts("train").prompt_ids
-    record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=None)
+    with probe.phase(BOOKKEEPING):
+        record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=None)
     probe.facts.update(
         max_grad_norm="not applied by TRL",
         value_model="the reward model's weights" if value_from_reward else "the policy's body under a new head",
