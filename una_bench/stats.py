@@ -41,9 +41,14 @@ class Effect:
     p: float | None = None
     """Two-sided, corrected for the number of comparisons."""
     level: float = LEVEL
-    detectable: float | None = None
-    """Smallest true difference that this many seeds would have shown with 80 % power."""
+    spread: float | None = None
+    """Standard deviation of the differences over seeds."""
     how: str = "1 seed: no interval"
+
+    @property
+    def detectable(self) -> float | None:
+        """Smallest true difference that this many seeds would have shown with 80 % power."""
+        return detectable(self.spread, self.n, level=self.level) if self.spread else self.spread
 
     @property
     def resolved(self) -> bool:
@@ -165,7 +170,7 @@ def _effect(differences: Sequence[float], p: float | None, level: float) -> Effe
         n=n,
         p=p,
         level=level,
-        detectable=detectable(spread, n, level=level) if spread else 0.0,
+        spread=spread,
         how="Student t over differences paired by seed",
     )
 

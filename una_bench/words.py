@@ -15,8 +15,11 @@ _SECONDS = ((1e-3, 1e-6, "µs"), (1.0, 1e-3, "ms"), (600.0, 1.0, "s"), (36000.0,
 
 def clean(text: object) -> str:
     """Return ``text`` on one line with control and format characters spelled out, so that none reaches a terminal."""
+    text = str(text)
+    if text.isprintable():
+        return text.strip()
     out = []
-    for char in str(text):
+    for char in text:
         if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
             code = ord(char)
             out.append(" " if char in "\n\t\r" else f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
