@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.benchmark import Benchmark
+from una_bench.phases import NOT_TRAINING
 from una_bench.record import Better, Measurement
 
 if TYPE_CHECKING:
@@ -48,7 +49,17 @@ class Throughput(Benchmark):
             for name, (unit, amount, seconds) in rates.items()
             if seconds > 0
         ]
-        return [*found, *_shares(probe, steps, tokens, work["padding_tokens"])]
+        return [*found, _training_seconds(probe), *_shares(probe, steps, tokens, work["padding_tokens"])]
+
+
+_AROUND = NOT_TRAINING | {"load", "save"}
+
+
+def _training_seconds(probe: Probe) -> Measurement:
+    """Wall time of all that a user waits for once the models are loaded, the reference pass beforehand included."""
+    seconds = sum(peak.seconds for name, peak in probe.peaks.items() if name not in _AROUND)
+    how = "all phases but loading, saving and the harness's own; a reference pass before training is inside"
+    return Measurement(metric="throughput.training_seconds", unit="s", better=Better.LOWER, samples=(seconds,), how=how)
 
 
 _WORK = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")

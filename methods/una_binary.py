@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.data import Prepared
 from una_bench.method import Feedback, Job, Method
 
 if TYPE_CHECKING:
@@ -43,5 +42,4 @@ class UnaBinary(Method):
         """Train on the prepared labels; reference log-probabilities are computed once, beforehand."""
         from una_bench.una.suite import records, train_offline
 
-        table = Prepared(job.prepared).responses()
-        return train_offline(self, job, probe, records(table, ["prompt_ids", "completion_ids", "label"]))
+        return train_offline(self, job, probe, lambda table: records(table, ["prompt_ids", "completion_ids", "label"]))

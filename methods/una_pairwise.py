@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from una_bench.data import Prepared
 from una_bench.method import Feedback, Job, Method
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from una_bench.measure import Probe
 
 
@@ -30,13 +31,10 @@ class UnaPairwise(Method):
         """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""
         from una_bench.una.suite import train_offline
 
-        table = Prepared(job.prepared).responses()
-        chosen = table[table["chosen"]].sort_values("pair")
-        rejected = table[~table["chosen"]].sort_values("pair")
-        rows = [
-            {"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse}
-            for prompt, better, worse in zip(
-                chosen["prompt_ids"], chosen["completion_ids"], rejected["completion_ids"], strict=True
-            )
-        ]
+        def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+            chosen, rejected = (table[table["chosen"] == which].sort_values("pair") for which in (True, False))
+            columns = chosen["prompt_ids"], chosen["completion_ids"], rejected["completion_ids"]
+            names = ("prompt_ids", "chosen_ids", "rejected_ids")
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
         return train_offline(self, job, probe, rows, responses_per_row=2)

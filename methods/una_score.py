@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from una_bench.data import Prepared
 from una_bench.method import Feedback, Job, Method
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from una_bench.measure import Probe
 
 
@@ -48,9 +49,9 @@ class UnaScore(Method):
         """Train on the prepared scores; reference log-probabilities are computed once, beforehand."""
         from una_bench.una.suite import records, train_offline
 
-        table = Prepared(job.prepared).responses()
-        columns = ["prompt_ids", "completion_ids", "score"]
-        columns += ["log_partition"] if "log_partition" in table.columns else []
-        if self.space == "reward":
-            table = table.assign(score=table["reward"])
-        return train_offline(self, job, probe, records(table, columns))
+        def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+            columns = ["prompt_ids", "completion_ids", "score"]
+            columns += ["log_partition"] if "log_partition" in table.columns else []
+            return records(table.assign(score=table["reward"]) if self.space == "reward" else table, columns)
+
+        return train_offline(self, job, probe, rows)

@@ -22,9 +22,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+DEFAULT_BASELINE = "dpo"
+"""What reports compare with where nothing else is asked for; a run without it has no differences."""
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
 OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]
-Baseline = Annotated[str, typer.Option("--baseline", help="Method that the others are compared with.")]
+Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the differences to. Reports use dpo.")]
 
 
 def _console() -> Console:
@@ -58,7 +60,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
     set_: Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
-    baseline: Baseline = "dpo",
+    baseline: Baseline = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
     retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
@@ -76,16 +78,18 @@ def run(  # noqa: PLR0913 - one parameter an option
     recipe = recipes.load(suite, set_)
     plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
     folder = RunFolder(out) if out else RunFolder.default(plan)
-    if baseline:
-        catalog.method(baseline)
+    compared = catalog.canonical(baseline or DEFAULT_BASELINE)
+    catalog.method(compared)
     if dry_run:
         show.plan(_console(), plan, folder.path)
         return
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
-    options = Options(quiet=quiet, retry_failed=retry == "failed", fail_fast=fail_fast, command=command)
+    options = Options(
+        quiet=quiet, retry_failed=retry == "failed", fail_fast=fail_fast, command=command, baseline=compared
+    )
     finished = Runner(plan, folder, options).run()
-    show.results(_console(), finished, baseline=baseline)
+    show.results(_console(), finished, baseline=compared, differences=bool(baseline))
     if finished.stopped:
         _fail(f"Stopped. To go on: {command}")
         raise typer.Exit(130)
@@ -110,11 +114,23 @@ def show(name: Annotated[str, typer.Argument(help="A method or a suite, as `una-
 
 
 @app.command()
-def compare(runs: Runs, baseline: Baseline = "dpo") -> None:
+def compare(
+    runs: Runs,
+    baseline: Annotated[str, typer.Option(help="Method that the others are compared with.")] = "",
+) -> None:
     """Compare methods across runs, with intervals of the differences."""
     from una_bench import compare as compares
 
-    _console().print(compares.across([_run(r) for r in runs], baseline=baseline).to_terminal())
+    chosen = catalog.canonical(baseline) if baseline else None
+    _console().print(compares.across([_run(r) for r in runs], baseline=chosen).to_terminal())
+
+
+@app.command()
+def leaderboard(runs: Runs) -> None:
+    """Rank the methods of one or several runs in one table, with Pareto marks."""
+    from una_bench import compare as compares
+
+    _console().print(compares.leaderboard([_run(r) for r in runs]).to_terminal())
 
 
 @app.command()
@@ -123,6 +139,31 @@ def report(run: OneRun) -> None:
     from una_bench import report as reports
 
     typer.echo(reports.write(_run(run)))
+
+
+@app.command()
+def audit(run: OneRun, json: Annotated[bool, typer.Option("--json", help="Print the ledger as JSON.")] = False) -> None:
+    """Print the fairness ledger of a run: what was the same for every method, and what was not."""
+    from una_bench import fairness, read
+
+    lines = fairness.ledger(read.some(_run(run)))
+    if json:
+        typer.echo(fairness.to_json(lines))
+    else:
+        _console().print(fairness.table(lines).to_terminal())
+
+
+@app.command()
+def export(
+    run: OneRun,
+    format: Annotated[str, typer.Option("--format", help="csv, parquet, json or hf-model-card.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
+) -> None:
+    """Write the records of a run in a format that other tools read, and print where."""
+    from una_bench import export as exports
+
+    suffix = {"hf-model-card": "README.md"}.get(format, f"export.{format}")
+    typer.echo(exports.write(_run(run), format, out or run / suffix))
 
 
 @app.command()

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from una_bench.phases import BOOKKEEPING
+
 if TYPE_CHECKING:
     from una_bench.measure import Probe
 
@@ -35,6 +37,13 @@ def record_facts(
         prompt_ids: Tokens of the prompt of each response, as the method will see them.
         completion_ids: Tokens of each response; None where the method generates its own.
     """
+    with probe.phase(BOOKKEEPING):
+        _record_facts(probe, model, tokenizer, prompt_ids, completion_ids)
+
+
+def _record_facts(
+    probe: Probe, model: Any, tokenizer: Any, prompt_ids: Iterable[Any], completion_ids: Iterable[Any] | None
+) -> None:
     probe.facts["initial_weights_sha256"] = weights_sha256(model)
     prompts = [tuple(map(int, ids)) for ids in prompt_ids]
     if completion_ids is None:

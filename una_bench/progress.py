@@ -70,6 +70,7 @@ class Reporter:
         elif kind == "say":
             self.say(escape(str(content)))
         elif kind == "end":
+            self.say(f"evaluated {escape(str(content))}")
             self._done += 1
             self._advance()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,7 +162,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     for key in sorted(unknown):
         hint = nearest(key, _all_settings())
         raise UserError(f"{source}: training.{key}: no method has a setting '{key}'.{hint}")
-    checked = recipe.model_copy(
+    checked: Recipe = recipe.model_copy(
         update={
             "problem": problem.model_dump(mode="json"),
             "benchmarks": benchmarks,
@@ -234,11 +234,7 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
 
 def changed_settings(method: Method) -> tuple[str, ...]:
     """Names of settings that differ from the method's own defaults."""
-    defaults = {
-        f.name: f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
-        for f in fields(method)
-        if f.init
-    }
+    defaults = type(method)().settings()
     return tuple(sorted(k for k, v in method.settings().items() if v != defaults[k]))
 
 

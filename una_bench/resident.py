@@ -60,4 +60,4 @@ def require_possible(peak_bytes: int, resident: dict[str, int]) -> None:
     held = sum(resident.values())
     if peak_bytes < held:
         parts = ", ".join(f"{name} {size}" for name, size in resident.items())
-        raise ImpossibleReadingError(f"Measured a peak of {peak_bytes} B, but {held} B must have been resident ({parts}).")
+        raise ImpossibleReadingError(f"Measured a peak of {peak_bytes} B, but {held} B must have been held ({parts}).")

@@ -42,7 +42,7 @@ def callback(probe: Probe, job: Job) -> Any:
     """Return the callback that saves a state every ``job.checkpoint_minutes`` and when asked to stop."""
     from transformers import TrainerCallback
 
-    class Saving(TrainerCallback):  # type: ignore[misc]
+    class Saving(TrainerCallback):
         saved = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from una_bench import read, store
+from una_bench import catalog, read, store
 from una_bench import recipe as recipes
 from una_bench.errors import UserError
 from una_bench.plan import Cell, Plan
@@ -105,7 +105,7 @@ class RunFolder:
         value = store.read_json(self.cell(cell) / f"{stage}.json")
         return value if value and value.get("key") == cell.key else None
 
-    def write_info(self, plan: Plan, manifest: dict[str, Any], command: str) -> None:
+    def write_info(self, plan: Plan, manifest: dict[str, Any], *, command: str, baseline: str) -> None:
         """Write what the records do not repeat."""
         recipe = plan.recipe
         before = self._info() if (self.path / "run.json").exists() else {}
@@ -115,6 +115,8 @@ class RunFolder:
             "about": recipe.about,
             "key": plan.key,
             "command": before.get("command", command),
+            "baseline": before.get("baseline", baseline),
+            "catalogue": catalog.method_names(),
             "methods": sorted({*before.get("methods", []), *recipe.methods}),
             "seeds": sorted({*before.get("seeds", []), *recipe.seeds}),
             "prepared": manifest,

@@ -51,6 +51,8 @@ class Options:
     fail_fast: bool = False
     """Stop at the first failure."""
     command: str = ""
+    baseline: str = ""
+    """Method that reports compare with, where it ran."""
 
 
 class Runner:
@@ -74,7 +76,10 @@ class Runner:
             self.prepared = preparation.ensure(
                 self.plan, self.pool, log=self.folder.path / "prepare.log", say=self.report.say
             )
-            self.folder.write_info(self.plan, self.prepared.manifest, self.options.command)
+            options = self.options
+            self.folder.write_info(
+                self.plan, self.prepared.manifest, command=options.command, baseline=options.baseline
+            )
             missing = self._missing()
             if missing:
                 self._train([c for c in missing if not self.folder.result(c, "trained")])

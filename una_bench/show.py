@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,18 +115,23 @@ def _or_unknown(value: float | None, unit: float, form: str) -> str:
     return "unknown" if value is None else format(value / unit, form)
 
 
-def results(console: Console, finished: Finished, *, baseline: str) -> None:
-    """Print the comparison table, and save it with plots and report beside the records."""
-    from una_bench import fairness, plot, read, report, store, table
+def results(console: Console, finished: Finished, *, baseline: str, differences: bool) -> None:
+    """Print the comparison table, and save it with plots and report beside the records.
+
+    The tables of differences to the baseline are long: the terminal shows them when ``differences`` are asked for.
+    """
+    from una_bench import documents, fairness, plot, read, report, store, table
 
     chosen = baseline if any(r.method == baseline for r in finished.records) else None
-    result = table.results(finished.records, baseline=chosen)
+    info = read.run_info(finished.run)
+    result = table.results(
+        finished.records, baseline=chosen, documents=documents.scores(finished.run, finished.records)
+    )
     store.write_text(finished.run / "table.md", result.to_markdown())
     store.write_text(finished.run / "table.csv", result.to_csv())
-    info = read.run_info(finished.run)
-    plot.all(finished.records, info, finished.run / "plots")
-    page = report.write(finished.run)
-    console.print(result.to_terminal())
+    plot.all(finished.records, info, finished.run / "plots", baseline=chosen)
+    page = report.write(finished.run, baseline=chosen)
+    console.print((result if differences else replace(result, then=())).to_terminal())
     differing = [line for line in fairness.ledger(finished.records) if str(line.verdict).startswith("DIFFERS")]
     if differing:
         console.print(f"Fairness: {len(differing)} lines DIFFER: {', '.join(line.topic for line in differing)}.")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench import resume
 from una_bench.facts import record_facts, weights_sha256
+from una_bench.flops import watch_trainer
+from una_bench.resident import training_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,13 +165,24 @@ def instrument(trainer: Any, probe: Probe, tally: Tally) -> None:
     trainer.add_callback(_callback(trainer, probe))
 
 
-def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally) -> Path:
-    """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing."""
+def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, **beside: Any) -> Path:
+    """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing.
+
+    Args:
+        trainer: A `transformers.Trainer`; its ``ref_model`` counts as the reference.
+        probe: Instruments.
+        job: What it trains on.
+        tally: Counts a batch.
+        beside: Further models kept in memory, by what they are (``reward``).
+    """
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
     instrument(trainer, probe, tally)
+    watch_trainer(probe, trainer)
     resume.train(trainer, probe, job)
+    models = {"reference": getattr(trainer, "ref_model", None), **beside}
+    probe.resident.update(training_bytes(trainer.model, trainer.optimizer, **models))
     folder = job.out / "checkpoint"
     with probe.phase("save"):
         trainer.save_model(str(folder))

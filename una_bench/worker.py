@@ -91,27 +91,29 @@ def _benchmarks(spec: Spec, prepared: Prepared) -> dict[str, Benchmark]:
 def _job(spec: Spec) -> Job:
     values = dict(spec["job"])
     lora = values.pop("lora")
-    paths = {"prepared": Path(spec["prepared"]), "out": Path(spec["out"])}
-    return Job(**values, **paths, lora=Lora(**lora) if lora else None)
+    values.update(prepared=Path(spec["prepared"]), out=Path(spec["out"]), lora=Lora(**lora) if lora else None)
+    return Job(**values)
 
 
 def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     """Train one cell under the instruments and leave ``trained.json`` in its folder."""
     from transformers import set_seed
 
-    from una_bench import environment
+    from una_bench import environment, warmup
 
     job = _job(spec)
     prepared = Prepared(job.prepared)
     benchmarks = _benchmarks(spec, prepared)
     method = catalog.method(spec["method"])(**spec["settings"])
     points = int(spec["evaluate_points"])
+    warmup.touch_code()
     probe = Probe(
         device=job.device,
         evaluate_at=[job.budget_responses * (i + 1) // points for i in range(points)],
         watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
         on_step=_reporter(pipe, job),
     )
+    probe.facts["precision"] = job.precision
     set_seed(job.seed)
     started = time.perf_counter()
     checkpoint = method.train(job, probe) if isinstance(method, Method) else job.prepared

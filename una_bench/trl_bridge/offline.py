@@ -14,7 +14,6 @@ from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.flops import watch_trainer
 from una_bench.phases import BOOKKEEPING
-from una_bench.resident import training_bytes
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import in_phase, own_settings, quiet_arguments
 
@@ -101,14 +100,11 @@ def _train(kind: type[Any], arguments: Any, rows: Callable[[pd.DataFrame], Datas
             peft_config=lora_config(job),
         )
     watch_trainer(probe, trainer)
-    probe.facts["precision"] = job.precision
     probe.facts["reference"] = _where_reference(trainer)
     reference = trainer.ref_model
     if reference is not None:
         reference.forward = in_phase(probe, "reference", reference.forward)
-    checkpoint = fit(trainer, probe, job, tally=_tally)
-    probe.resident.update(training_bytes(trainer.model, trainer.optimizer, reference=reference))
-    return checkpoint
+    return fit(trainer, probe, job, tally=_tally)
 
 
 def _where_reference(trainer: Any) -> str:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from una_bench.flops import count_bypass
+
 SMALL_LOGITS = 2**20
 """Logits of a whole batch up to this number are kept for the backward pass; recomputing them would cost more."""
 CHUNK_LOGITS = 2**23
@@ -94,6 +96,7 @@ def token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | No
         return pick(wide(head(states)), labels)[0]
     chunk = chunk or max(64, CHUNK_LOGITS // vocabulary)
     if type(head) is nn.Linear and not hasattr(head.weight, "ds_id"):  # ZeRO-3 gathers weights only in module calls
+        count_bypass(head, states)
         out: Tensor = _ChunkedLinear.apply(states, head.weight, head.bias, labels, chunk)
         return out
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.flops import Counter, watch_trainer
+from una_bench.phases import BOOKKEEPING
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
 
+Rows = Callable[["pd.DataFrame"], list[dict[str, Any]]]
+"""Prepared responses -> rows of a UNA dataset in token ids."""
 _SETTINGS = ("beta", "space", "loss_type", "offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
 _ONLINE_SETTINGS = ("normalization", "anchor", "num_generations", "responses_per_rollout", "num_iterations")
 
@@ -57,29 +61,33 @@ def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]
     return [dict(zip(columns, row, strict=True)) for row in zip(*(table[c] for c in columns), strict=True)]
 
 
-def train_offline(
-    method: Method, job: Job, probe: Probe, rows: Sequence[Mapping[str, Any]], *, responses_per_row: int = 1
-) -> Path:
-    """Train on ``rows`` of a UNA dataset in token ids; the reference pass is a phase of its own, in this process."""
+def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1) -> Path:
+    """Train on what ``rows`` makes of the prepared responses; the reference pass is a phase of its own."""
     from una_bench.una.config import UNAConfig
     from una_bench.una.trainer import UNATrainer
 
     model, tokenizer = load_policy(job, probe)
     names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
-    record_facts(
-        probe,
-        model=model,
-        tokenizer=tokenizer,
-        prompt_ids=[row["prompt_ids"] for row in rows for _ in names],
-        completion_ids=[row[name] for row in rows for name in names],
-    )
+    # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
+    with probe.phase(BOOKKEEPING):
+        data = rows(Prepared(job.prepared).responses())
+        record_facts(
+            probe,
+            model=model,
+            tokenizer=tokenizer,
+            prompt_ids=[row["prompt_ids"] for row in data for _ in names],
+            completion_ids=[row[name] for row in data for name in names],
+        )
     args = UNAConfig(
         **una_arguments(method, job, responses_per_row),
         reference="precomputed",
         reference_cache=str(job.out / "reference"),  # its own, so that every cell pays for its reference pass
     )
     with probe.phase("prepare"):
-        trainer = UNATrainer(model, args, train_dataset=rows, processing_class=tokenizer, peft_config=lora_config(job))
+        trainer = UNATrainer(model, args, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(job))
+    del data
+    watch_trainer(probe, trainer)
+    probe.facts["reference"] = "one pass before training"
     with probe.phase("reference"):
         trainer.prepare_reference()
     return fit(trainer, probe, job, tally=tally)
@@ -89,6 +97,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     """Train on responses to the prepared prompts, judged by the learned or the true reward."""
     from una_bench.una.config import OnlineUNAConfig
     from una_bench.una.online import OnlineUNATrainer
+    from una_bench.una.rewards import RewardModel
 
     prepared = Prepared(job.prepared)
     model, tokenizer = load_policy(job, probe)
@@ -115,4 +124,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
             peft_config=lora_config(job),
         )
     trainer.phase = probe.phase
-    return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch))
+    judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel)), None)
+    if judge is not None:
+        Counter(probe).watch("reward", judge)
+    return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), reward=judge)
