@@ -1,0 +1,151 @@
+"""How a policy judges held-out pairs, what the reward model says of its own responses, and how far it has moved."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from una_bench.benchmark import Benchmark, Checkpoint
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.data import Prepared
+    from una_bench.text.judging import Sample
+    from una_bench.text.scorer import Scorer
+
+FIGURES = {
+    "accuracy": (
+        "1",
+        Better.HIGHER,
+        "held-out pairs whose preferred response gets the higher implicit reward β·(log π − log π_ref); equal rewards "
+        "count half, so that the reference itself has 0.5",
+    ),
+    "margin": ("nat", Better.HIGHER, "log-ratio of the preferred response minus that of the other"),
+    "reward": ("1", Better.HIGHER, "reward model's raw reward of sampled responses"),
+    "kl_ref": ("nat", Better.NEITHER, "KL(π‖π_ref) a response: over the whole vocabulary at each sampled token"),
+    "length": ("token", Better.NEITHER, "tokens of a sampled response, end token included"),
+    "ended": ("1", Better.NEITHER, "sampled responses that ended before the length limit"),
+}
+"""Figure -> unit, direction, and what it is."""
+
+
+class Preference(Benchmark):
+    """Judges with data and a reward model that training saw the like of: no truth is known here."""
+
+    label = "Preferences"
+    about = "held-out preference accuracy, reward-model score of generations, KL to the reference"
+    pairs: int | None = None
+    """Held-out pairs at most, from the front; None: all."""
+    prompts: int = 64
+    """Held-out prompts to sample a response to; 0: no sampling."""
+    max_new_tokens: int | None = None
+    """Tokens of a sampled response at most; None: what the suite trains with."""
+    seed: int = 0
+    """Of the random numbers that responses are sampled with, the same for every checkpoint."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._reference: Any = None
+        self._reference_logps: list[float] = []
+        self._scorer: Scorer | None = None
+
+    def applies(self, prepared: Prepared) -> bool:
+        """There must be held-out pairs."""
+        return (prepared.path / "responses_heldout.parquet").is_file()
+
+    def prepare(self, prepared: Prepared, device: str) -> None:
+        """Load reference and reward model, and judge the held-out pairs with the reference."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        from una_bench.text.scorer import Scorer
+
+        model = AutoModelForCausalLM.from_pretrained(prepared.policy, dtype=torch.float32)
+        self._reference = model.to(device).eval()
+        self._reference_logps = self._logps(self._reference, prepared)
+        self._scorer = Scorer(prepared, device) if prepared.reward and self.prompts else None
+
+    def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
+        """Judge one checkpoint; what it wrote stays beside it in ``generations.jsonl``."""
+        from una_bench.checkpoints import load_checkpoint
+
+        if self._reference is None:
+            self.prepare(checkpoint.prepared, checkpoint.device)
+        model, tokenizer = load_checkpoint(checkpoint)
+        found = self._judge_pairs(model, checkpoint.prepared)
+        return found + (self._judge_samples(model, tokenizer, checkpoint) if self.prompts else [])
+
+    def _heldout(self, prepared: Prepared) -> Any:
+        table = prepared.responses("heldout")
+        return table if self.pairs is None else table.head(2 * self.pairs)
+
+    def _logps(self, model: Any, prepared: Prepared) -> list[float]:
+        from una_bench.text.judging import log_probabilities
+
+        table = self._heldout(prepared)
+        return log_probabilities(model, _ids(table.prompt_ids), _ids(table.completion_ids))
+
+    def _judge_pairs(self, model: Any, prepared: Prepared) -> list[Measurement]:
+        table = self._heldout(prepared)
+        ratios = [
+            ours - theirs for ours, theirs in zip(self._logps(model, prepared), self._reference_logps, strict=True)
+        ]
+        margins = [
+            (first - second) if chosen else (second - first)
+            for first, second, chosen in zip(ratios[::2], ratios[1::2], table.chosen[::2], strict=True)
+        ]
+        right = [0.5 + 0.5 * ((margin > 0) - (margin < 0)) for margin in margins]
+        how = f"{len(margins)} held-out pairs"
+        return [_measured("accuracy", right, how), _measured("margin", margins, how)]
+
+    def _judge_samples(self, model: Any, tokenizer: Any, checkpoint: Checkpoint) -> list[Measurement]:
+        from una_bench.text.judging import divergences, sample
+
+        prepared = checkpoint.prepared
+        asked = prepared.prompts("heldout").head(self.prompts)
+        most = self.max_new_tokens or int(prepared.manifest["max_new_tokens"])
+        samples = sample(model, tokenizer, _ids(asked.prompt_ids), max_new_tokens=most, seed=self.seed)
+        prompt_ids, completion_ids = [s.prompt_ids for s in samples], [s.completion_ids for s in samples]
+        moved = divergences(model, self._reference, prompt_ids, completion_ids)
+        texts = [tokenizer.decode(ids, skip_special_tokens=False) for ids in completion_ids]
+        rewards = self._scorer(asked.prompt.tolist(), texts) if self._scorer else None
+        _keep(checkpoint.out / "generations.jsonl", asked.prompt.tolist(), texts, samples, rewards)
+        how = f"{len(samples)} samples at temperature 1, at most {most} tokens, one to each held-out prompt"
+        values = {
+            "reward": rewards or [],
+            "kl_ref": moved,
+            "length": [float(len(ids)) for ids in completion_ids],
+            "ended": [float(s.ended) for s in samples],
+        }
+        return [_measured(name, each, how) for name, each in values.items() if each]
+
+
+def _ids(column: Any) -> list[list[int]]:
+    return [[int(i) for i in ids] for ids in column]
+
+
+def _measured(name: str, values: Sequence[float], how: str) -> Measurement:
+    unit, better, about = FIGURES[name]
+    return Measurement(
+        metric=f"preference.{name}.heldout",
+        unit=unit,
+        better=better,
+        samples=(fmean(values),),
+        how=f"{about}; {how}",
+        stderr=stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
+    )
+
+
+def _keep(
+    path: Path, prompts: Sequence[str], texts: Sequence[str], samples: Sequence[Sample], rewards: Sequence[float] | None
+) -> None:
+    """Write what was sampled, one object a line."""
+    lines = [
+        {"prompt": prompt, "completion": text, "ended": one.ended, "reward": reward}
+        for prompt, text, one, reward in zip(prompts, texts, samples, rewards or [None] * len(samples), strict=True)
+    ]
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,93 @@
+"""A prepared reward model as a function of texts: what every user of it should see, whatever its tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from una_bench.data import Prepared
+
+STYLE = "style.json"
+"""Beside a reward model that wants texts in its own chat template: what ends a response of the policy."""
+TOKENS_AT_ONCE = 8192
+"""Padded tokens in one forward pass."""
+
+
+def write_style(folder: Path, *, end: str) -> None:
+    """Say that the reward model in ``folder`` reads its own chat template; ``end`` ends the policy's responses."""
+    (folder / STYLE).write_text(json.dumps({"end": end}) + "\n", encoding="utf-8")
+
+
+class Scorer:
+    """Scores responses with the prepared reward model and its own tokenizer."""
+
+    def __init__(self, prepared: Prepared, device: str = "cpu") -> None:
+        """Load the model; ``prepared.reward`` must exist."""
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        folder = prepared.reward
+        if folder is None:
+            raise ValueError("the prepared folder has no reward model")
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+        model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.model = model.to(device).eval().requires_grad_(False)
+        positions = getattr(model.config, "max_position_embeddings", None)
+        self.most = int(positions) if positions else None
+        self.end, self.messages = _style(prepared, folder)
+
+    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """Return the raw reward of each completion, as given to or written by the policy, template and end included."""
+        ids = [self._ids(p, c) for p, c in zip(prompts, completions, strict=True)]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        rewards = [0.0] * len(ids)
+        while order:
+            width = max(1, len(ids[order[-1]]))
+            count = max(1, TOKENS_AT_ONCE // width)
+            part, order = order[-count:], order[:-count]
+            for place, reward in zip(part, self._forward([ids[i] for i in part]), strict=True):
+                rewards[place] = reward
+        return rewards
+
+    def _ids(self, prompt: str, completion: str) -> list[int]:
+        """Tokenise one text; what is longer than the model reads loses its end."""
+        if self.end is None:
+            ids: list[int] = self.tokenizer(prompt + completion)["input_ids"]
+        else:
+            answer = {"role": "assistant", "content": completion.removesuffix(self.end)}
+            chat = [{"role": role, "content": content} for role, content in json.loads(self.messages[prompt])]
+            text = self.tokenizer.apply_chat_template([*chat, answer], tokenize=False)
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids[: self.most]
+
+    def _forward(self, ids: Sequence[Sequence[int]]) -> list[float]:
+        import torch
+
+        width, pad = max(map(len, ids)), int(self.tokenizer.pad_token_id)
+        padded = torch.tensor([[*row, *[pad] * (width - len(row))] for row in ids], device=self.model.device)
+        real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=self.model.device)
+        with torch.no_grad():
+            logits_B1 = self.model(input_ids=padded, attention_mask=real).logits
+        rewards: list[float] = logits_B1[:, 0].float().tolist()
+        return rewards
+
+
+def _style(prepared: Prepared, folder: Path) -> tuple[str | None, dict[str, str]]:
+    if not (folder / STYLE).is_file():
+        return None, {}
+    end: str = json.loads((folder / STYLE).read_text(encoding="utf-8"))["end"]
+    tables = [prepared.prompts(split) for split in ("train", "heldout")]
+    return end, {
+        text: messages for table in tables for text, messages in zip(table.prompt, table.messages, strict=True)
+    }
+
+
+def accuracy(scorer: Scorer, prepared: Prepared) -> float:
+    """Share of held-out pairs whose preferred response gets the higher reward; equal rewards count half."""
+    table = prepared.responses("heldout")
+    table = table.assign(scored=scorer(table.prompt.tolist(), table.completion.tolist()))
+    chosen = table[table.chosen].sort_values("pair").scored.to_numpy()
+    rejected = table[~table.chosen].sort_values("pair").scored.to_numpy()
+    return float((chosen > rejected).mean() + 0.5 * (chosen == rejected).mean())
