@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from una_bench.benchmark import Benchmark, Checkpoint
+from una_bench.errors import UserError
 
 if TYPE_CHECKING:
     from una_bench.data import Prepared
@@ -18,9 +19,11 @@ class Leaderboard(Benchmark):
     label = "Task scores (lm-eval)"
     about = "lm-eval's scores of the checkpoint, on the suite's tasks or on any that lm-eval knows"
     tasks: tuple[str, ...] = ()
-    """Names of tasks, groups or tags; none means the tasks that come with the suite."""
+    """Names of tasks, groups or tags, or ``leaderboard-v1``, ``leaderboard-v2``; none: the suite's own tasks."""
     limit: float | None = None
-    """Documents per task at most, or a fraction of them when below 1; each task of a group has as many."""
+    """Documents at most, or a fraction of them when below 1."""
+    limit_per: str = "subtask"
+    """``subtask``: as lm-eval has it, each task of a group has as many; ``task``: spread over the tasks of a group."""
     num_fewshot: int | None = None
     """Examples in the prompt, where a task leaves that open."""
     bootstrap_iters = 100
@@ -28,6 +31,10 @@ class Leaderboard(Benchmark):
     batch_size = 64
     """Requests at once."""
     apply_chat_template = False
+    share_prefixes = True
+    """Compute what requests begin with alike only once; scores agree with lm-eval's own model up to rounding."""
+    keep_results = True
+    """Take results from the cache where this model has been through the same task before."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -39,14 +46,19 @@ class Leaderboard(Benchmark):
 
     def prepare(self, prepared: Prepared, device: str) -> None:
         """Import lm-eval and load the tasks, once for all checkpoints."""
-        from una_bench.lmeval import Options, load
+        from una_bench.lmeval import Options
+        from una_bench.lmtasks import load
 
+        if self.limit_per not in {"subtask", "task"}:
+            raise UserError(f"benchmarks.leaderboard.limit_per is '{self.limit_per}': write subtask or task.")
         options = Options(
             limit=self.limit,
+            limit_per=self.limit_per,
             num_fewshot=self.num_fewshot,
             bootstrap_iters=self.bootstrap_iters,
             batch_size=self.batch_size,
             apply_chat_template=self.apply_chat_template,
+            share_prefixes=self.share_prefixes,
         )
         names = [self.tasks] if isinstance(self.tasks, str) else list(self.tasks)
         self._harness = load(names, prepared.tasks, options)
@@ -54,9 +66,11 @@ class Leaderboard(Benchmark):
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Run all tasks on a checkpoint."""
         from una_bench.checkpoints import load_checkpoint
+        from una_bench.lmcache import model_key
 
         if self._harness is None:
             self.prepare(checkpoint.prepared, checkpoint.device)
         assert self._harness is not None
         model, tokenizer = load_checkpoint(checkpoint)
-        return self._harness.run(model, tokenizer, checkpoint.out / "lmeval")
+        content = model_key(checkpoint) if self.keep_results else ""
+        return self._harness.run(model, tokenizer, checkpoint.out / "lmeval", content=content)

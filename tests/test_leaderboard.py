@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from una_bench import catalog, lmeval
+from una_bench import catalog, lmeval, lmscores, lmtasks
 from una_bench.benchmark import Checkpoint
 from una_bench.data import Prepared
 from una_bench.errors import UserError
@@ -101,7 +101,7 @@ def test_a_limit_shortens_a_task_and_is_told(prepared: Prepared, tmp_path: Path)
 def test_a_task_that_fails_has_a_reason_and_no_score(prepared: Prepared, tmp_path: Path) -> None:
     benchmark = Leaderboard(tasks=("exact_choice", "exact_generate"), limit=4)
     benchmark.prepare(prepared, "cpu")
-    tasks = benchmark._harness.loaded["exact_choice"]["tasks"]
+    tasks = benchmark._harness.loaded["exact_choice"].tasks["tasks"]
     tasks["exact_choice"].process_results = None
     found = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
     assert [m.metric for m in found] == ["task.exact_generate.exact_match"]
@@ -110,7 +110,7 @@ def test_a_task_that_fails_has_a_reason_and_no_score(prepared: Prepared, tmp_pat
 
 def test_a_misspelt_task_gets_the_nearest_name(prepared: Prepared) -> None:
     with pytest.raises(UserError, match=r"no task 'exact_choise'.*exact_choice"):
-        lmeval.load(["exact_choise"], prepared.tasks, lmeval.Options())
+        lmtasks.load(["exact_choise"], prepared.tasks, lmeval.Options())
 
 
 def test_a_task_whose_data_is_missing_is_named_as_not_run(
@@ -123,7 +123,7 @@ def test_a_task_whose_data_is_missing_is_named_as_not_run(
         "test_split: test\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: a\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert "FileNotFoundError" in lmeval.load(["lost"], folder, lmeval.Options()).not_run["lost"]
+    assert "FileNotFoundError" in lmtasks.load(["lost"], folder, lmeval.Options()).not_run["lost"]
 
 
 def test_a_filter_is_part_of_the_metrics_name() -> None:
@@ -132,7 +132,7 @@ def test_a_filter_is_part_of_the_metrics_name() -> None:
             "gsm8k": {"alias": "gsm8k", "exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": "N/A"}
         }
     }
-    [measurement] = lmeval.measurements(results)
+    [measurement] = lmscores.measurements(results)
     assert (measurement.metric, measurement.stderr) == ("task.gsm8k.exact_match.strict-match", None)
 
 

@@ -1,0 +1,110 @@
+"""The two Open LLM Leaderboards: which tasks they have, with how many examples in the prompt and which metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+BBH_CHOICES = {
+    "boolean_expressions": 2,
+    "causal_judgement": 2,
+    "date_understanding": 6,
+    "disambiguation_qa": 3,
+    "formal_fallacies": 2,
+    "geometric_shapes": 11,
+    "hyperbaton": 2,
+    "logical_deduction_five_objects": 5,
+    "logical_deduction_seven_objects": 7,
+    "logical_deduction_three_objects": 3,
+    "movie_recommendation": 6,
+    "navigate": 2,
+    "object_counting": 19,
+    "penguins_in_a_table": 5,
+    "reasoning_about_colored_objects": 18,
+    "ruin_names": 6,
+    "salient_translation_error_detection": 6,
+    "snarks": 2,
+    "sports_understanding": 2,
+    "temporal_sequences": 4,
+    "tracking_shuffled_objects_five_objects": 5,
+    "tracking_shuffled_objects_seven_objects": 7,
+    "tracking_shuffled_objects_three_objects": 3,
+    "web_of_lies": 2,
+}
+MUSR_CHOICES = {"murder_mysteries": 2, "object_placements": 5, "team_allocation": 3}
+CHOICES = {
+    f"leaderboard_{group}_{name}": n
+    for group, known in (("bbh", BBH_CHOICES), ("musr", MUSR_CHOICES))
+    for name, n in known.items()
+}
+"""Choices of sub-tasks whose chance differs; the leaderboard's documentation of its normalisation."""
+IFEVAL = tuple(f"{level}_level_{kind}_acc,none" for level in ("prompt", "inst") for kind in ("strict", "loose"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One task of a leaderboard."""
+
+    name: str
+    """As the paper's tables call it."""
+    task: str
+    """As lm-eval calls it."""
+    data: str
+    """Data set on the hub that lm-eval reads for it."""
+    shots: int | None
+    """Examples in the prompt; None: the task's own number, which is the leaderboard's."""
+    metrics: tuple[str, ...]
+    """lm-eval's metrics (with filter), the first of which stands for the task."""
+    paper: tuple[str, ...]
+    """lm-eval's metrics whose mean is the paper's score."""
+    chance: float | None = None
+    """Score of guessing, for the normalised score; None: not normalised."""
+    strict: tuple[str, ...] = ()
+    """Metrics whose mean is normalised, where that is not the paper's."""
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of lm-eval's results that count: the metrics and their standard errors."""
+        return {key for metric in self.metrics for key in (metric, metric.replace(",", "_stderr,"))}
+
+
+def _entry(name: str, source: tuple[str, str], shots: int | None, *metrics: str, **more: Any) -> Entry:
+    task, data = source
+    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics, **{"paper": metrics, **more})
+
+
+GROUPS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(
+    {
+        "leaderboard-v1": (
+            _entry("gsm8k", ("gsm8k", "openai/gsm8k"), 5, "exact_match,strict-match", "exact_match,flexible-extract"),
+            _entry("truthful_qa", ("truthfulqa_mc2", "truthfulqa/truthful_qa"), 0, "acc,none"),
+            _entry("winogrande", ("winogrande", "allenai/winogrande"), 5, "acc,none"),
+            _entry("arc", ("arc_challenge", "allenai/ai2_arc"), 25, "acc_norm,none"),
+            _entry("hellaswag", ("hellaswag", "Rowan/hellaswag"), 10, "acc_norm,none"),
+            _entry("mmlu", ("mmlu", "cais/mmlu"), 5, "acc,none"),
+        ),
+        "leaderboard-v2": (
+            _entry("bbh", ("leaderboard_bbh", "SaylorTwift/bbh"), None, "acc_norm,none", chance=0.0),
+            _entry("gpqa", ("leaderboard_gpqa", "Idavidrein/gpqa"), None, "acc_norm,none", chance=1 / 4),
+            _entry("mmlu_pro", ("leaderboard_mmlu_pro", "TIGER-Lab/MMLU-Pro"), None, "acc,none", chance=1 / 10),
+            _entry("musr", ("leaderboard_musr", "TAUR-Lab/MuSR"), None, "acc_norm,none", chance=0.0),
+            _entry(
+                "ifeval",
+                ("leaderboard_ifeval", "wis-k/instruction-following-eval"),
+                None,
+                *IFEVAL,
+                chance=0.0,
+                strict=(IFEVAL[0], IFEVAL[2]),
+            ),
+            _entry(
+                "math_hard",
+                ("leaderboard_math_hard", "DigitalLearningGmbH/MATH-lighteval"),
+                None,
+                "exact_match,none",
+                chance=0.0,
+            ),
+        ),
+    }
+)

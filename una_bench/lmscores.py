@@ -1,0 +1,62 @@
+"""lm-eval's results as measurements, under lm-eval's own names and by its own aggregation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from una_bench import leaderboard_scores
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.lmeval import Loaded
+
+
+def measurements(results: dict[str, Any], loaded: Loaded | None = None) -> list[Measurement]:
+    """Turn lm-eval's results into measurements: ``task.NAME.METRIC``, and the filter where lm-eval names one.
+
+    Args:
+        results: Of one task or group.
+        loaded: As what it was run; on a leaderboard only the row and the metrics that count there become measurements.
+    """
+    rows = results["results"] | (results.get("groups") or {})
+    seen = loaded.seen if loaded else ""
+    if loaded is None or loaded.entry is None:
+        return [m for task, figures in rows.items() for m in _row(results, task, figures, _how(results, task, seen))]
+    task = loaded.entry.task
+    wanted = {key: value for key, value in rows[task].items() if key in loaded.entry.keys}
+    return _row(results, task, wanted, _how(results, task, seen))
+
+
+def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) -> list[Measurement]:
+    """Measurements of one task or group."""
+    found = []
+    for key, value in figures.items():
+        metric, comma, filtered = key.partition(",")
+        if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
+            continue
+        stderr = figures.get(f"{metric}_stderr,{filtered}")
+        upward = results.get("higher_is_better", {}).get(task, {}).get(metric)
+        found.append(
+            Measurement(
+                metric=f"task.{task}.{metric}" + ("" if filtered == "none" else f".{filtered}"),
+                unit="1",
+                better={True: Better.HIGHER, False: Better.LOWER}.get(upward, Better.NEITHER),
+                samples=(float(value),),
+                how=how,
+                stderr=float(stderr) if isinstance(stderr, int | float) else None,
+            )
+        )
+    return found
+
+
+def _how(results: dict[str, Any], task: str, spread: str) -> str:
+    """Say by which lm-eval, on how many documents, and with how many examples in the prompt."""
+    import lm_eval
+
+    counts = results.get("n-samples", {}).get(task)
+    seen = f"{counts['effective']} of {counts['original']} documents" if counts else ""
+    if not counts and results.get("configs"):
+        seen = spread or leaderboard_scores.documents(results)
+    shots = results.get("n-shot", {}).get(task)
+    parts = [f"lm-eval {lm_eval.__version__}", seen, f"{shots}-shot" if shots is not None else ""]
+    return ", ".join(part for part in parts if part)
