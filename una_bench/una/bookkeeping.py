@@ -40,6 +40,7 @@ class Bookkeeping(Trainer):
 
     online = False
     offset: Offset
+    _policy_in: Any = None
     sampler: Any = None
     """Order of rows where it is not the base class's."""
 
@@ -48,6 +49,13 @@ class Bookkeeping(Trainer):
         self.offset = offset
         self.ledgers = {"train": Ledger(), "eval": Ledger()}
         self.add_callback(_OffsetStep(self))
+
+    @property
+    def policy(self) -> Any:
+        """The policy outside of what wraps it for distributed training; looking for it anew costs a walk over it."""
+        if self._policy_in is not self.model:
+            self._policy_in, self._policy = self.model, self.accelerator.unwrap_model(self.model)
+        return self._policy
 
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """Return the mean of a tensor over processes."""

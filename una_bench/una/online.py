@@ -65,7 +65,7 @@ class OnlineUNATrainer(UNATrainer):
         self.rollout_number = -1
         super().__init__(model, args, train_dataset=train_dataset, **kwargs)
         self._check_sizes()
-        policy = causal_model(self.accelerator.unwrap_model(self.model))
+        policy = causal_model(self.policy)
         self.sampling = Sampling(
             max_new_tokens=args.max_completion_length,
             eos=end_tokens(policy, self.processing_class),
@@ -117,7 +117,7 @@ class OnlineUNATrainer(UNATrainer):
         share = size // self.accelerator.num_processes
         mine = slice(share * self.accelerator.process_index, share * (self.accelerator.process_index + 1))
         prompts = [self.prompts.ids[p] for p in chosen[mine]]
-        policy = self.accelerator.unwrap_model(self.model)
+        policy = self.policy
         was_training = policy.training
         policy.eval()
         with self.phase("generation"), self.accelerator.autocast():
@@ -157,9 +157,8 @@ class OnlineUNATrainer(UNATrainer):
         return raw
 
     def _policy_logps(self, batch: Mapping[str, Any]) -> Tensor:
-        policy = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
-            return self.scorer(policy, super()._prepare_inputs(dict(batch))).logps
+            return self.scorer(self.policy, super()._prepare_inputs(dict(batch))).logps
 
     def _score(self, examples: Examples, logps: Callable[[Mapping[str, Any]], Tensor]) -> NDArray[np.float32]:
         batch = self.args.per_device_eval_batch_size

@@ -70,7 +70,7 @@ class UNATrainer(Bookkeeping):
             processing_class=processing_class,
             **kwargs,
         )
-        inner = self.accelerator.unwrap_model(self.model)
+        inner = self.policy
         self.scorer = ResponseScorer(inner, args.logits_chunk_size)
         self._start_bookkeeping(make_offset(args, _hidden_size(inner), args.device))
         if self.ref_model is not None:
@@ -97,7 +97,7 @@ class UNATrainer(Bookkeeping):
         todo = [part for part in parts if isinstance(part, Examples) and part.reference is None]
         if not todo:
             return
-        model = self.ref_model if self.ref_model is not None else self.accelerator.unwrap_model(self.model)
+        model = self.ref_model if self.ref_model is not None else self.policy
         key = model_key(model, str(self.accelerator.mixed_precision))
         for examples in todo:
             precompute(
@@ -114,7 +114,7 @@ class UNATrainer(Bookkeeping):
     def _reference_logps(self, batch: Mapping[str, Any]) -> Tensor:
         """Return log pi_ref of the sequences of a batch, (N,)."""
         batch = self._prepare_inputs(dict(batch)) if batch["input_ids"].device != self.args.device else batch
-        policy = self.accelerator.unwrap_model(self.model)
+        policy = self.policy
         model = policy if self.ref_model is None else self.ref_model
         is_peft = self.ref_model is None and hasattr(policy, "disable_adapter")
         context: AbstractContextManager[None] = without_adapters(policy) if is_peft else nullcontext()
@@ -145,9 +145,8 @@ class UNATrainer(Bookkeeping):
         """Return the mean loss of a batch; the offset learns from it while training."""
         mode = "train" if model.training else "eval"
         logs_next = (self.state.global_step + 1) % max(1, int(self.state.logging_steps or 1)) == 0
-        inner = self.accelerator.unwrap_model(model)
         with self.accelerator.autocast():
-            scored = self.scorer(model, inputs, inner=inner, entropy=mode == "eval" or logs_next)
+            scored = self.scorer(model, inputs, inner=self.policy, entropy=mode == "eval" or logs_next)
         if "reference" not in inputs:
             inputs["reference"] = self._reference_logps(inputs)
         loss, rows = batch_loss(inputs, scored, args=self.args, offset=self.offset, ledger=self.ledgers[mode])
