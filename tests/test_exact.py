@@ -352,3 +352,7 @@ def test_learned_reward_is_centred_and_knows_better_than_chance(tmp_path: Path) 
     mean = optimum.expected(known.logp_reference[rows], learnt[rows]).mean()
     assert abs(mean) < 1e-3
     assert figures["heldout_accuracy"] > 0.5
+
+
+def test_the_predicted_number_of_parameters_is_the_real_one() -> None:
+    assert Exact().parameter_count() == sum(p.numel() for p in policy.new_policy(0).parameters())

@@ -73,6 +73,14 @@ class Exact(Problem):
                 )
         return given | named | {"variant": variant}
 
+    def parameter_count(self) -> int:
+        """Parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`una_bench.exact.policy`)."""
+        vocabulary, width, inner, layers = 17, 64, 256, 2
+        attention = 4 * (width * width + width)
+        feed_forward = 2 * width * inner + inner + width
+        body = vocabulary * width + layers * (attention + feed_forward + 2 * width) + 2 * width
+        return body + vocabulary * width + vocabulary
+
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
         """Make policy, feedback, reward model, tasks and truth; the same settings give the same bytes."""
         from una_bench.exact.prepare import prepare
