@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from una_bench import __version__, store, words
 from una_bench.errors import UserError
 from una_bench.record import SCHEMA, Record
 
@@ -23,7 +24,8 @@ def records(run: Path) -> list[Record]:
     if not path.is_file():
         return []
     last: dict[str, Record] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    # Not splitlines: JSON strings may hold line separators that are no newlines.
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
         record = _record(line, path, number)
         if record is not None:
             last[record.cell] = record
@@ -55,24 +57,36 @@ def _record(line: str, path: Path, number: int) -> Record | None:
 
     if not line.strip():
         return None
+    where = f"{path}, line {number}"
     try:
         raw = json.loads(line)
-    except json.JSONDecodeError:
-        log.warning("%s, line %d is torn (a killed run leaves one) and is passed over.", path, number)
+    except (ValueError, RecursionError):
+        log.warning("%s is torn (a killed run leaves one) and is passed over.", where)
+        return None
+    if isinstance(raw, dict) and "sha256" in raw and not store.line_intact(line):
+        log.warning("%s is damaged (its checksum is another) and is passed over; its cell counts as not run.", where)
         return None
     schema = raw.get("schema", 0) if isinstance(raw, dict) else None
     if not isinstance(schema, int):
-        raise UserError(f"{path}, line {number} is not a record.")
-    if schema > SCHEMA:
-        raise UserError(
-            f"{path}, line {number} has record format {schema}; this una-bench reads up to {SCHEMA}. Upgrade una-bench."
-        )
+        raise UserError(f"{where} is not a record. Remove the line; its cell is then run again.")
+    refuse_newer(raw, where)
+    content = {key: value for key, value in raw.items() if key != "sha256"}
     try:
-        return Record.model_validate({**raw, "schema": SCHEMA})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}, line {number} is not a valid record: {where}: {first['msg']}.") from None
+        return Record.model_validate({**content, "schema": SCHEMA})
+    except (ValidationError, RecursionError) as error:
+        raise UserError(
+            f"{where} is not a valid record: {_first(error)}. Remove the line; its cell is then run again."
+        ) from None
+
+
+def _first(error: Exception) -> str:
+    """Return where and what the first mistake is."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return "nested too deeply"
+    first = error.errors()[0]
+    return words.clean(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
 
 
 def run_info(run: Path) -> dict[str, Any]:
@@ -82,8 +96,26 @@ def run_info(run: Path) -> dict[str, Any]:
         return {}
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path} is not valid JSON. Start the run again to have it written anew.") from None
+    except (OSError, ValueError, RecursionError):
+        raise UserError(
+            f"{path} is not valid JSON. Delete it; the command of the run writes it anew."
+        ) from None
     if isinstance(info, dict) and set(info) == {"sha256", "value"}:
         info = info["value"]
-    return info if isinstance(info, dict) else {}
+    if not isinstance(info, dict):
+        return {}
+    refuse_newer(info, path)
+    return info
+
+
+def refuse_newer(content: dict[str, Any], where: object) -> None:
+    """Refuse what a newer una-bench wrote.
+
+    Raises:
+        UserError: It says so.
+    """
+    schema = content.get("schema", 0)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UserError(
+            f"{where} has format {schema}; this una-bench {__version__} reads up to {SCHEMA}. Upgrade una-bench."
+        )

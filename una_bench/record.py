@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +32,11 @@ class Status(StrEnum):
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no word for numbers that are not finite; null would not be read back.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+Reading = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Measurement(_Frozen):
@@ -43,11 +47,11 @@ class Measurement(_Frozen):
     unit: str
     """SI or dimensionless: ``B``, ``s``, ``token/s``, ``nat``, ``1``. Never a scaled unit."""
     better: Better
-    samples: tuple[float, ...]
-    """Every reading, unrounded, in order."""
+    samples: tuple[Reading, ...]
+    """Every reading, unrounded, in order. One that is not a finite number is none: it is refused."""
     how: str = ""
     """How and where it was read, when a reader could take it for something else."""
-    stderr: float | None = None
+    stderr: Reading | None = None
     """Standard error within the cell (over documents), where the benchmark gives one."""
 
     @property
@@ -129,4 +133,4 @@ class Record(_Frozen):
     seconds: float
     """Wall time of the cell: training and evaluation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")

@@ -60,11 +60,12 @@ class RunFolder:
 
     def _info(self) -> dict[str, Any]:
         try:
-            info: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(
-                f"{self.path / 'run.json'} is damaged. Choose another --out, or delete the folder."
-            ) from None
+            info = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            info = None
+        if not isinstance(info, dict):
+            raise UserError(f"{self.path / 'run.json'} is damaged. Choose another --out, or delete the folder.")
+        read.refuse_newer(info, self.path / "run.json")
         return info
 
     @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ import platformdirs
 from una_bench.errors import UserError
 from una_bench.record import Record
 
+SEALED = re.compile(r'(.*),"sha256":"([0-9a-f]{64})"\}\s*', re.DOTALL)
+"""A line of records with its checksum."""
+
 
 def cache_folder() -> Path:
     """Where prepared suites are kept: ``UNA_BENCH_CACHE``, else the user's cache folder."""
@@ -21,14 +26,30 @@ def cache_folder() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` with ``text`` so that a reader sees the old or the new file, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace ``path`` with ``text`` so that a reader sees the old or the new file, never a part.
+
+    Raises:
+        UserError: It cannot be written; the old file stays.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written: {error.strerror}. Make room or give the right to write; "
+        "the same command then goes on from there."
+    )
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -43,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         outer = json.loads(path.read_text(encoding="utf-8"))
         value: dict[str, Any] = outer["value"]
         intact = outer["sha256"] == _checksum(json.dumps(value, sort_keys=True))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return value if intact else None
 
@@ -53,17 +74,45 @@ def _checksum(text: str) -> str:
 
 
 def append_record(run: Path, record: Record) -> None:
-    """Append one line to the run's records in a single write, and wait until it is on disk."""
-    line = record.model_dump_json(by_alias=True) + "\n"
+    """Append one line to the run's records, and wait until it is on disk.
+
+    Raises:
+        UserError: It cannot be written; what was there before stays as it was.
+    """
     path = run / "records.jsonl"
-    if path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
-        line = "\n" + line  # a torn line of a killed run stays alone on its line, where readers pass over it
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, line.encode())
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            _append(descriptor, sealed_line(record.model_dump_json(by_alias=True)) + "\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _append(descriptor: int, line: str) -> None:
+    """Write ``line`` at the end, all of it or nothing; a torn line of a killed run stays alone on its line."""
+    size = os.fstat(descriptor).st_size
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    left = (("\n" if torn else "") + line).encode()
+    try:
+        while left:  # a disk that fills up takes a part first
+            left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def sealed_line(text: str) -> str:
+    """Put the checksum of a JSON object into it as its last key."""
+    return f'{text[:-1]},"sha256":"{_checksum(text)}"}}'
+
+
+def line_intact(line: str) -> bool | None:
+    """Whether a line is as `sealed_line` made it; None where it carries no checksum, as the first records did."""
+    found = SEALED.fullmatch(line)
+    return None if found is None else _checksum(found[1] + "}") == found[2]
 
 
 def writable(folder: Path) -> None:
