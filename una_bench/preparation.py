@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from una_bench import store
+from una_bench import seal, store
 from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.plan import Plan
@@ -30,17 +31,45 @@ def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> 
         raise UserError(
             f"The cache {folder.parent} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE."
         ) from None
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "manifest.json").exists():
-            for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
-                shutil.rmtree(leftover, ignore_errors=True)
-            say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
-            spec = {"out": str(folder), "problem": plan.recipe.problem}
-            limit = plan.recipe.timeout_minutes * 60
-            outcomes: list[Outcome] = []
-            pool.run([Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit)], outcomes.append)
-            if not outcomes or outcomes[0].status is Status.INTERRUPTED:
-                raise KeyboardInterrupt
-            if outcomes[0].status is not Status.OK:
-                raise UserError(f"The suite could not be prepared: {outcomes[0].reason}. The log is {log}.")
+    with _alone(folder, pool, say):
+        wrong = seal.damage(folder)
+        if wrong:
+            if folder.exists():
+                say(f"The prepared suite in the cache is made again: {wrong}")
+            _make(plan, folder, pool, log=log, say=say)
     return Prepared(folder)
+
+
+@contextmanager
+def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only run that prepares ``folder``; while another one does, wait until told to stop."""
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("Waiting for another run that prepares the same suite")
+        while not lock.is_locked:
+            if pool.stopping:
+                raise KeyboardInterrupt from None
+            with suppress(Timeout):
+                lock.acquire(timeout=0.5)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str], None]) -> None:
+    """Prepare in a worker, and seal what it made; what a killed preparation left is removed."""
+    for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
+    spec = {"out": str(folder), "problem": plan.recipe.problem}
+    limit = plan.recipe.timeout_minutes * 60
+    outcomes: list[Outcome] = []
+    pool.run([Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit)], outcomes.append)
+    if not outcomes or outcomes[0].status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    if outcomes[0].status is not Status.OK:
+        raise UserError(f"The suite could not be prepared: {outcomes[0].reason}. The log is {log}.")
+    seal.write(folder)
