@@ -6,15 +6,16 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from una_bench import worker
+from una_bench import interrupt, worker
 from una_bench.record import Status
 
 ENVIRONMENT = {
@@ -70,7 +71,7 @@ class _Running:
     started: float
     slot: int
     result: dict[str, Any] | None = None
-    failure: dict[str, str] | None = None
+    failure: dict[str, Any] | None = None
     stopped: bool = False
     done: float = 0.0
     step: int | None = None
@@ -96,6 +97,19 @@ def _environment(threads: int) -> Any:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Keep a signal to the whole process group from ending a fork server that is only starting; it comes later."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Pool:
@@ -139,6 +153,8 @@ class Pool:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
         spec = {**task.spec, "threads": self.threads, "cores": self._cores[slot] if self._cores else []}
         receiver, sender = self.context.Pipe(duplex=False)
+        with _environment(self.threads), _deaf():
+            forkserver.ensure_running()
         with _environment(self.threads):
             process = self.context.Process(
                 target=worker.main, args=(task.kind, spec, sender, str(task.log)), daemon=True, name=task.name
@@ -193,7 +209,7 @@ class Pool:
             result=running.result or {},
             reason=reason,
             phase=(running.failure or {}).get("phase", ""),
-            step=running.step,
+            step=(running.failure or {}).get("step", running.step),
             log_tail=() if status is Status.OK else _tail(running.task.log),
             seconds=time.monotonic() - running.started,
         )

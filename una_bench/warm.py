@@ -10,8 +10,9 @@ import os
 import signal
 
 if os.environ.get("UNA_BENCH_WARM") == "1":
-    # A scheduler's SIGTERM to the whole process group must not take the fork server from under its children.
+    # A signal to the whole process group must not take the fork server from under its children.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from una_bench import trl_bridge
 
     trl_bridge.load()
