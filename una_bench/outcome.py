@@ -17,6 +17,20 @@ ADVICE = {
     Status.INTERRUPTED: "The same command goes on from here.",
 }
 
+CAUSES = {
+    "No space left on device": "Free space where the run's folder is; then --retry failed.",
+    "Disk quota exceeded": "Free space where the run's folder is; then --retry failed.",
+    "Read-only file system": "Make the folder writable, or choose another --out; then --retry failed.",
+    "Permission denied": "Give the right to write there, or choose another --out; then --retry failed.",
+}
+"""What helps, by words of the reason, where these say more than the status."""
+
+
+def advice(outcome: Outcome) -> str:
+    """Return what to try."""
+    known = (text for words, text in CAUSES.items() if words in outcome.reason)
+    return next(known, ADVICE.get(outcome.status, ""))
+
 
 def finished_record(common: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Record:
     """Return the record of a cell that was trained and evaluated."""
@@ -40,10 +54,15 @@ def failed_record(common: Mapping[str, Any], outcome: Outcome, phase: str) -> Re
     failure = Failure(
         phase=outcome.phase or phase,
         step=outcome.step,
-        reason=outcome.reason,
-        advice=ADVICE.get(outcome.status, ""),
-        log_tail=outcome.log_tail,
+        reason=_writable(outcome.reason),
+        advice=advice(outcome),
+        log_tail=tuple(map(_writable, outcome.log_tail)),
     )
     return Record.model_validate(
         {**common, "status": outcome.status, "failure": failure, "environment": {}, "seconds": outcome.seconds}
     )
+
+
+def _writable(text: str) -> str:
+    """Return text that a file can hold: names of files need not be."""
+    return text.encode(errors="replace").decode()

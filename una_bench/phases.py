@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from una_bench import blame
 from una_bench.peaks import PeakMeter
 
 OTHER = "other"
@@ -49,6 +50,9 @@ class Phases:
         self._open.append(name)
         try:
             yield
+        except BaseException as error:
+            blame.note(error, phase=name)
+            raise
         finally:
             if name in NOT_TRAINING:
                 # What the harness freed must not count as held by the training that goes on.

@@ -67,6 +67,7 @@ class Runner:
         self.device = resolve_device(plan.recipe.device)
         self.pool = Pool(workers=plan.recipe.workers, threads=plan.recipe.threads, listen=self.report.hear)
         self.trained = 0
+        self.gave_up = False
         self.started: dict[str, str] = {}
         self.prepared = Prepared(preparation.folder_of(plan))
 
@@ -85,7 +86,8 @@ class Runner:
                 self._train([c for c in missing if not self.folder.result(c, "trained")])
                 self._evaluate([c for c in missing if self.folder.result(c, "trained")])
             records = self.folder.records(self.plan)
-        return Finished(run=self.folder.path, records=records, trained=self.trained, stopped=self.pool.stopping)
+        stopped = self.pool.stopping and not self.gave_up
+        return Finished(run=self.folder.path, records=records, trained=self.trained, stopped=stopped)
 
     def _missing(self) -> list[Cell]:
         """Cells without a result; failures count as results unless they are to be tried again."""
@@ -134,6 +136,7 @@ class Runner:
         self.report.say(f"[red]{outcome.status}[/red] {escape(cell.name)} ({phase}): {escape(outcome.reason)}")
         self.folder.append(failed_record(self._common(cell), outcome, phase))
         if self.options.fail_fast and not self.pool.stopping:
+            self.gave_up = True
             self.pool.stop()
 
     def _train_task(self, cell: Cell) -> Task:
