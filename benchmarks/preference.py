@@ -59,13 +59,10 @@ class Preference(Benchmark):
 
     def prepare(self, prepared: Prepared, device: str) -> None:
         """Load reference and reward model, and judge the held-out pairs with the reference."""
-        import torch
-        from transformers import AutoModelForCausalLM
-
+        from una_bench.checkpoints import load_initial
         from una_bench.text.scorer import Scorer
 
-        model = AutoModelForCausalLM.from_pretrained(prepared.policy, dtype=torch.float32)
-        self._reference = model.to(device).eval()
+        self._reference = load_initial(prepared.policy, device)
         self._reference_logps = self._logps(self._reference, prepared)
         self._scorer = Scorer(prepared, device) if prepared.reward and self.prompts else None
 

@@ -361,6 +361,12 @@ def test_the_divergence_is_that_of_each_next_token(prepared: Prepared, tmp_path:
     assert found == pytest.approx((ours.exp() * (ours - theirs)).sum().item(), rel=1e-4)
 
 
+def test_judging_leaves_gradients_on(prepared: Prepared) -> None:
+    model = AutoModelForCausalLM.from_pretrained(prepared.policy)
+    judging.divergences(model, model, [[5, 6]], [[7]])
+    assert torch.is_grad_enabled()
+
+
 def test_log_probabilities_do_not_depend_on_what_stands_beside(prepared: Prepared) -> None:
     model = AutoModelForCausalLM.from_pretrained(prepared.policy)
     pairs = [([5, 6, 7], [8]), ([5], [6, 7, 8, 9, 10]), ([9] * 20, [3, 2])]

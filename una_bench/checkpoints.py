@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +20,30 @@ def load_checkpoint(checkpoint: Checkpoint) -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path, initial: Path, device: str) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def load_initial(policy: Path, device: str) -> Any:
+    """Return the initial policy (float32, evaluation mode), read once; whoever asks must leave it as it is."""
+    return _read(policy).to(device).eval()
 
-    adapted = (path / "adapter_config.json").is_file()
-    model = AutoModelForCausalLM.from_pretrained(initial if adapted else path, dtype=torch.float32)
-    if adapted:
+
+def _read(folder: Path) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, initial: Path, device: str) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer
+
+    if path == initial:
+        model = load_initial(initial, device)
+    elif (path / "adapter_config.json").is_file():
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, path).merge_and_unload()
+        # Adapters are added to a copy in memory: the next checkpoint finds the initial policy as it was.
+        model = PeftModel.from_pretrained(copy.deepcopy(load_initial(initial, device)), path).merge_and_unload()
+    else:
+        model = _read(path)
     own_tokenizer = (path / "tokenizer_config.json").is_file()
     return model.to(device).eval(), AutoTokenizer.from_pretrained(path if own_tokenizer else initial)

@@ -84,9 +84,10 @@ def _response_logits(
         spans = [(len(prompts[i]), len(whole[i])) for i in places]
         rows_N = torch.tensor([r for r, (a, b) in enumerate(spans) for _ in range(a, b)], device=model.device)
         columns_N = torch.tensor([t for a, b in spans for t in range(a, b)], device=model.device)
-        with torch.no_grad():
+        with torch.no_grad():  # closed before the yield: two of these run in turn, and each would restore the other's mode
             logits_NV = model(input_ids=ids_BT, use_cache=False).logits[rows_N, columns_N - 1]
-            yield places, logits_NV.float().log_softmax(-1), ids_BT[rows_N, columns_N], rows_N
+            logp_NV = logits_NV.float().log_softmax(-1)
+        yield places, logp_NV, ids_BT[rows_N, columns_N], rows_N
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
