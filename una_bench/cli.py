@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 DEFAULT_BASELINE = "dpo"
 """What reports compare with where nothing else is asked for; a run without it has no differences."""
+MOST_SEEDS = 1000
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
 OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]
 Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the differences to. Reports use dpo.")]
@@ -38,12 +40,18 @@ def _seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+        if not _is_seed(first) or (dash and not _is_seed(last)) or (dash and int(last) < int(first)):
             raise UserError(f"--seeds {text}: '{part}' is not a seed. Write numbers from 0 up, as 0,1,2 or 0-4.")
-        seeds.extend(range(int(first), int(last or first) + 1))
+        seeds.extend(islice(range(int(first), int(last or first) + 1), MOST_SEEDS + 1))
+        if len(seeds) > MOST_SEEDS:
+            raise UserError(f"--seeds {text}: more than {MOST_SEEDS} seeds. Write fewer.")
     if len(set(seeds)) != len(seeds):
         raise UserError(f"--seeds {text}: a seed is given twice.")
     return seeds
+
+
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 11 and int(text) < 2**32
 
 
 def _names(text: str) -> list[str]:
@@ -204,6 +212,10 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(str(error))
+        raise SystemExit(2) from None
+    except OSError as error:  # a disk that is full, a folder that went away
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         _fail("Interrupted. Finished cells are kept; the same command goes on from there.")

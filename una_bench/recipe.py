@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +17,12 @@ from una_bench.errors import UserError, nearest
 from una_bench.method import Lora, Method
 
 SCHEMA = 1
+MOST_BYTES, MOST_VALUES = 2**20, 10_000
+"""Sizes beyond which a file is no recipe; YAML's references can unfold a small file to any size."""
+MOST_SEED = 2**32 - 1
+"""NumPy's highest."""
+NAME = re.compile(r"[^\W_][\w .-]{0,99}")
+"""A name becomes part of a folder's name, so it must not lead elsewhere."""
 
 
 class Budget(BaseModel):
@@ -68,24 +76,49 @@ class Recipe(BaseModel):
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
             raise ValueError("seeds must be different numbers from 0 up, at least one")
+        if max(seeds) > MOST_SEED:
+            raise ValueError(f"seeds must not be above {MOST_SEED}")
         return seeds
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("a name has letters, digits, spaces and . _ - only, and begins with a letter or digit")
+        return name
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a suite by name or a recipe file, apply ``key=value`` overrides, and validate all of it."""
     path = _find(name)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    raw = _read(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold keys and values, as the suites that `una-bench list` names do.")
     raw.setdefault("name", path.stem)
+    if any(override.strip().startswith("budget.") for override in overrides):
+        raw["budget"] = {}  # one kind of budget takes the place of another
     for override in overrides:
         _override(raw, override)
     return validate(raw, str(path))
+
+
+def _read(path: Path) -> Any:
+    """Return the plain data of a YAML file; what a file could do to its reader is refused."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path} has more than {MOST_BYTES} bytes; a recipe has a few thousand.")
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date may be none, nesting may have no end
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    left, seen = [raw], 0
+    while left:
+        one, seen = left.pop(), seen + 1
+        if seen > MOST_VALUES:
+            raise UserError(f"{path} unfolds to more than {MOST_VALUES} values; a recipe has about a hundred.")
+        left.extend([*one.keys(), *one.values()] if isinstance(one, dict) else one if isinstance(one, list) else ())
+    return raw
 
 
 def _find(name: str) -> Path:
@@ -112,7 +145,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: write key=value, for example --set budget.responses=4096.")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError(f"--set {override}: the value is not valid YAML.") from None
     known = {f.alias or n for n, f in Recipe.model_fields.items()}
     if parts[0] not in known:
@@ -154,10 +187,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     problem = _checked(catalog.problem_type(kind), recipe.problem, source, "problem.")
     benchmarks = {catalog.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
-        try:
-            catalog.benchmark(name)(**settings)
-        except TypeError as error:
-            raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.") from None
+        _check_benchmark(name, settings, source)
     unknown = set(recipe.training) - _all_settings()
     for key in sorted(unknown):
         hint = nearest(key, _all_settings())
@@ -174,6 +204,23 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     for name in checked.methods:
         variants(checked, name, source)
     return checked
+
+
+def _check_benchmark(name: str, settings: dict[str, Any], source: str) -> None:
+    """Refuse settings that a benchmark does not have, and numbers or switches that are none."""
+    cls = catalog.benchmark(name)
+    try:
+        cls(**settings)
+    except TypeError as error:
+        raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.") from None
+    for key, value in settings.items():
+        kind = type(getattr(cls, key))
+        if kind in {bool, int, float, str}:
+            try:
+                TypeAdapter(kind).validate_python(value)
+            except ValidationError as error:
+                said = error.errors()[0]["msg"]
+                raise UserError(f"{source}: 'benchmarks.{name}.{key}' is {reprlib.repr(value)}: {said}.") from None
 
 
 def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
@@ -201,7 +248,7 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
     if first["type"] == "missing":
         return f"the key '{where}' is missing."
     message = first["msg"].removeprefix("Value error, ")
-    return f"'{where}' is {first['input']!r}: {message[:1].lower()}{message[1:]}."
+    return f"'{where}' is {reprlib.repr(first['input'])}: {message[:1].lower()}{message[1:]}."
 
 
 def _all_settings() -> set[str]:
@@ -226,7 +273,9 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
         except ValidationError as error:
             first = error.errors()[0]
             where = f"settings.{name}." + ".".join(str(p) for p in first["loc"])
-            raise UserError(f"{source or recipe.name}: '{where}' is {first['input']!r}: {first['msg']}.") from None
+            raise UserError(
+                f"{source or recipe.name}: '{where}' is {reprlib.repr(first['input'])}: {first['msg']}."
+            ) from None
         except ValueError as error:
             raise UserError(f"{source or recipe.name}: settings.{name}: {error}") from None
     return built

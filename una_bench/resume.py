@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from una_bench.method import Job
 
 SEAL = "sealed.json"
+KEPT = 2
+"""States that are kept: the newest, and the one before should that be damaged."""
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -27,10 +29,14 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
+def _states(folder: Path) -> list[Path]:
+    """Saved states, the newest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
+
+
 def last_state(folder: Path) -> Path | None:
     """Return the newest whole ``checkpoint-N`` below ``folder``; half-written ones are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
-    for state in found:
+    for state in _states(folder):
         seal = store.read_json(state / SEAL)
         if seal is not None and seal["files"] == _checksums(state):
             return state
@@ -56,7 +62,10 @@ def callback(probe: Probe, job: Job) -> Any:
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.saved = time.monotonic()
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            store.write_json(folder / SEAL, {"files": _checksums(folder), "probe": probe.state()})
+            times = int(probe.facts.get("resumed", 0))
+            store.write_json(folder / SEAL, {"files": _checksums(folder), "probe": probe.state(), "resumed": times})
+            for older in _states(folder.parent)[KEPT:]:
+                shutil.rmtree(older)
 
     return Saving()
 
@@ -70,7 +79,7 @@ def train(trainer: Any, probe: Probe, job: Job) -> None:
         seal = store.read_json(state / SEAL)
         assert seal is not None, "last_state returns sealed folders only"
         probe.restore(seal["probe"])
-        probe.facts["resumed"] = int(probe.facts.get("resumed", 0)) + 1
+        probe.facts["resumed"] = int(seal.get("resumed", 0)) + 1
     trainer.train(resume_from_checkpoint=str(state) if state else None)
     if trainer.state.global_step < trainer.state.max_steps:
         interrupt.check()

@@ -13,19 +13,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from una_bench import catalog, interrupt, store
+from pydantic import ValidationError
+
+from una_bench import blame, catalog, interrupt, store
 from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.data import Prepared
+from una_bench.errors import UserError
 from una_bench.measure import Probe
 from una_bench.method import Job, Lora, Method
 from una_bench.record import Better, Curve
 
 Spec = Mapping[str, Any]
+AT_ONCE = {"prepare"}
+"""Tasks that keep nothing when they stop early, so that they need not come to a good end first."""
 
 
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
-    interrupt.listen()
+    interrupt.listen(at_once=task in AT_ONCE)
     _redirect(Path(log))
     try:
         _pin(spec)
@@ -37,7 +42,7 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
         traceback.print_exc()
         sys.stderr.flush()
         with contextlib.suppress(OSError):
-            pipe.send(("failed", {"type": type(error).__name__, "reason": _first_line(error)}))
+            pipe.send(("failed", {"type": type(error).__name__, "reason": _reason(error), **blame.notes(error)}))
         # Skip interpreter teardown: a broken state must not hang the run.
         os._exit(1)
     pipe.send(("done", result))
@@ -50,9 +55,12 @@ def _task(name: str) -> Callable[[Spec, Connection], dict[str, Any]]:
     return task
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error; of a refused reading what it was refused for."""
+    if isinstance(error, UserError):
+        return str(error)
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {' '.join(lines[:3]) if isinstance(error, ValidationError) else lines[0]}"
 
 
 def _redirect(log: Path) -> None:
@@ -116,12 +124,16 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     probe.facts["precision"] = job.precision
     set_seed(job.seed)
     started = time.perf_counter()
-    checkpoint = method.train(job, probe) if isinstance(method, Method) else job.prepared
+    try:
+        checkpoint = method.train(job, probe) if isinstance(method, Method) else job.prepared
+    except BaseException as error:
+        blame.note(error, step=probe.totals["optimizer_steps"])
+        raise
     trained = probe.totals["optimizer_steps"] > 0
     result = {
         "checkpoint": "" if checkpoint == prepared.policy else str(checkpoint.relative_to(job.out)),
         "seconds": time.perf_counter() - started,
-        "measurements": [m.model_dump(mode="json") for b in benchmarks.values() if trained for m in b.read(probe)],
+        "measurements": _measured(probe, benchmarks) if trained else [],
         "curves": [c.model_dump(mode="json") for c in _described(probe, benchmarks)],
         "steps": probe.step_samples().model_dump(mode="json"),
         "phase_seconds": {name: peak.seconds for name, peak in probe.peaks.items() if peak.times},
@@ -131,6 +143,16 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     }
     store.write_json(job.out / "trained.json", result)
     return {"seconds": result["seconds"]}
+
+
+def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[str, Any]]:
+    """Return what the instruments read; where the training was gone on with after a stop, each reading says so."""
+    found = [m for b in benchmarks.values() for m in b.read(probe)]
+    times = int(probe.facts.get("resumed", 0))
+    said = [f"resumed {times} times; the time between two processes is not counted"] if times else []
+    return [
+        m.model_copy(update={"how": "; ".join(filter(None, [m.how, *said]))}).model_dump(mode="json") for m in found
+    ]
 
 
 def _facts(probe: Probe) -> dict[str, Any]:
