@@ -84,7 +84,8 @@ def _response_logits(
         spans = [(len(prompts[i]), len(whole[i])) for i in places]
         rows_N = torch.tensor([r for r, (a, b) in enumerate(spans) for _ in range(a, b)], device=model.device)
         columns_N = torch.tensor([t for a, b in spans for t in range(a, b)], device=model.device)
-        with torch.no_grad():  # closed before the yield: two of these run in turn, and each would restore the other's mode
+        # Closed before the yield: two of these generators run in turn, and each would restore the other's mode.
+        with torch.no_grad():
             logits_NV = model(input_ids=ids_BT, use_cache=False).logits[rows_N, columns_N - 1]
             logp_NV = logits_NV.float().log_softmax(-1)
         yield places, logp_NV, ids_BT[rows_N, columns_N], rows_N
