@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.benchmark import Benchmark
 from una_bench.phases import BOOKKEEPING, CALIBRATE
+from una_bench.ranks import highest
 from una_bench.record import Better, Measurement
 from una_bench.resident import require_possible
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _HARNESS = {CALIBRATE, BOOKKEEPING}
 """Phases that no method has."""
+_OVERALL = ""
+"""Stands for the overall peak among names of phases."""
 _PARTS = {
     "weights": "parameters and buffers of the policy, adapters included",
     "gradients": "gradients of everything trained, between backward and optimiser step",
@@ -33,17 +36,20 @@ class Memory(Benchmark):
 
     def read(self, probe: Probe) -> list[Measurement]:
         """Return peaks above the imported baseline, and bytes by what they are."""
-        peak = probe.peak_bytes
+        own = probe.peak_bytes
+        shown = sorted((n, p) for n, p in probe.peaks.items() if n not in _HARNESS)
+        most = highest({_OVERALL: own} | {name: phase.bytes for name, phase in shown})
+        peak = most.pop(_OVERALL)
         held = sum(probe.resident.values())
-        require_possible(peak, probe.resident)
+        require_possible(own, probe.resident)
         meter = probe.phases.meter
         how = meter.how
         found = [
             _bytes("memory.peak", peak, Better.LOWER, how),
             _bytes("memory.baseline", probe.baseline_bytes, Better.NEITHER, "held after imports, in no other figure"),
         ]
-        for name, phase in sorted((n, p) for n, p in probe.peaks.items() if n not in _HARNESS):
-            found.append(_bytes(f"memory.phase.{name}", phase.bytes, Better.LOWER, how))
+        found += [_bytes(f"memory.phase.{name}", size, Better.LOWER, how) for name, size in most.items()]
+        for name, phase in shown:
             if phase.reserved_bytes is not None:
                 reserved = "torch.cuda.max_memory_reserved"
                 found.append(_bytes(f"memory.reserved.{name}", phase.reserved_bytes, Better.LOWER, reserved))
@@ -57,7 +63,7 @@ class Memory(Benchmark):
             what = _PARTS.get(name, name)
             found.append(_bytes(f"memory.resident.{name}", size, Better.NEITHER, f"arithmetic: {what}"))
         rest = "remainder of the peak: activations, buffers, generation's cache, allocator"
-        return [*found, _bytes("memory.resident.activations", peak - held, Better.NEITHER, rest)]
+        return [*found, _bytes("memory.resident.activations", own - held, Better.NEITHER, rest)]
 
 
 def _bytes(metric: str, size: int, better: Better, how: str) -> Measurement:

@@ -13,7 +13,7 @@ from una_bench.errors import UserError
 BAD_RECIPES = [
     ({"budgit": 1}, "there is no key 'budgit'. Did you mean 'budget'?"),
     ({"budget": {"response": 1}}, "there is no key 'budget.response'. Did you mean 'responses'?"),
-    ({"budget": {}}, "the key 'budget.responses' is missing"),
+    ({"budget": {}}, "'budget' is {}: give exactly one of responses"),
     ({"budget": {"responses": 0}}, "'budget.responses' is 0"),
     ({"problem": {"kind": "exakt"}}, "There is no kind of problem 'exakt'. Did you mean 'exact'?"),
     ({"problem": {"kind": "exact", "bета": 1}}, "there is no key 'problem.b"),

@@ -60,3 +60,27 @@ def _record_facts(
         "completion_ids": list(completion),
         "text": tokenizer.decode([*prompt, *completion]),
     }
+
+
+def dropout(model: Any) -> float:
+    """Largest probability with which anything in ``model`` is dropped while it trains; 0 means nothing is."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    rates = [m.p for m in model.modules() if isinstance(m, _DropoutNd)]
+    inside = (getattr(m, "attention_dropout", None) for m in model.modules())
+    return float(max([0.0, *rates, *(rate for rate in inside if isinstance(rate, int | float))]))
+
+
+def record_rows(probe: Probe, trainer: Any, *, given: int, kept: int, lengths: Iterable[int]) -> None:
+    """Put into the probe how many of the rows that a trainer was given it left out, and how many it cuts.
+
+    Args:
+        probe: Its ``facts`` get ``rows_dropped`` and ``rows_truncated``.
+        trainer: Its ``args.max_length`` cuts longer rows; none, or no such setting, cuts nothing.
+        given: Rows that the trainer was given.
+        kept: Rows that it trains on.
+        lengths: Tokens of each row, prompt and response.
+    """
+    limit = getattr(trainer.args, "max_length", None)
+    probe.facts["rows_dropped"] = given - kept
+    probe.facts["rows_truncated"] = 0 if limit is None else sum(length > limit for length in lengths)

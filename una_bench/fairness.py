@@ -12,7 +12,7 @@ from una_bench import frame, words
 from una_bench.frame import Row
 from una_bench.record import Record
 from una_bench.table import Cell, Column, Group, Line, Table
-from una_bench.topics import OF_UNTRAINED, TOPICS, Read
+from una_bench.topics import OF_GENERATING, OF_UNTRAINED, TOPICS, Read, generates
 
 
 class Verdict(StrEnum):
@@ -37,7 +37,14 @@ class LedgerLine:
 def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     """Compare every row on every topic, seed by seed."""
     rows = frame.rows(records)
-    return [_line(topic, read, [r for r in rows if topic in OF_UNTRAINED or not r.fixed]) for topic, read in TOPICS]
+    return [_line(topic, read, [r for r in rows if _concerned(topic, r)]) for topic, read in TOPICS]
+
+
+def _concerned(topic: str, row: Row) -> bool:
+    """Whether a row can differ from others in a topic."""
+    if topic in OF_GENERATING:
+        return any(generates(record) for record in row.records)
+    return topic in OF_UNTRAINED or not row.fixed
 
 
 def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:

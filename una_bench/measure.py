@@ -5,7 +5,6 @@ They know of no method. A method opens phases and steps on its `Probe`; what is 
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +12,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from una_bench.errors import Diverged
+from una_bench import energy
 from una_bench.peaks import PeakMeter, meter
 from una_bench.peaks import resident_bytes as resident_bytes
 from una_bench.phases import EVALUATE, PhasePeak, Phases
 from una_bench.record import Curve, StepSamples
+from una_bench.trace import Trace
 
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
+BEFORE = "reference_seconds_before_training"
 Watcher = Callable[[Any], Mapping[str, float]]
 """A policy in the middle of training -> cheap metrics."""
 
@@ -37,8 +38,10 @@ class Probe:
     cpu_clock: Callable[[], float] = time.process_time
     warmup: int = 3
     """Leading steps that rates leave out."""
-    evaluate_at: Sequence[int] = ()
-    """Numbers of responses trained on at which the watchers are called."""
+    evaluate_at: Sequence[float] = ()
+    """Points on ``axis`` at which the watchers are called."""
+    axis: str = "responses"
+    """What ``evaluate_at`` counts: a kind of `una_bench.budget`."""
     watchers: Sequence[Watcher] = ()
     on_step: Callable[[Probe], None] | None = None
     """Told after every step, for progress."""
@@ -50,15 +53,21 @@ class Probe:
     """Floating-point operations by pass, evaluations left out: arithmetic (`una_bench.flops`)."""
     memory: PeakMeter | None = None
     """Reads the peaks; made for ``device`` where none is given."""
+    counted: energy.EnergyMeter | None = None
+    """Counts the joules of steps; made for ``device`` where none is given."""
 
     def __post_init__(self) -> None:
         """Take the baseline."""
         self.samples: dict[str, list[float]] = defaultdict(list)
-        self.curves: dict[str, tuple[list[float], list[float]]] = {}
+        self.trace = Trace()
         self.totals = dict.fromkeys(COUNTS, 0)
+        self.marks: dict[str, float] = {}
+        """Figures that a resumed training must know."""
         self.paused_seconds = 0.0
+        self._seconds = 0.0
         self._open: dict[str, int] | None = None
         self._pending = sorted(self.evaluate_at)
+        self.energy = self.counted or energy.meter(self.device)
         self.phases = Phases(self.memory or meter(self.device), self.clock)
 
     # memory ------------------------------------------------------------------------------------------------------
@@ -91,10 +100,15 @@ class Probe:
 
     def begin_step(self) -> None:
         """Open a step: everything until `end_step` is training time."""
+        if "reference" in self.phases.peaks:
+            # A pass over the data before the first step is training that other methods do in their steps.
+            self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
+        self.marks.setdefault(BEFORE, 0.0)
         self._open = dict.fromkeys(COUNTS, 0)
         self._paused_in_step = self._paused_cpu_in_step = 0.0
         self._flops_before = sum(self.flops.values())
         self._wait()
+        self.energy.start()
         self._cpu_start = self.cpu_clock()
         self._start = self.clock()
 
@@ -116,6 +130,8 @@ class Probe:
             raise RuntimeError("end_step without begin_step")
         self._wait()
         self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
+        self._seconds += self.samples["seconds"][-1]
+        self.energy.stop()
         self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
         self.samples["flops"].append(sum(self.flops.values()) - self._flops_before)
         for name in COUNTS:
@@ -130,31 +146,47 @@ class Probe:
 
             torch.cuda.synchronize()
 
+    def used(self, kind: str) -> float:
+        """How much of a budget of that kind (`una_bench.budget`) training has used so far."""
+        if kind == "tokens":
+            return self.totals["prompt_tokens"] + self.totals["response_tokens"]
+        if kind == "flops":
+            return sum(self.flops.values())
+        if kind == "seconds":
+            now = 0.0 if self._open is None else self.clock() - self._start - self._paused_in_step
+            return self.marks.get(BEFORE, 0.0) + self._seconds + now
+        return self.totals["optimizer_steps" if kind == "steps" else kind]
+
     # what training looks like ------------------------------------------------------------------------------------
 
     def observe(self, metrics: Mapping[str, float], *, x: float | None = None) -> None:
         """Add one point to the curve of each metric, at ``x`` responses (default: those trained on so far)."""
         at = float(self.totals["responses"] if x is None else x)
-        for name, value in metrics.items():
-            if "loss" in name and not math.isfinite(value):
-                raise Diverged(f"{name} is {value} after {at:.0f} responses")
-            xs, ys = self.curves.setdefault(name, ([], []))
-            xs.append(at)
-            ys.append(float(value))
+        self.trace.add(metrics, at)
+        if x is None and metrics:
+            self.trace.mark(self.used)
+
+    @property
+    def curves(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Numbers of responses trained on, and values there, by metric."""
+        return self.trace.curves
 
     def check(self, policy: Any) -> None:
         """Call the watchers where training has reached the next point of ``evaluate_at``; not training time."""
-        if not self._pending or self.totals["responses"] < self._pending[0]:
+        used = self.used(self.axis)
+        if not self._pending or used < self._pending[0]:
             return
-        while self._pending and self.totals["responses"] >= self._pending[0]:
+        while self._pending and used >= self._pending[0]:
             self._pending.pop(0)
         start, cpu_start = self.clock(), self.cpu_clock()
+        self.energy.stop()
         with self.phase(EVALUATE):
             for watcher in self.watchers:
                 self.observe(watcher(policy))
         paused = self.clock() - start
         self.paused_seconds += paused
         if self._open is not None:
+            self.energy.start()
             self._paused_in_step += paused
             self._paused_cpu_in_step += self.cpu_clock() - cpu_start
 
@@ -169,8 +201,8 @@ class Probe:
         )
 
     def record_curves(self) -> tuple[Curve, ...]:
-        """Return the curves for the record."""
-        return tuple(Curve(metric=m, unit="1", x=tuple(xs), y=tuple(ys)) for m, (xs, ys) in self.curves.items())
+        """Return the curves for the record, and how much of each budget was used at their points."""
+        return self.trace.record()
 
     # going on after a kill -----------------------------------------------------------------------------------------
 
@@ -178,20 +210,25 @@ class Probe:
         """Return what a resumed training must know of the part before, as JSON."""
         return {
             "samples": dict(self.samples),
-            "curves": self.curves,
+            "trace": self.trace.state(),
+            "marks": self.marks,
             "totals": self.totals,
             "flops": self.flops,
             "pending": self._pending,
             "paused_seconds": self.paused_seconds,
+            "joules": self.energy.joules,
             "phases": self.phases.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`; the time between the two processes is counted nowhere."""
         self.samples.update({name: list(values) for name, values in state["samples"].items()})
-        self.curves.update({name: (list(xs), list(ys)) for name, (xs, ys) in state["curves"].items()})
+        self.trace.restore(state["trace"])
+        self.marks.update(state["marks"])
+        self._seconds = sum(self.samples["seconds"])
         self.totals.update(state["totals"])
         self.flops.update(state["flops"])
         self._pending = list(state["pending"])
         self.paused_seconds += state["paused_seconds"]
+        self.energy.joules.update(state["joules"])
         self.phases.restore(state["phases"])

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from una_bench.budget import KINDS, Budget
+
 if TYPE_CHECKING:
     from una_bench.measure import Probe
 
@@ -49,8 +51,16 @@ class Job:
     out: Path
     """Folder of this cell, writable; the checkpoint goes to ``out / "checkpoint"``."""
     seed: int
-    budget_responses: int
-    """Responses trained on, repetitions counted, when training stops."""
+    budget_responses: int | None = None
+    """Responses trained on, repetitions counted, when training stops. Exactly one budget is given."""
+    budget_steps: int | None = None
+    """Optimiser steps."""
+    budget_tokens: int | None = None
+    """Tokens trained on, prompt and response, repetitions counted, padding not."""
+    budget_flops: float | None = None
+    """Floating-point operations of all passes of all models."""
+    budget_seconds: float | None = None
+    """Seconds of training, evaluations not counted."""
     batch_responses: int
     """Responses behind one optimiser step (a pair is two)."""
     max_prompt_length: int
@@ -69,10 +79,26 @@ class Job:
     checkpoint_minutes: float = 10.0
     """How often a state is saved to go on from after a kill."""
 
+    def __post_init__(self) -> None:
+        """Refuse no budget, and two."""
+        if len(self._budgets) != 1:
+            raise ValueError(f"A job has exactly one budget, not {sorted(self._budgets) or 'none'}.")
+
+    @property
+    def _budgets(self) -> dict[str, float]:
+        amounts = {kind: getattr(self, f"budget_{kind}") for kind in KINDS}
+        return {kind: amount for kind, amount in amounts.items() if amount is not None}
+
+    @property
+    def budget(self) -> Budget:
+        """What training may use up."""
+        ((kind, amount),) = self._budgets.items()
+        return Budget(kind=kind, amount=amount)
+
     @property
     def optimizer_steps(self) -> int:
-        """Optimiser steps that the budget allows, rounded up."""
-        return -(-self.budget_responses // self.batch_responses)
+        """Optimiser steps that the budget allows, rounded up; without end where only training can tell."""
+        return self.budget.steps(self.batch_responses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

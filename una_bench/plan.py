@@ -109,7 +109,7 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
         prepared=prepared,
         out=out,
         seed=cell.seed,
-        budget_responses=recipe.budget.responses,
+        **{f"budget_{kind}": amount for kind, amount in recipe.budget.given().items()},
         batch_responses=recipe.batch_responses,
         max_prompt_length=lengths[0],
         max_new_tokens=lengths[1],
@@ -124,4 +124,6 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
 
 def job_facts(job: Job) -> dict[str, Any]:
     """Return the part of a job that belongs in a record: no paths of this machine."""
-    return {k: v for k, v in asdict(job).items() if k not in {"prepared", "out", "seed", "checkpoint_minutes"}}
+    apart = {"prepared", "out", "seed", "checkpoint_minutes"}
+    unused = {name for name, value in asdict(job).items() if name.startswith("budget_") and value is None}
+    return {k: v for k, v in asdict(job).items() if k not in apart | unused}

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from una_bench import catalog
 from una_bench.errors import UserError, nearest
@@ -26,11 +35,30 @@ NAME = re.compile(r"[^\W_][\w .-]{0,99}")
 
 
 class Budget(BaseModel):
-    """What every method may use up; all stop at the same figure."""
+    """What every method may use up, exactly one of these; all stop at the same figure."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    responses: int = Field(gt=0)
+    responses: int | None = Field(default=None, gt=0)
     """Responses trained on, repetitions counted."""
+    steps: int | None = Field(default=None, gt=0)
+    """Optimiser steps."""
+    tokens: int | None = Field(default=None, gt=0)
+    """Tokens trained on, prompt and response, repetitions counted, padding not."""
+    flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Floating-point operations of all passes of all models."""
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds of training, evaluations not counted."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Budget:
+        if len(self.given()) != 1:
+            raise ValueError(f"give exactly one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @model_serializer
+    def given(self) -> dict[str, float]:
+        """Return the one that is given."""
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
 class Recipe(BaseModel):
@@ -95,6 +123,8 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold keys and values, as the suites that `una-bench list` names do.")
     raw.setdefault("name", path.stem)
+    if any(override.strip().startswith("budget.") for override in overrides):
+        raw["budget"] = {}  # one kind of budget takes the place of another
     if any(override.strip().startswith("budget.") for override in overrides):
         raw["budget"] = {}  # one kind of budget takes the place of another
     for override in overrides:

@@ -52,7 +52,8 @@ def callback(probe: Probe, job: Job) -> Any:
         saved = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % args.logging_steps or state.global_step >= state.max_steps:
+            over = state.global_step >= state.max_steps or control.should_training_stop
+            if over or state.global_step % args.logging_steps:
                 return
             asked = interrupt.requested()
             if asked or time.monotonic() - self.saved > job.checkpoint_minutes * 60:
@@ -81,6 +82,6 @@ def train(trainer: Any, probe: Probe, job: Job) -> None:
         probe.restore(seal["probe"])
         probe.facts["resumed"] = int(seal.get("resumed", 0)) + 1
     trainer.train(resume_from_checkpoint=str(state) if state else None)
-    if trainer.state.global_step < trainer.state.max_steps:
+    if trainer.state.global_step < trainer.state.max_steps and not job.budget.spent(probe):
         interrupt.check()
     shutil.rmtree(folder, ignore_errors=True)

@@ -33,8 +33,17 @@ def _several(source: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 def _responses(record: Record) -> Any:
     """Hash of the set of responses; a method that has prompts but no given responses makes its own."""
-    own = OWN if {"prompts_set_sha256", "responses_are"} & record.facts.keys() else None
-    return record.facts.get("responses_set_sha256", own)
+    return record.facts.get("responses_set_sha256", OWN if generates(record) else None)
+
+
+def generates(record: Record) -> bool:
+    """Whether a method makes the responses that it trains on."""
+    return bool({"prompts_set_sha256", "responses_are"} & record.facts.keys())
+
+
+def _sampling(record: Record) -> Any:
+    """How responses are drawn, by what the trainer said, else by the job; given responses are not drawn."""
+    return record.facts.get("sampling") or _several(record.job, ("temperature", "top_k", "top_p"))
 
 
 def _schedule(record: Record) -> Any:
@@ -77,9 +86,12 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("maximum lengths, tokens", _job("max_prompt_length", "max_new_tokens")),
     ("rows dropped or truncated", _fact("rows_dropped", "rows_truncated")),
     ("tokens of one and the same response", _fact("tokenisation_example")),
-    ("sampling", _job("temperature", "top_k", "top_p")),
+    ("sampling", _sampling),
+    ("reference model runs", _fact("reference")),
     ("reward", _job("reward")),
     ("settings moved from their defaults", _tuned),
 )
+OF_GENERATING = {"sampling"}
+"""Topics that only methods which make their own responses can differ in."""
 OF_UNTRAINED = {"initial weights (hash)"}
 """Topics that an untrained policy can differ in."""

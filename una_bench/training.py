@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench import resume
-from una_bench.facts import record_facts, weights_sha256
+from una_bench.budget import follow
+from una_bench.facts import dropout, record_facts, weights_sha256
 from una_bench.flops import watch_trainer
 from una_bench.resident import training_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from una_bench.budget import Budget
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
 
@@ -115,20 +117,21 @@ def _evaluating(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def _callback(trainer: Any, probe: Probe) -> Any:
-    """Return the callback that ends steps, lets the watchers look and keeps the logged curves."""
+def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
+    """Return the callback that ends steps and training, lets the watchers look and keeps the logged curves."""
     from transformers import TrainerCallback
 
     class Instruments(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             trainer.optimizer.step = _in_phase(probe, "optimizer", trainer.optimizer.step)
 
-        def on_step_end(self, *_: Any, **__: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> None:
             probe.count(optimizer_steps=1)
             probe.end_step()
             policy = trainer.accelerator.unwrap_model(trainer.model)
             with _evaluating(policy):
                 probe.check(policy)
+            control.should_training_stop = control.should_training_stop or budget.spent(probe)
 
         def on_log(self, *_: Any, logs: Mapping[str, Any], **__: Any) -> None:
             numbers = {k: v for k, v in logs.items() if isinstance(v, int | float) and not k.startswith(_SUMMARY)}
@@ -146,8 +149,11 @@ def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[...
     return inside
 
 
-def instrument(trainer: Any, probe: Probe, tally: Tally) -> None:
-    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimiser step."""
+def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget) -> None:
+    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimiser step.
+
+    A budget that only training can tell ends it, and the learning rate follows what is used of it.
+    """
     fetch, step = trainer.get_batch_samples, trainer.training_step
 
     def get_batch_samples(*args: Any, **kwargs: Any) -> Any:
@@ -162,7 +168,7 @@ def instrument(trainer: Any, probe: Probe, tally: Tally) -> None:
 
     trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
     trainer.accelerator.backward = _in_phase(probe, "backward", trainer.accelerator.backward)
-    trainer.add_callback(_callback(trainer, probe))
+    trainer.add_callback(_callback(trainer, probe, budget))
 
 
 def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, **beside: Any) -> Path:
@@ -178,8 +184,11 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, **beside: Any) ->
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    instrument(trainer, probe, tally)
+    instrument(trainer, probe, tally, job.budget)
+    if not job.budget.planned:
+        follow(trainer, probe, job.budget, trainer.args.lr_scheduler_kwargs["min_lr_rate"])
     watch_trainer(probe, trainer)
+    probe.facts["dropout"] = dropout(trainer.model)
     resume.train(trainer, probe, job)
     models = {"reference": getattr(trainer, "ref_model", None), **beside}
     probe.resident.update(training_bytes(trainer.model, trainer.optimizer, **models))

@@ -117,7 +117,8 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     warmup.touch_code()
     probe = Probe(
         device=job.device,
-        evaluate_at=[job.budget_responses * (i + 1) // points for i in range(points)],
+        evaluate_at=job.budget.points(points),
+        axis=job.budget.kind,
         watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
         on_step=_reporter(pipe, job),
     )
@@ -157,6 +158,8 @@ def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[st
 
 def _facts(probe: Probe) -> dict[str, Any]:
     totals = {("responses_trained" if k == "responses" else k): v for k, v in probe.totals.items()}
+    totals |= {"tokens_trained": probe.used("tokens"), "training_seconds": probe.used("seconds")}
+    totals |= {"flops": probe.used("flops")} if probe.flops else {}
     return {**totals, **probe.facts, "imports": "shared" if "una_bench.warm" in sys.modules else "own"}
 
 
@@ -182,7 +185,7 @@ def _reporter(pipe: Connection, job: Job) -> Any:
         if now - last[0] >= 0.1:
             last[0] = now
             with contextlib.suppress(OSError):
-                done = min(1.0, probe.totals["responses"] / job.budget_responses)
+                done = min(1.0, job.budget.fraction(probe))
                 pipe.send(("step", {"done": done, "step": probe.totals["optimizer_steps"]}))
 
     return report

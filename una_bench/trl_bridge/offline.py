@@ -12,6 +12,7 @@ from trl.trainer.kto_trainer import KTOTrainer
 
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.facts import record_rows
 from una_bench.flops import watch_trainer
 from una_bench.phases import BOOKKEEPING
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
+
+
+MOST_PASSES = 16
+"""Passes over the data that are shuffled anew for KTO where nobody knows how many it will be."""
 
 
 class _DPO(DPOTrainer):
@@ -89,6 +94,7 @@ def _train(kind: type[Any], arguments: Any, rows: Callable[[pd.DataFrame], Datas
         prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
         record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=completion_ids)
         data = rows(table)
+        lengths = [len(p) + len(c) for p, c in zip(prompt_ids, completion_ids, strict=True)]
         del table, prompt_ids, completion_ids
     with probe.phase("load"):
         trainer = kind(
@@ -101,6 +107,7 @@ def _train(kind: type[Any], arguments: Any, rows: Callable[[pd.DataFrame], Datas
         )
     watch_trainer(probe, trainer)
     probe.facts["reference"] = _where_reference(trainer)
+    record_rows(probe, trainer, given=len(data), kept=len(trainer.train_dataset), lengths=lengths)
     reference = trainer.ref_model
     if reference is not None:
         reference.forward = in_phase(probe, "reference", reference.forward)
@@ -165,7 +172,9 @@ def _labelled(table: pd.DataFrame, job: Job) -> Dataset:
     """The whole training in order, one row a response, looked up when it is read."""
     from datasets import Dataset
 
-    rows, borrowed = kto_order(len(table), job.optimizer_steps, job.batch_responses, job.seed)
+    endless = MOST_PASSES * -(-len(table) // job.batch_responses)  # then the same order again
+    steps = job.optimizer_steps if job.budget.planned else endless
+    rows, borrowed = kto_order(len(table), steps, job.batch_responses, job.seed)
     prompts, completions = _ids(table.prompt_ids), _ids(table.completion_ids)
     labels = [bool(label) for label in table.label]
 

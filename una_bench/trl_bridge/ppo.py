@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from una_bench.budget import ENDLESS_STEPS, Budget, Spent, follow
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.facts import dropout, record_rows
 from una_bench.phases import BOOKKEEPING
 from una_bench.training import common_arguments, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import own_settings, quiet_arguments, silence
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
+
+
+MOST_ROLLOUTS = 1024
+"""Rollouts whose prompts are shuffled as one pass; longer trainings shuffle that many again."""
 
 
 def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
@@ -60,10 +66,19 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
             peft_config=lora_config(job),
         )
         silence(trainer)
-    probe.facts["precision"] = job.precision
-    instruments = Instruments(trainer, probe, reward)
+    probe.facts["sampling"] = {"temperature": job.temperature, "top_k": 0, "top_p": 1.0}  # TRL cuts nothing off
+    probe.facts["reference"] = (
+        "the policy without its adapters, once a rollout" if job.lora else "a model, once a rollout"
+    )
+    probe.facts["dropout"] = dropout(trainer.model)
+    record_rows(probe, trainer, given=len(data), kept=len(trainer.train_dataset), lengths=())
+    if not job.budget.planned:
+        follow(trainer, probe, job.budget, method.min_lr_rate)
+        trainer.create_scheduler(arguments.num_total_batches, trainer.optimizer.optimizer)
+    instruments = Instruments(trainer, probe, reward, job.budget)
     trainer.add_callback(instruments.callback())
-    trainer.train()
+    with suppress(Spent):
+        trainer.train()
     instruments.close()
     with probe.phase("save"):
         checkpoint = job.out / "checkpoint"
@@ -99,7 +114,7 @@ def _arguments(method: Method, job: Job) -> Any:
     shared["warmup_steps"] = round(shared["warmup_steps"] / (epochs * parts))
     return PPOConfig(
         **shared,
-        total_episodes=math.ceil(job.budget_responses / epochs),
+        total_episodes=_episodes(job.budget, rollout, steps_per_rollout=epochs * parts, epochs=epochs),
         # One device batch is the whole rollout: with accumulation, TRL ignores num_mini_batches.
         per_device_train_batch_size=rollout,
         gradient_accumulation_steps=1,
@@ -110,6 +125,14 @@ def _arguments(method: Method, job: Job) -> Any:
         num_sample_generations=0,  # debugging samples, which TRL would print
         **own,
     )
+
+
+def _episodes(budget: Budget, rollout: int, *, steps_per_rollout: int, epochs: int) -> int:
+    """Responses to generate; the budget counts them once per epoch."""
+    if budget.kind == "responses":
+        return math.ceil(budget.amount / epochs)
+    updates = math.ceil(budget.amount / steps_per_rollout) if budget.planned else ENDLESS_STEPS
+    return updates * rollout
 
 
 def _load(architecture: str, folder: Path, **options: Any) -> Any:
@@ -140,7 +163,7 @@ def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
 
 
 def _prompts(prepared: Prepared, arguments: Any) -> Dataset:
-    """Training prompts, repeated so that all rollouts are one shuffled pass over them.
+    """Training prompts, repeated so that all rollouts, or the first many, are one shuffled pass over them.
 
     PPOTrainer drops the last incomplete batch of a pass, and loops forever on less than one batch.
     """
@@ -149,7 +172,7 @@ def _prompts(prepared: Prepared, arguments: Any) -> Dataset:
     table = prepared.prompts("train")
     ids = [[int(i) for i in prompt] for prompt in table.prompt_ids]
     rollout = arguments.per_device_train_batch_size
-    needed = math.ceil(arguments.total_episodes / rollout) * rollout
+    needed = min(math.ceil(arguments.total_episodes / rollout), MOST_ROLLOUTS) * rollout
     passes = math.ceil(needed / len(ids))
     return Dataset.from_dict({"input_ids": ids}).select(list(range(len(ids))) * passes)
 

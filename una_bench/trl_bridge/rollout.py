@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from una_bench import interrupt
+from una_bench.budget import Budget, Spent
 from una_bench.flops import Counter
 from una_bench.resident import training_bytes
 from una_bench.trl_bridge.common import in_phase
@@ -40,8 +41,8 @@ class Generated:
 class Instruments:
     """Wraps the calls that PPOTrainer makes, and counts what goes through them."""
 
-    def __init__(self, trainer: Any, probe: Probe, reward: Any) -> None:
-        self.trainer, self.probe, self.reward = trainer, probe, reward
+    def __init__(self, trainer: Any, probe: Probe, reward: Any, budget: Budget) -> None:
+        self.trainer, self.probe, self.reward, self.budget = trainer, probe, reward, budget
         self.generated: list[Generated] = []
         self.logged: dict[str, float] = {}
         self._count_flops()
@@ -121,8 +122,8 @@ class Instruments:
 
     # one update -----------------------------------------------------------------------------------------------------
 
-    def end_update(self, *, last: bool) -> None:
-        """Count one update, once per PPO epoch, and open the next."""
+    def count_update(self) -> None:
+        """Count one update, once per PPO epoch."""
         batch, self.generated = self.generated, []
         epochs = self.trainer.args.num_ppo_epochs
         responses = sum(g.responses for g in batch)
@@ -134,9 +135,12 @@ class Instruments:
             response_tokens=response * epochs,
             padding_tokens=(responses * width - prompt - response) * epochs,
         )
+
+    def end_update(self, *, last: bool) -> None:
+        """Close one update, and open the next unless the budget is spent."""
         self.probe.end_step()
         self._observe()
-        if not last:
+        if not last and not self.budget.spent(self.probe):
             self.probe.begin_step()
 
     def _observe(self) -> None:
@@ -162,10 +166,13 @@ class Instruments:
 
             def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
                 instruments.logged = logs
+                instruments.count_update()  # once an update, just before TRL asks the schedule for the next one
 
             def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> Any:
                 last = state.global_step >= state.max_steps
                 instruments.end_update(last=last)
+                if instruments.budget.spent(instruments.probe):
+                    raise Spent  # TRL's loop has no other way out
                 if not last:
                     interrupt.check()  # TRL's PPO cannot go on from a state: it starts again
                 return control

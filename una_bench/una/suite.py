@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.facts import record_rows
 from una_bench.flops import Counter, watch_trainer
 from una_bench.phases import BOOKKEEPING
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
+from una_bench.una.parts import padded_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,7 @@ def tally(batch: Mapping[str, Any]) -> dict[str, int]:
         "responses": count,
         "prompt_tokens": prompt_tokens,
         "response_tokens": response_tokens,
-        "padding_tokens": count * width - prompt_tokens - response_tokens,
+        "padding_tokens": padded_tokens(batch) - prompt_tokens - response_tokens,
     }
 
 
@@ -85,7 +87,9 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     )
     with probe.phase("prepare"):
         trainer = UNATrainer(model, args, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(job))
-    del data
+    lengths = (len(row["prompt_ids"]) + len(row[name]) for row in data for name in names)
+    record_rows(probe, trainer, given=len(data), kept=len(trainer.train_dataset), lengths=lengths)
+    del data, lengths
     watch_trainer(probe, trainer)
     probe.facts["reference"] = "one pass before training"
     with probe.phase("reference"):
@@ -124,6 +128,12 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
             peft_config=lora_config(job),
         )
     trainer.phase = probe.phase
+    lengths = (len(ids) + job.max_new_tokens for ids in trainer.prompts.ids)
+    record_rows(probe, trainer, given=len(prompts), kept=len(trainer.prompts.ids), lengths=lengths)
+    cut = trainer.sampling
+    probe.facts["sampling"] = {"temperature": cut.temperature, "top_k": cut.top_k, "top_p": cut.top_p}
+    adapted = trainer.reference_kind == "adapter_off"
+    probe.facts["reference"] = f"{'the policy without its adapters' if adapted else 'a model'}, once a rollout"
     judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel)), None)
     if judge is not None:
         Counter(probe).watch("reward", judge)

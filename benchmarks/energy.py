@@ -1,0 +1,46 @@
+"""Energy of training where the machine counts it; nothing but a stated reason where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from una_bench.benchmark import Benchmark
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+
+
+class Energy(Benchmark):
+    """Reads what the machine's counters added over the training steps, evaluations left out."""
+
+    label: ClassVar[str] = "Energy"
+    about: ClassVar[str] = "joules of the training steps from RAPL and NVML, where the machine counts them"
+
+    def read(self, probe: Probe) -> list[Measurement]:
+        """Return joules by counter, overall and per token; the fact ``energy`` says what was or was not counted."""
+        meter = probe.energy
+        if not meter.counters:
+            probe.facts["energy"] = f"not available: {meter.why_not}"
+            return []
+        probe.facts["energy"] = ", ".join(c.name for c in meter.counters) + (f"; {meter.why_not}" * bool(meter.why_not))
+        how = "counter of the whole package or card over the training steps, whatever else ran on it; never an estimate"
+        total = sum(meter.joules.values())
+        found = [_joules("energy.training", total, f"sum of all counters: {how}")]
+        found += [_joules(f"energy.{name}", joules, how) for name, joules in meter.joules.items()]
+        tokens = probe.used("tokens")
+        if tokens:
+            found.append(
+                Measurement(
+                    metric="energy.per_token",
+                    unit="J/token",
+                    better=Better.LOWER,
+                    samples=(total / tokens,),
+                    how="all joules over real tokens trained on, repetitions counted",
+                )
+            )
+        return found
+
+
+def _joules(metric: str, amount: float, how: str) -> Measurement:
+    return Measurement(metric=metric, unit="J", better=Better.LOWER, samples=(amount,), how=how)

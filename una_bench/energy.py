@@ -1,0 +1,106 @@
+"""Energy from the machine's own counters, or a reason why there is none; never an estimate from nameplates.
+
+Processors count by RAPL (/sys/class/powercap, microjoules, wrapping around), NVIDIA cards by NVML (millijoules, with
+the optional package nvidia-ml-py). A counter is that of the whole package or card, whatever else ran on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
+KINDS = {"package": "package", "dram": "dram"}
+"""RAPL's domains that neither contain nor overlap each other; cores and graphics are inside the package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """One counter of the machine."""
+
+    name: str
+    """``package``, ``dram`` or ``gpu``, with a number."""
+    read: Callable[[], float]
+    """Joules since some time past."""
+    wraps_at: float = 0.0
+    """Joules at which it starts again; 0 where it never does."""
+
+
+class EnergyMeter:
+    """Adds up what counters count between `start` and `stop`."""
+
+    def __init__(self, counters: Sequence[Counter], why_not: str = "") -> None:
+        self.counters = counters
+        self.why_not = why_not
+        """Why there is no counter."""
+        self.joules = dict.fromkeys((c.name for c in counters), 0.0)
+        self._before: list[float] | None = None
+
+    def start(self) -> None:
+        """Count from here."""
+        self._before = [c.read() for c in self.counters]
+
+    def stop(self) -> None:
+        """Add what was used since `start`."""
+        if self._before is None:
+            return
+        for counter, before in zip(self.counters, self._before, strict=True):
+            used = counter.read() - before
+            self.joules[counter.name] += used + counter.wraps_at if used < 0 else used
+        self._before = None
+
+
+def meter(device: str = "cpu", powercap: Path = POWERCAP) -> EnergyMeter:
+    """Return a meter of what this machine counts: the processor, and the card that trains."""
+    found, missing = _rapl(powercap)
+    reasons = [missing] if missing else []
+    if device != "cpu":
+        cards, missing = _nvml(device)
+        found += cards
+        reasons += [missing] if missing else []
+    return EnergyMeter(found, "; ".join(reasons))
+
+
+def _rapl(folder: Path) -> tuple[list[Counter], str]:
+    """Counters of processors and memory, or why there are none."""
+    domains = sorted(folder.glob("*rapl:*")) if folder.is_dir() else []
+    if not domains:
+        return [], "the machine shows no RAPL counter (/sys/class/powercap)"
+    counters, refused = [], ""
+    for domain in domains:
+        try:
+            name = (domain / "name").read_text().strip()
+            kind = next((KINDS[k] for k in KINDS if name.startswith(k)), None)
+            if kind is None:
+                continue
+            file = domain / "energy_uj"
+            file.read_text()
+            limit = float((domain / "max_energy_range_uj").read_text()) / 1e6
+        except OSError:
+            refused = "the RAPL counters may only be read by the administrator"
+            continue
+        number = sum(c.name.startswith(kind) for c in counters)
+        counters.append(Counter(name=f"{kind}{number}", read=_microjoules(file), wraps_at=limit))
+    return counters, "" if counters else refused or "RAPL counts neither package nor memory here"
+
+
+def _microjoules(file: Path) -> Callable[[], float]:
+    return lambda: float(file.read_text()) / 1e6
+
+
+def _nvml(device: str) -> tuple[list[Counter], str]:
+    """The counter of one card, or why there is none."""
+    try:
+        import pynvml
+    except ImportError:
+        return [], "NVML cannot be asked: nvidia-ml-py is not installed"
+    import torch
+
+    try:
+        pynvml.nvmlInit()
+        card = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(card)
+    except pynvml.NVMLError as error:
+        return [], f"NVML does not count energy here: {error}"
+    return [Counter(name="gpu0", read=lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1e3)], ""
