@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from una_bench.una import head as head_module
+from una_bench.una import parts
 from una_bench.una.examples import Examples, Kind, pack
 from una_bench.una.head import token_logps
 from una_bench.una.logprobs import ResponseScorer
@@ -180,3 +181,38 @@ def test_gradient_checkpointing_leaves_gradients_as_they_are() -> None:
     before = gradients(model, ResponseScorer(model)(model, batch).logps)
     model.activation_checkpointing_enable({"use_reentrant": False})
     torch.testing.assert_close(gradients(model, ResponseScorer(model)(model, batch).logps), before)
+
+
+@pytest.fixture
+def always_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SPLIT_TOKENS", 0)
+
+
+def test_a_batch_of_unequal_lengths_is_split(always_split: None) -> None:
+    batch = examples(12).sequences(np.arange(12))
+    found = parts.parts_of(batch)
+    assert len(found) == 2
+    assert sorted(torch.cat([rows for rows, _ in found]).tolist()) == list(range(12))
+    real = int((batch["prompt_ends"] % batch["input_ids"].shape[1] + 1 + batch["lengths"]).sum())
+    assert real <= parts.padded_tokens(batch) < batch["input_ids"].numel()
+
+
+def test_a_small_batch_is_not_split() -> None:
+    assert len(parts.parts_of(examples(12).sequences(np.arange(12)))) == 1
+
+
+@pytest.mark.parametrize("make", [phi, llama_with_tied_embeddings, gpt2, lora_on_the_output_layer])
+def test_a_split_batch_has_the_values_and_gradients_of_a_whole_one(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, batch = make(), examples(12).sequences(np.arange(12))
+    scorer = ResponseScorer(model)
+    whole = scorer(model, batch)
+    expected = gradients(model, whole.logps)
+    monkeypatch.setattr(parts, "SPLIT_TOKENS", 0)
+    split = scorer(model, batch)
+    torch.testing.assert_close(split.logps, whole.logps, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(split.prompt_states, whole.prompt_states, rtol=1e-5, atol=1e-5)
+    got = gradients(model, split.logps)
+    assert got.keys() == expected.keys()
+    for name, gradient in got.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5)

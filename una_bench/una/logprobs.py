@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from una_bench.una.head import mean_entropy, token_logps
+from una_bench.una.parts import hidden_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +56,17 @@ class ResponseScorer:
             out = causal(input_ids=batch["input_ids"], use_cache=False, output_hidden_states=True)
             hidden_NTD, head = out.hidden_states[-1], nn.Identity()
             states = out.logits.flatten(0, 1)[positions]
+            prompt_states = hidden_NTD.detach().flatten(0, 1)[batch["prompt_ends"]]
         else:
-            hidden_NTD = _decoder(causal)(input_ids=batch["input_ids"], use_cache=False)[0]
-            states = hidden_NTD.flatten(0, 1)[positions]
+            decoder = _decoder(causal)
+            states, prompt_states = hidden_states(lambda ids: decoder(input_ids=ids, use_cache=False)[0], batch)
         logps = token_logps(head, states, batch["labels"], self.chunk)
         width = int(batch["columns"].max()) + 1
         padded_NW = logps.new_zeros(len(batch["lengths"]), width)
         padded_NW = padded_NW.index_put((batch["rows"], batch["columns"]), logps)
         return Scored(
             logps=padded_NW.sum(-1),
-            prompt_states=hidden_NTD.detach().flatten(0, 1)[batch["prompt_ends"]],
+            prompt_states=prompt_states,
             entropy=mean_entropy(head, states) if entropy else None,
         )
 

@@ -1,0 +1,71 @@
+"""Splits a padded batch into a short and a long half where that saves enough padding to pay for a second pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SPLIT_TOKENS = 1024
+"""Smallest padded batch that is split: below it a second pass costs more than padding."""
+SPLIT_SAVING = 0.08
+"""Least share of the padded batch that a split must save."""
+
+Part = tuple[Tensor, int]
+"""Rows of a batch, (P,), and the width that holds the longest of them, tokens."""
+
+
+def parts_of(batch: Mapping[str, Any]) -> list[Part]:
+    """Return all rows as one part, or the short and the long ones; on accelerators always one part.
+
+    Args:
+        batch: As `una_bench.una.examples.Examples.sequences` returns it, N sequences padded to T tokens.
+    """
+    ids_NT = batch["input_ids"]
+    count, width = ids_NT.shape
+    whole: list[Part] = [(torch.arange(count, device=ids_NT.device), width)]
+    if ids_NT.device.type != "cpu" or count < 2 or count * width < SPLIT_TOKENS:
+        return whole
+    lengths, order = (batch["prompt_ends"] % width + 1 + batch["lengths"]).sort(stable=True)
+    short = torch.arange(1, count)
+    sizes = short * lengths[:-1] + (count - short) * width
+    best = int(sizes.argmin())
+    if int(sizes[best]) > (1 - SPLIT_SAVING) * count * width:
+        return whole
+    return [(order[: best + 1], int(lengths[best])), (order[best + 1 :], width)]
+
+
+def padded_tokens(batch: Mapping[str, Any]) -> int:
+    """Tokens that go through the model for a batch, padding included."""
+    return sum(len(rows) * width for rows, width in parts_of(batch))
+
+
+def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Run the decoder over a batch, in parts where that is cheaper.
+
+    Args:
+        decode: Token ids (P, W) -> last hidden states (P, W, D).
+        batch: N sequences with M response tokens.
+
+    Returns:
+        The state that predicts each response token, (M, D), and the last state of each prompt without gradient, (N, D).
+    """
+    parts = parts_of(batch)
+    width, ids_NT = batch["input_ids"].shape[1], batch["input_ids"]
+    if len(parts) == 1:
+        flat = decode(ids_NT).flatten(0, 1)
+        return flat[batch["positions"]], flat.detach()[batch["prompt_ends"]]
+    states, places, prompts, owners = [], [], [], []
+    for rows, narrow in parts:
+        local_N = torch.full((len(ids_NT),), -1).index_put((rows,), torch.arange(len(rows)))
+        flat = decode(ids_NT[rows, :narrow]).flatten(0, 1)
+        chosen = (local_N[batch["rows"]] >= 0).nonzero().squeeze(-1)
+        positions = batch["positions"][chosen]
+        states.append(flat[local_N[positions // width] * narrow + positions % width])
+        places.append(chosen)
+        prompts.append(flat.detach()[torch.arange(len(rows)) * narrow + batch["prompt_ends"][rows] % width])
+        owners.append(rows)
+    # Back into the order of the batch.
+    return torch.cat(states)[torch.cat(places).argsort()], torch.cat(prompts)[torch.cat(owners).argsort()]
