@@ -11,69 +11,12 @@ import pytest
 
 from una_bench import catalog, cli
 
-BAD = [
-    (["run", "exakt"], "There is no suite 'exakt'. Did you mean 'exact'?"),
-    (["run", "none.yaml"], "There is no recipe file none.yaml."),
-    (["run", "--methods", "dpo,una_scroe"], "There is no method 'una_scroe'. Did you mean 'una_score'?"),
-    (["run", "--methods", ","], "--methods is empty."),
-    (["run", "--seeds", "0,x"], "--seeds 0,x: 'x' is not a seed."),
-    (["run", "--seeds", "3-1"], "--seeds 3-1: '3-1' is not a seed."),
-    (["run", "--seeds", "1,1"], "--seeds 1,1: a seed is given twice."),
-    (["run", "--seeds", "-1"], "--seeds -1: '-1' is not a seed."),
-    (["run", "--set", "budget.respones=3"], "there is no key 'budget.respones'. Did you mean 'responses'?"),
-    (["run", "--set", "budget"], "--set budget: write key=value"),
-    (["run", "--set", "dpo.betta=1"], "there is no setting 'betta'. Did you mean 'beta'?"),
-    (["run", "--set", "budget.responses=-5"], "'budget.responses' is -5"),
-    (["run", "--set", "workers=[", "--dry-run"], "--set workers=[: the value is not valid YAML."),
-    (["run", "--baseline", "dop"], "There is no method 'dop'. Did you mean 'dpo'?"),
-    (["run", "--retry", "all"], "--retry all: only `--retry failed` is known."),
-    (["run", "--out", "/proc/una"], "--out /proc/una cannot be written"),
-    (["show", "una_scroe"], "There is no method or suite 'una_scroe'. Did you mean 'una_score'?"),
-    (["report", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
-    (["compare", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
-]
-
 
 def call(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["una-bench", *arguments])
     with pytest.raises(SystemExit) as end:
         cli.main()
     return int(end.value.code or 0)
-
-
-@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(a) for a, _ in BAD])
-def test_a_wrong_word_is_one_message_and_status_2(
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert call(arguments, monkeypatch) == 2
-    captured = capsys.readouterr()
-    assert message in captured.err
-    assert captured.err.startswith("una-bench: ")
-    assert "Traceback" not in captured.err
-    assert not list(tmp_path.iterdir()), "something was written"
-
-
-def test_a_folder_with_something_else_in_it_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    assert call(["run", "--out", str(tmp_path)], monkeypatch) == 2
-    assert "is not empty and holds no run" in capsys.readouterr().err
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-def test_a_run_of_another_recipe_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    (tmp_path / "run.json").write_text('{"suite": "exact", "key": "0"}')
-    assert call(["run", "--out", str(tmp_path)], monkeypatch) == 2
-    assert "holds a run of another recipe (suite exact, key 0;" in capsys.readouterr().err
-    assert (tmp_path / "run.json").read_text() == '{"suite": "exact", "key": "0"}'
 
 
 def test_a_message_shows_no_terminal_escapes(

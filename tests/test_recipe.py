@@ -10,29 +10,6 @@ import yaml
 from una_bench import catalog, plan, recipe
 from una_bench.errors import UserError
 
-BAD_RECIPES = [
-    ({"budgit": 1}, "there is no key 'budgit'. Did you mean 'budget'?"),
-    ({"budget": {"response": 1}}, "there is no key 'budget.response'. Did you mean 'responses'?"),
-    ({"budget": {}}, "'budget' is {}: give exactly one of responses"),
-    ({"budget": {"responses": 0}}, "'budget.responses' is 0"),
-    ({"problem": {"kind": "exakt"}}, "There is no kind of problem 'exakt'. Did you mean 'exact'?"),
-    ({"problem": {"kind": "exact", "bета": 1}}, "there is no key 'problem.b"),
-    ({"problem": {"kind": "exact", "shft": 1}}, "there is no key 'problem.shft'. Did you mean 'shift'?"),
-    ({"methods": ["dpo", "ktoo"]}, "There is no method 'ktoo'. Did you mean 'kto'?"),
-    ({"seeds": [0, 0]}, "seeds must be different numbers"),
-    ({"seeds": []}, "seeds must be different numbers"),
-    ({"seeds": [-1]}, "seeds must be different numbers"),
-    ({"training": {"learning_rat": 1}}, "no method has a setting 'learning_rat'. Did you mean 'learning_rate'?"),
-    ({"settings": {"dpo": {"betta": 1}}}, "there is no setting 'betta'. Did you mean 'beta'?"),
-    ({"settings": {"dpoo": {}}}, "There is no method 'dpoo'. Did you mean 'dpo'?"),
-    ({"settings": {"dpo": {"beta": "much"}}}, "'settings.dpo.beta' is 'much'"),
-    ({"benchmarks": {"memry": {}}}, "There is no benchmark 'memry'. Did you mean 'memory'?"),
-    ({"benchmarks": {"memory": {"x": 1}}}, "benchmarks.memory: there is no setting 'x'"),
-    ({"schema": 99}, "has schema 99; this una-bench reads up to 1"),
-    ({"precision": "float8"}, "'precision' is 'float8'"),
-    ({"reward": "guess"}, "'reward' is 'guess'"),
-]
-
 
 def small(**changes: object) -> dict[str, object]:
     base: dict[str, object] = {
@@ -48,13 +25,6 @@ def small(**changes: object) -> dict[str, object]:
 def write(path: Path, raw: object) -> str:
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     return str(path)
-
-
-@pytest.mark.parametrize(("changes", "message"), BAD_RECIPES, ids=[str(c) for c, _ in BAD_RECIPES])
-def test_a_wrong_recipe_is_one_message_with_the_key(changes: dict[str, object], message: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError) as error:
-        recipe.load(write(tmp_path / "r.yaml", small(**changes)))
-    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("name", catalog.suite_names())
@@ -83,12 +53,6 @@ def test_yaml_tags_are_refused(tmp_path: Path) -> None:
 )
 def test_set_reaches_the_key_that_a_user_means(override: str, value, tmp_path: Path) -> None:
     assert value(recipe.load(write(tmp_path / "r.yaml", small()), [override]))
-
-
-@pytest.mark.parametrize("override", ["budget.responses", "=3", "a..b=3", "budget.responses.x=3", "nothing=1"])
-def test_a_malformed_set_is_refused(override: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError):
-        recipe.load(write(tmp_path / "r.yaml", small()), [override])
 
 
 def test_the_same_recipe_and_seeds_give_the_same_plan(tmp_path: Path) -> None:

@@ -97,9 +97,7 @@ def run_info(run: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise UserError(
-            f"{path} is not valid JSON. Delete it; the command of the run writes it anew."
-        ) from None
+        raise UserError(f"{path} is not valid JSON. Delete it; the command of the run writes it anew.") from None
     if isinstance(info, dict) and set(info) == {"sha256", "value"}:
         info = info["value"]
     if not isinstance(info, dict):
