@@ -1,0 +1,40 @@
+"""JSON Schemas of records and recipes, for editors and other tools: ``python -m una_bench.schemas docs/schemas``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from una_bench import read, recipe, store
+from una_bench.recipe import Recipe
+from una_bench.record import Record
+
+SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line without this key."}
+
+
+def record() -> dict[str, Any]:
+    """Return the schema of one line of ``records.jsonl``."""
+    schema = Record.model_json_schema(mode="serialization")
+    schema["properties"]["sha256"] = SUM
+    return {**schema, "title": f"una-bench record, format {read.SCHEMA}"}
+
+
+def suite() -> dict[str, Any]:
+    """Return the schema of a recipe; what is below ``problem`` and ``benchmarks`` each of them checks itself."""
+    return {**Recipe.model_json_schema(), "title": f"una-bench recipe, format {recipe.SCHEMA}"}
+
+
+def write(folder: Path) -> list[Path]:
+    """Write both and return where they are."""
+    paths = []
+    for name, schema in (("record", record()), ("recipe", suite())):
+        described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+        paths.append(folder / f"{name}.schema.json")
+        store.write_text(paths[-1], json.dumps(described, indent=1, sort_keys=True) + "\n")
+    return paths
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schemas"))
