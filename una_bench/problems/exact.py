@@ -63,7 +63,7 @@ class Exact(Problem):
             return given
         own = {"shift", "shift_sd"} & given.keys()
         variant = given.get("variant", "own" if own else "E1")
-        if variant not in VARIANTS:
+        if not isinstance(variant, str) or variant not in VARIANTS:
             return given | {"variant": variant}
         named = dict(zip(("shift", "shift_sd"), VARIANTS[variant], strict=True))
         for name in own:
