@@ -8,11 +8,13 @@ from typing import Any
 
 import lm_eval
 import pytest
+import synthetic
 
-from una_bench import leaderboard_scores, lmscores
+from una_bench import compose, leaderboard_scores, lmscores
 from una_bench.leaderboard_groups import BBH_CHOICES, GROUPS, IFEVAL
 from una_bench.lmeval import Loaded
 from una_bench.lmlimit import spread
+from una_bench.record import Measurement, Record
 
 TASKS = Path(lm_eval.__file__).parent / "tasks"
 ENTRIES = {entry.name: entry for entries in GROUPS.values() for entry in entries}
@@ -162,3 +164,46 @@ def test_a_limit_above_the_number_of_tasks_gives_each_as_many() -> None:
 
 def test_a_limit_stops_at_the_documents_there_are() -> None:
     assert spread({"a": 1, "b": 3}, 100) == {"a": [0], "b": [0, 1, 2]}
+
+
+# How the tables show them.
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[Record]:
+    """Two cells with both leaderboards: gpqa was not run, all else has the score 0.5."""
+    found = {e.task: results(**{e.task: dict.fromkeys(e.metrics, 0.5)}) for e in ENTRIES.values() if e.name != "gpqa"}
+    reasons = {"leaderboard_gpqa": "no\ndata"}
+    measured: list[Measurement] = []
+    for task, figures in found.items():
+        entry = next(e for e in ENTRIES.values() if e.task == task)
+        measured += lmscores.measurements(figures, Loaded(tasks={}, entry=entry))  # type: ignore[typeddict-item]
+    for group in GROUPS:
+        measured += leaderboard_scores.measurements(group, found, reasons)
+    return [synthetic.record(method, 0, measurements=tuple(measured)) for method in ("base", "dpo")]
+
+
+def test_each_leaderboard_and_way_of_counting_has_its_own_table(shown: list[Record]) -> None:
+    assert [(table.title, len(table.columns)) for table in compose.leaderboards(shown)] == [
+        ("Leaderboard v1, counted as in the paper", 7),
+        ("Leaderboard v2, counted as in the paper", 7),
+        ("Leaderboard v2, normalised: 0 is chance, 1 is perfect", 7),
+    ]
+
+
+def test_ways_of_counting_stay_out_of_the_main_table(shown: list[Record]) -> None:
+    keys = [column.key for column in compose.results(shown).columns]
+    assert not [key for key in keys if key.startswith(("paper.", "normalized."))]
+
+
+def test_a_task_that_was_not_run_says_so_with_its_reason(shown: list[Record]) -> None:
+    table = compose.leaderboards(shown)[1]
+    place = [column.key for column in table.columns].index("paper.leaderboard_v2.gpqa")
+    assert table.groups[0].lines[0].cells[place].text == "not run"
+    assert "gpqa (paper, v2): not run: no data" in table.notes
+
+
+def test_the_mean_of_tasks_is_over_those_that_were_run(shown: list[Record]) -> None:
+    table = compose.tasks(shown)
+    assert table is not None
+    assert [cell.text for line in table.groups[0].lines for cell in line.cells[-2:]] == ["0.500"] * 4

@@ -60,11 +60,12 @@ def combinable(tasks: Sequence[Metric]) -> bool:
 def with_task_means(rows: Sequence[Row], tasks: Sequence[Metric]) -> list[Row]:
     """Give each row the mean and the interquartile mean across tasks, for the seeds that have every task.
 
-    Only where `combinable`: means of other things mean nothing.
+    Only where `combinable`: means of other things mean nothing. A task that was run for no row is left out.
     """
-    if not combinable(tasks):
+    run = [task for task in tasks if any(row.values.get(task.name) for row in rows)]
+    if not combinable(run):
         return list(rows)
-    return [_with_means(row, [t.name for t in tasks]) for row in rows]
+    return [_with_means(row, [task.name for task in run]) for row in rows]
 
 
 def _with_means(row: Row, names: Sequence[str]) -> Row:

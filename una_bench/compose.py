@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from una_bench import aggregate, differences, entries, frame, heads, stats
+from una_bench import aggregate, differences, entries, frame, heads, stats, words
 from una_bench.documents import Scores
 from una_bench.entries import Format, column, estimate, line, matched
 from una_bench.frame import Metric, Row
@@ -20,6 +20,8 @@ ONE_SEED = "(1 seed): one seed gives no interval"
 SPREAD = "± is half of a 95 % interval over seeds (Student t)"
 DOCUMENTS = "± of tasks also covers the choice of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
+REASON = 160
+"""Characters at most of a reason why a task was not run."""
 
 
 def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
@@ -41,6 +43,13 @@ def tasks(records: Sequence[Record], *, baseline: str | None = None, documents: 
     rows = aggregate.with_task_means(frame.rows(records), chosen)
     more = [aggregate.MEAN, aggregate.IQM] if len(chosen) > 1 else []
     return of_metrics("Task scores", rows, [*chosen, *more], baseline=baseline, documents=documents)
+
+
+def leaderboards(records: Sequence[Record], *, baseline: str | None = None) -> list[Table]:
+    """Return a table for each leaderboard and way of counting its tasks that the records have."""
+    rows = frame.rows(records)
+    found = heads.leaderboards(frame.metrics(records))
+    return [of_metrics(title, rows, metrics, baseline=baseline) for title, metrics in found.items()]
 
 
 def of_metrics(
@@ -89,13 +98,19 @@ def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) 
     for i, row in enumerate(rows):
         found = estimate(row, metric.name)
         if found is None:
-            all_failed = len(row.failed) == len(row.records)
-            cells.append(Cell(text=str(row.failed[0].status).replace("_", " ") if all_failed else "n/a"))
+            cells.append(Cell(text=_missing(row, metric)))
             continue
         fewer = found.n < most - len(row.failed)  # failed seeds are told beside the label
         cell = entries.value_cell(row, found, form, fewer=fewer)
         cells.append(replace(cell, best=i == best, tied=i in tied))
     return cells
+
+
+def _missing(row: Row, metric: Metric) -> str:
+    """Say in a word why a row has no value."""
+    if len(row.failed) == len(row.records):
+        return str(row.failed[0].status).replace("_", " ")
+    return "not run" if metric.name in row.not_run else "n/a"
 
 
 def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]:
@@ -124,4 +139,6 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
         TIED: any(c.tied for c in cells),
         MISSING: any(c.text == "n/a" for c in cells),
     }
-    return tuple(note for note, holds in told.items() if holds)
+    reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
+    why = (f"{words.clean(heads.head(name))}: {words.clean(reason)[:REASON]}" for name, reason in reasons.items())
+    return (*(note for note, holds in told.items() if holds), *why)

@@ -31,6 +31,8 @@ class Row:
     """Metric -> seed -> value, of the cells that ended well."""
     errors: Mapping[str, Mapping[int, float]] = field(repr=False)
     """Metric -> seed -> standard error over documents, where given."""
+    not_run: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Metric -> why it could not be measured, where a benchmark says so."""
 
     @property
     def fixed(self) -> bool:
@@ -80,6 +82,7 @@ def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
                 records=tuple(found),
                 values=values,
                 errors=errors,
+                not_run={m.metric: m.how for r in found for m in r.measurements if not m.samples},
             )
         )
     return made

@@ -22,6 +22,8 @@ MAIN = (
 """Columns of the main table, where present."""
 DETAIL = ("oracle.*", "preference.*", "throughput.*", "memory.*", "compute.*", "energy.*", "time.*")
 """Families that the main table shows no more of; any other metric is a stranger's and is shown."""
+LEADERBOARDS = {"paper": "counted as in the paper", "normalized": "normalised: 0 is chance, 1 is perfect"}
+"""Families that count the tasks of a leaderboard in their own way, one table each, never mixed with others."""
 WORDS = {
     "oracle.kl_ref.train": "KL to reference",
     "oracle.kl_ref.heldout": "KL to reference (held-out)",
@@ -49,6 +51,8 @@ def head(name: str) -> str:
     family, *rest = name.split(".")
     if family == "task" and len(rest) >= 2:
         return f"{rest[0]} ({' '.join(rest[1:])})"
+    if family in LEADERBOARDS and len(rest) >= 2:
+        return f"{' '.join(rest[1:]).replace('_', ' ')} ({family}, {rest[0].removeprefix('leaderboard_')})"
     split = {"train": " (train)", "heldout": " (held-out)"}.get(rest[-1] if rest else "", "")
     middle = rest[:-1] if split else rest
     parts = middle if family in {"oracle", "preference"} and middle else [family, *middle]
@@ -79,8 +83,19 @@ def main(metrics: Mapping[str, Metric]) -> list[Metric]:
             chosen.update((m.name, m) for m in few if len(few) <= MOST_TASKS)
         else:
             chosen.update((n, m) for n, m in metrics.items() if fnmatchcase(n, pattern))
-    strangers = _matching(metrics, exclude=(*DETAIL, "task.*"))
+    strangers = _matching(metrics, exclude=(*DETAIL, "task.*", *(f"{family}.*" for family in LEADERBOARDS)))
     return [*chosen.values(), *(metrics[n] for n in strangers if n not in chosen)]
+
+
+def leaderboards(metrics: Mapping[str, Metric]) -> dict[str, list[Metric]]:
+    """Metrics of each leaderboard and way of counting, under the title of their table."""
+    found: dict[str, list[Metric]] = {}
+    for name, metric in metrics.items():
+        family, _, rest = name.partition(".")
+        if family in LEADERBOARDS and "." in rest:
+            board = words.clean(rest.partition(".")[0]).replace("_", " ")
+            found.setdefault(f"{board[:1].upper()}{board[1:]}, {LEADERBOARDS[family]}", []).append(metric)
+    return found
 
 
 COSTS = ("throughput.", "memory.", "compute.", "energy.", "time.")

@@ -24,7 +24,9 @@ def measurements(results: dict[str, Any], loaded: Loaded | None = None) -> list[
         return [m for task, figures in rows.items() for m in _row(results, task, figures, _how(results, task, seen))]
     task = loaded.entry.task
     wanted = {key: value for key, value in rows[task].items() if key in loaded.entry.keys}
-    return _row(results, task, wanted, _how(results, task, seen))
+    found = _row(results, task, wanted, _how(results, task, seen))
+    # lm-eval loses the direction where groups hold groups; on a leaderboard more is better throughout.
+    return [m.model_copy(update={"better": Better.HIGHER}) for m in found]
 
 
 def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) -> list[Measurement]:

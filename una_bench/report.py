@@ -56,6 +56,7 @@ def page(
     metrics = frame.metrics(records)
     rows, ledger = frame.rows(records), fairness.ledger(records)
     tasks = compose.tasks(records, baseline=baseline, documents=beside.scores)
+    boards = compose.leaderboards(records, baseline=baseline)
     every = compose.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
     return (
         _environment()
@@ -68,6 +69,7 @@ def page(
             results=_markup(compose.results(records, baseline=baseline, documents=beside.scores).to_html()),
             plots=[(p, _inline(p)) for p in plot.draw(records, info, baseline=baseline)],
             tasks=tasks and _markup(tasks.to_html()),
+            leaderboards=[_markup(board.to_html()) for board in boards],
             every=_markup(every.to_html()),
             failures=[_failure(r) for r in records if r.status is not Status.OK][:MOST_FAILURES],
             failed=sum(r.status is not Status.OK for r in records),
