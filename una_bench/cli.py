@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from itertools import islice
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -175,11 +176,26 @@ def export(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    measure: Annotated[bool, typer.Option("--measure", help="Measure what is known, and the noise.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="With --measure: file for the findings.")] = None,
+) -> None:
     """Say what is installed, which device is there, what each suite would need, and whether hubs are off."""
-    from una_bench import doctor as doctors
+    if not measure:
+        if json is not None:
+            raise UserError("--json belongs to --measure: una-bench doctor --measure --json FILE.")
+        from una_bench import doctor as doctors
 
-    doctors.show(_console())
+        doctors.show(_console())
+        return
+    from una_bench import selfcheck, store
+
+    found = selfcheck.measure(say=_say)
+    if json is not None:
+        store.write_text(json, dumps(found.to_json(), indent=1) + "\n")
+    selfcheck.show(_console(), found)
+    if not found.ok:
+        raise typer.Exit(3)
 
 
 def _run(folder: Path) -> Path:
@@ -220,6 +236,10 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("Interrupted. Finished cells are kept; the same command goes on from there.")
         raise SystemExit(130) from None
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _fail(message: Any) -> None:

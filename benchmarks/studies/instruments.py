@@ -1,0 +1,151 @@
+"""What the instruments cost: one training of the exact suite with them on and off in turn, in one process.
+
+    python benchmarks/studies/instruments.py [--rounds 12] [--out FILE]
+
+Steps run in blocks; every second block has phases, counts, operations and step clocks off, and only a bare call in
+their place. A pair of blocks gives one ratio of times, so that drift of the machine cancels. Bound: 2 % of a step.
+What stays on in both: Python's calls of the wrappers, a microsecond each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+BLOCKS = {"dpo": 16, "una_score": 16, "una_online": 16, "ppo": 1}
+"""Steps of a block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
+STEPS_OF = {"ppo": 16}
+"""Optimiser steps in one step of the probe."""
+BOUND = 0.02
+OUT = Path(__file__).parents[2] / "results" / "studies" / "instruments.json"
+
+
+def switching_probe(block: int) -> Any:
+    """Return a probe that is off in every second block of steps and keeps the wall time of all."""
+    from una_bench.measure import Probe
+
+    class Switching(Probe):
+        on = True
+        number = 0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.times: list[float] = []
+
+        def phase(self, name: str) -> AbstractContextManager[None]:
+            return super().phase(name) if self.on else nullcontext()
+
+        def count(self, **counts: int) -> None:
+            if self.on:
+                super().count(**counts)
+
+        def add_flops(self, name: str, operations: float) -> None:
+            if self.on:
+                super().add_flops(name, operations)
+
+        def begin_step(self) -> None:
+            self.on = self.number // block % 2 == 0
+            self.began = time.perf_counter()
+            if self.on:
+                super().begin_step()
+
+        def end_step(self) -> None:
+            if self.on:
+                super().end_step()
+            self.times.append(time.perf_counter() - self.began)
+            self.number += 1
+            self.on = True
+
+        def check(self, policy: Any) -> None:
+            return
+
+    return Switching()
+
+
+def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[str, Any]:
+    """Train one method for ``rounds`` pairs of blocks after one pair of warm-up."""
+    from transformers import set_seed
+
+    from una_bench import catalog, training
+
+    block = BLOCKS[name]
+    probe = switching_probe(block)
+    plain = training.instrument
+    training.instrument = lambda trainer, probe, tally, budget: plain(
+        trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget
+    )
+    try:
+        set_seed(0)
+        catalog.method(name)(**settings).train(job, probe)
+    finally:
+        training.instrument = plain
+    blocks = [sum(probe.times[i : i + block]) for i in range(0, len(probe.times), block)]
+    on, off = blocks[2::2], blocks[3::2]
+    pairs = list(zip(on, off, strict=False))[:rounds]
+    # Neighbours on both sides of an "off" block, so that a steady drift cancels.
+    shares = [(a + c) / (2 * b) - 1 for (a, b), (c, _) in pairwise(pairs)]
+    half = 1.96 * statistics.stdev(shares) / len(shares) ** 0.5
+    return {
+        "block_steps": block,
+        "on_seconds_per_step": statistics.median(a for a, _ in pairs) / block,
+        "off_seconds_per_step": statistics.median(b for _, b in pairs) / block,
+        "share_median": statistics.median(shares),
+        "share_mean": statistics.mean(shares),
+        "share_mean_95": half,
+        "shares": shares,
+        "within_bound": statistics.median(shares) < BOUND,
+    }
+
+
+def study(rounds: int) -> dict[str, Any]:
+    """Measure every method on the prepared exact suite, each in this process."""
+    from una_bench import environment, plan, preparation, recipe, warmup
+    from una_bench.supervise import Pool
+
+    load = os.getloadavg()[0]
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, block in BLOCKS.items():
+            steps = (2 * rounds + 3) * block * STEPS_OF.get(name, 1)
+            made = plan.make(recipe.load("exact", [f"budget.responses={steps * 64}"]), [name], [0])
+            pool = Pool(workers=1, threads=1, listen=lambda *_: None)
+            prepared = preparation.ensure(made, pool, log=Path(scratch) / "log", say=print)
+            lengths = (int(prepared.manifest["max_prompt_length"]), int(prepared.manifest["max_new_tokens"]))
+            cell = next(c for c in made.cells if c.trains)
+            out = Path(scratch) / name
+            out.mkdir()
+            job = plan.job(made, cell, prepared=prepared.path, out=out, device="cpu", lengths=lengths)
+            warmup.touch_code()
+            found[name] = measure(name, cell.settings, job, rounds)
+            print(name, {k: v for k, v in found[name].items() if k != "shares"}, flush=True)
+    return {
+        "schema": 1,
+        "kind": "instruments",
+        "bound": BOUND,
+        "load_before": load,
+        "environment": environment.machine() | environment.code() | {"packages": environment.packages()},
+        "methods": found,
+    }
+
+
+def main() -> None:
+    """Run the study and write its record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    found = study(options.rounds)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
