@@ -106,6 +106,11 @@ class RunFolder:
         value = store.read_json(self.cell(cell) / f"{stage}.json")
         return value if value and value.get("key") == cell.key else None
 
+    def write_time(self, spent: dict[str, float]) -> None:
+        """Note in ``run.json`` where the time of the last call that trained something went."""
+        info = self._info() | {"time": spent}
+        store.write_text(self.path / "run.json", json.dumps(info, indent=1, sort_keys=True) + "\n")
+
     def write_info(self, plan: Plan, manifest: dict[str, Any], *, command: str, baseline: str) -> None:
         """Write what the records do not repeat."""
         recipe = plan.recipe
@@ -122,6 +127,7 @@ class RunFolder:
             "seeds": sorted({*before.get("seeds", []), *recipe.seeds}),
             "prepared": manifest,
             "frontier": manifest.get("frontier"),
+            **({"time": before["time"]} if "time" in before else {}),
         }
         store.write_text(self.path / "run.json", json.dumps(info, indent=1, sort_keys=True) + "\n")
         store.write_text(self.path / "recipe.yaml", recipes.dump(recipe))

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from una_bench import plan as plans
 from una_bench import preparation
+from una_bench.accounting import Accounting
 from una_bench.data import Prepared
 from una_bench.outcome import failed_record, finished_record
 from una_bench.plan import Cell, Plan
@@ -34,6 +35,8 @@ class Finished:
     """Cells that this call trained; the others were there."""
     stopped: bool = False
     """Whether the user stopped it before the end."""
+    time: Accounting | None = None
+    """Where the time of this call went, so far."""
 
     @property
     def failed(self) -> list[Record]:
@@ -66,6 +69,7 @@ class Runner:
         self.report = Reporter(quiet=options.quiet)
         self.device = resolve_device(plan.recipe.device)
         self.pool = Pool(workers=plan.recipe.workers, threads=plan.recipe.threads, listen=self.report.hear)
+        self.time = Accounting(self.pool.workers)
         self.trained = 0
         self.gave_up = False
         self.started: dict[str, str] = {}
@@ -77,6 +81,8 @@ class Runner:
             self.prepared = preparation.ensure(
                 self.plan, self.pool, log=self.folder.path / "prepare.log", say=self.report.say
             )
+            if self.pool.import_seconds:  # something had to be prepared
+                self.time.once_seconds = self.time.clock() - self.time.began
             options = self.options
             self.folder.write_info(
                 self.plan, self.prepared.manifest, command=options.command, baseline=options.baseline
@@ -84,10 +90,11 @@ class Runner:
             missing = self._missing()
             if missing:
                 self._train([c for c in missing if not self.folder.result(c, "trained")])
+                self.time.once_seconds = self.time.once_seconds or self.pool.import_seconds
                 self._evaluate([c for c in missing if self.folder.result(c, "trained")])
             records = self.folder.records(self.plan)
         stopped = self.pool.stopping and not self.gave_up
-        return Finished(run=self.folder.path, records=records, trained=self.trained, stopped=stopped)
+        return Finished(run=self.folder.path, records=records, trained=self.trained, stopped=stopped, time=self.time)
 
     def _missing(self) -> list[Cell]:
         """Cells without a result; failures count as results unless they are to be tried again."""
@@ -123,6 +130,7 @@ class Runner:
 
         def ended(outcome: Outcome) -> None:
             cell = by_name[outcome.task.name]
+            self.time.trained(outcome, self.folder.result(cell, "trained"))
             self.report.finish(cell.name)
             if outcome.status is Status.OK:
                 self.trained += cell.trains
@@ -175,7 +183,12 @@ class Runner:
         while todo and not self.pool.stopping:
             parts = [list(todo.values())[i :: self.pool.workers] for i in range(self.pool.workers)]
             outcomes: list[Outcome] = []
-            self.pool.run([self._evaluate_task(part, i) for i, part in enumerate(parts) if part], outcomes.append)
+
+            def ended(outcome: Outcome, outcomes: list[Outcome] = outcomes) -> None:
+                outcomes.append(outcome)
+                self.time.evaluated(outcome, outcome.result.get("seconds", outcome.seconds))
+
+            self.pool.run([self._evaluate_task(part, i) for i, part in enumerate(parts) if part], ended)
             for outcome in outcomes:
                 self._settle(outcome, todo)
 

@@ -121,6 +121,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     The tables of differences to the baseline are long: the terminal shows them when ``differences`` are asked for.
     """
     from una_bench import documents, fairness, plot, read, report, store, table
+    from una_bench.runfolder import RunFolder
 
     chosen = baseline if any(r.method == baseline for r in finished.records) else None
     info = read.run_info(finished.run)
@@ -139,4 +140,12 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
         reason = record.failure.reason if record.failure else "unknown"
         console.print(f"[red]{record.status}[/red] {escape(record.cell)}: {escape(reason)}")
     console.print(f"{finished.trained} cells trained now, {len(finished.records)} in the table.")
+    if finished.time is not None and finished.trained:
+        spent = finished.time.summary()
+        RunFolder(finished.run).write_time(spent)
+        console.print(
+            f"Time: {spent['wall_seconds']:.0f} s, of which preparation and imports {spent['once_seconds']:.0f} s, "
+            f"harness {spent['harness_seconds']:.0f} s ({100 * spent['harness_share']:.1f} %); the rest trains and "
+            "evaluates."
+        )
     console.print(f"Records, table and plots: {escape(str(finished.run))}\nReport: {escape(str(page))}")

@@ -128,6 +128,8 @@ class Pool:
         self._cores = [cores[i * threads : (i + 1) * threads] for i in range(self.workers)] if cores else []
         self._running: list[_Running] = []
         self.stopping = False
+        self.import_seconds = 0.0
+        """How long the first start of a process took, which waits for the fork server's imports."""
 
     def stop(self) -> None:
         """Start nothing more, and ask what runs to stop where it can go on later."""
@@ -152,6 +154,7 @@ class Pool:
     def _start(self, task: Task) -> None:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
         spec = {**task.spec, "threads": self.threads, "cores": self._cores[slot] if self._cores else []}
+        began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
         with _environment(self.threads), _deaf():
             forkserver.ensure_running()
@@ -160,6 +163,7 @@ class Pool:
                 target=worker.main, args=(task.kind, spec, sender, str(task.log)), daemon=True, name=task.name
             )
             process.start()
+        self.import_seconds = self.import_seconds or time.monotonic() - began
         sender.close()
         self._running.append(_Running(task, process, receiver, time.monotonic(), slot))
         self.listen(task, "start", None)

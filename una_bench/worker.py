@@ -195,6 +195,7 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
     """Evaluate checkpoints one after the other; each leaves ``evaluated.json`` in its cell's folder."""
     from transformers import set_seed
 
+    began = time.perf_counter()
     prepared = Prepared(Path(spec["prepared"]))
     benchmarks = _benchmarks(spec, prepared)
     device = str(spec["device"])
@@ -218,4 +219,4 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
             },
         )
         pipe.send(("end", cell["name"]))
-    return {}
+    return {"seconds": time.perf_counter() - began}
