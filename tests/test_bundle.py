@@ -13,7 +13,7 @@ import pytest
 import yaml
 from text_models import scored_rows, write_model, write_rows
 
-from una_bench import bundle, needs, offline, plan, preparation, recipe, seal
+from una_bench import bundle, lmnames, needs, offline, plan, preparation, recipe, seal
 from una_bench.errors import UserError
 from una_bench.plan import Plan
 
@@ -226,3 +226,19 @@ def test_what_offline_runs_need_is_found_without_torch() -> None:
     code = "import sys, una_bench.needs, una_bench.bundle, una_bench.cli_data; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=COMMITTED)
     assert result.stdout.strip() == "False"
+
+
+def test_a_misspelt_task_is_told_before_anything_starts(prepared: Plan) -> None:
+    recipe_ = prepared.recipe.model_copy(update={"benchmarks": {"leaderboard": {"tasks": ["gsm9k"]}}})
+    with pytest.raises(UserError, match=r"lm-eval has no task 'gsm9k'\. Did you mean 'gsm8k'"):
+        needs.check(plan.make(recipe_))
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "leaderboard_bbh", "mmlu_anatomy", "leaderboard-v2"])
+def test_a_task_that_lm_eval_has_is_accepted(name: str) -> None:
+    lmnames.require_known([name])
+
+
+def test_a_suites_own_task_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("task: nobody_elses_task\n")
+    lmnames.require_known(["nobody_elses_task"], tmp_path)

@@ -207,3 +207,10 @@ def test_the_mean_of_tasks_is_over_those_that_were_run(shown: list[Record]) -> N
     table = compose.tasks(shown)
     assert table is not None
     assert [cell.text for line in table.groups[0].lines for cell in line.cells[-2:]] == ["0.500"] * 4
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_each_entry_names_the_folder_that_holds_its_task(name: str) -> None:
+    entry = ENTRIES[name]
+    texts = [file.read_text() for file in (TASKS / entry.folder).rglob("*yaml")]
+    assert any(re.search(rf"^\s*-?\s*(task|group): {entry.task}$", text, re.MULTILINE) for text in texts)

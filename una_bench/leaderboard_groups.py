@@ -53,6 +53,8 @@ class Entry:
     """As lm-eval calls it."""
     data: str
     """Data set on the hub that lm-eval reads for it."""
+    folder: str
+    """Folder of lm-eval's task files that holds it."""
     shots: int | None
     """Examples in the prompt; None: the task's own number, which is the leaderboard's."""
     metrics: tuple[str, ...]
@@ -72,7 +74,17 @@ class Entry:
 
 def _entry(name: str, source: tuple[str, str], shots: int | None, *metrics: str, **more: Any) -> Entry:
     task, data = source
-    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics, **{"paper": metrics, **more})
+    own = {"folder": FOLDERS.get(task, task), "paper": metrics, **more}
+    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics, **own)
+
+
+FOLDERS = {
+    "arc_challenge": "arc",
+    "mmlu": "mmlu/default",
+    "truthfulqa_mc2": "truthfulqa",
+    **{f"leaderboard_{name}": "leaderboard" for name in ("bbh", "gpqa", "mmlu_pro", "musr", "ifeval", "math_hard")},
+}
+"""Folders that are not called like the task."""
 
 
 GROUPS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(

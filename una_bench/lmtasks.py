@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench import lmnames
 from una_bench.errors import UserError, nearest
 from una_bench.leaderboard_groups import GROUPS, Entry
 from una_bench.lmeval import Harness, Loaded, Options, reason
@@ -28,7 +29,7 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
     """
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=include, include_defaults=False)
+    manager = TaskManager(include_path=_folders(names, include), include_defaults=False)
     wanted = _wanted(list(names) or list(manager.all_tasks))
     if any(name not in manager.task_index for name in wanted):
         manager = TaskManager(include_path=include)
@@ -43,6 +44,13 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
             logging.getLogger(__name__).exception("%s could not be loaded", name)
             harness.not_run[name] = reason(error)
     return harness
+
+
+def _folders(names: Sequence[str], include: Path | None) -> list[Path] | None:
+    """Folders to index: the suite's own, and those of leaderboards, instead of all that lm-eval has."""
+    folders = {entry.folder for name in names for entry in GROUPS.get(name, ())}
+    found = [*([include] if include else []), *(lmnames.collection() / folder for folder in sorted(folders))]
+    return found or None
 
 
 def _wanted(names: Sequence[str]) -> dict[str, Entry | None]:

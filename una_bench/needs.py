@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from una_bench import catalog, hub, offline, preparation
+from una_bench import catalog, hub, lmnames, offline, preparation
 from una_bench.leaderboard_groups import GROUPS
 from una_bench.offline import Need
 
@@ -35,14 +35,18 @@ def check(plan: Plan) -> list[Need]:
     """Refuse a plan that could not be prepared here; return what is missing for tasks, which then will not be run.
 
     Raises:
-        UserError: The problem misses something that will not be fetched by itself; the message lists all of it.
+        UserError: The problem misses something that will not be fetched by itself (the message lists all of it), or
+            lm-eval does not know a task.
     """
-    prepared = preparation.folder_of(plan) / "manifest.json"
+    folder = preparation.folder_of(plan)
+    prepared = (folder / "manifest.json").is_file()
     problem = catalog.problem(plan.recipe.problem)
-    if isinstance(problem, Needy) and not prepared.is_file():
+    if isinstance(problem, Needy) and not prepared:
         found = [need for need in problem.needs() if offline.is_on() or not need.automatic]
         offline.require_nothing_missing(found, plan.recipe.name)
     tasks = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
+    if isinstance(problem, Needy) or prepared:  # others may bring tasks of their own
+        lmnames.require_known([tasks] if isinstance(tasks, str) else tasks, folder / "tasks" if prepared else None)
     return for_tasks(tasks) if offline.is_on() else []
 
 
