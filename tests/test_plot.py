@@ -178,3 +178,31 @@ def test_an_unknown_metric_can_be_the_quality_that_costs_are_set_against() -> No
 )
 def test_the_pareto_front_by_hand(points: list[tuple[float, float]], front: list[int]) -> None:
     assert pareto.front(points) == front
+
+
+def with_progress(method: str, seed: int) -> Record:
+    """A record that says how many tokens were used at each evaluation; seeds use different numbers."""
+    from una_bench.record import Curve
+
+    made = record(method, seed)
+    x = made.curves[0].x
+    tokens = Curve(metric="progress.tokens", unit="token", x=x, y=tuple(10 * v + 1000 * seed for v in x))
+    return made.model_copy(update={"curves": (*made.curves, tokens)})
+
+
+def test_quality_is_drawn_against_each_budget_that_was_noted() -> None:
+    found = {p.name: p for p in plot.draw([with_progress(m, s) for m in ("dpo", "kto") for s in range(2)], {})}
+    assert "tokens trained on" in found["budgets"].svg
+    assert "FLOP of training" not in found["budgets"].svg
+
+
+def test_evaluations_are_averaged_over_seeds_both_ways() -> None:
+    from una_bench.plots import curves
+
+    first, second = ([(float(10 + s), 1.0 + s), (20.0 + s, 2.0 + s)] for s in (0, 2))
+    assert curves._means([first, second]) == [(11.0, 2.0), (21.0, 3.0)]
+
+
+def test_how_much_of_a_budget_was_used_is_no_training_log() -> None:
+    found = {p.name: p for p in plot.draw([with_progress("dpo", s) for s in range(2)], {})}
+    assert "progress" not in found["logs"].svg

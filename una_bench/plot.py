@@ -13,6 +13,7 @@ from una_bench.record import Record
 FIGURES: Mapping[str, tuple[str, style.Draw]] = {
     "frontier": ("Reward against KL to the reference", scatter.frontier),
     "curves": ("Learning curves", curves.quality),
+    "budgets": ("Quality against each budget", curves.budgets),
     "tasks": ("Task scores", scores.tasks),
     "costs": ("Quality against what it costs", scatter.costs),
     "throughput": ("Throughput", bars.throughput),

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from una_bench import heads, stats, words
 from una_bench.frame import Metric, Row
 from una_bench.plots import style
-from una_bench.record import Better, Curve
+from una_bench.record import Better, Curve, Record
+from una_bench.trace import PROGRESS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_PANELS = 6
+AXES = {"tokens": "tokens trained on", "steps": "optimizer steps", "flops": "FLOP of training", "seconds": "seconds"}
+"""Budgets that quality is drawn against, beside responses."""
 
 
 def quality(scene: style.Scene) -> tuple[Figure, str] | None:
@@ -28,11 +32,58 @@ def quality(scene: style.Scene) -> tuple[Figure, str] | None:
 
 def logs(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw what the trainers log; losses of different methods are different quantities."""
-    drawn = _panels(scene, lambda c: c.better is Better.NEITHER and c.metric not in scene.metrics)
+    drawn = _panels(
+        scene,
+        lambda c: c.better is Better.NEITHER and c.metric not in scene.metrics and not c.metric.startswith(PROGRESS),
+    )
     caption = (
         "What the trainers logged. Losses of different methods are different quantities: compare shapes, not heights."
     )
     return None if drawn is None else (drawn, caption)
+
+
+def budgets(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw the first quality against every other budget that training used up."""
+    found = [c for row in scene.rows for r in row.records for c in r.curves if c.better is not Better.NEITHER]
+    known = {c.metric for row in scene.rows for r in row.records for c in r.curves if c.metric.startswith(PROGRESS)}
+    kinds = [kind for kind in AXES if f"{PROGRESS}{kind}" in known]
+    if not found or not kinds:
+        return None
+    curve = min(found, key=lambda c: _rank(scene, c.metric))
+    fig = style.figure(7.4, 2.7 * math.ceil(len(kinds) / 2) + 0.5)
+    panels = fig.subplots(math.ceil(len(kinds) / 2), 2, squeeze=False).ravel()
+    for axes, kind in zip(panels, kinds, strict=False):
+        _against(axes, scene, curve, kind)
+    for axes in panels[len(kinds) :]:
+        axes.set_visible(False)
+    style.legend(fig, panels[0])
+    caption = "The same evaluations against what training had used up by then. Mean over seeds, both ways."
+    return fig, caption
+
+
+def _against(axes: Axes, scene: style.Scene, curve: Curve, kind: str) -> None:
+    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
+    for row in scene.rows:
+        look = scene.looks[row.label]
+        points = _means([p for r in row.records if not r.failure and (p := _points(r, curve.metric, kind))])
+        if points:
+            axes.plot(*zip(*points, strict=True), color=look.color, linestyle=look.line, lw=1.6, label=style.name(row))
+    axes.set_title("\n".join(textwrap.wrap(heads.title(metric, words.scale(metric.unit, []).unit), 32)), fontsize=8.5)
+    axes.locator_params(nbins=5)
+    axes.set_xlabel(AXES[kind])
+    axes.margins(x=0.02)
+
+
+def _points(record: Record, metric: str, kind: str) -> list[tuple[float, float]]:
+    """What one training had used up, and how good it was, at each of its evaluations."""
+    curves = {c.metric: dict(zip(c.x, c.y, strict=True)) for c in record.curves}
+    used = curves.get(f"{PROGRESS}{kind}", {})
+    return [(used[x], y) for x, y in curves.get(metric, {}).items() if x in used and math.isfinite(y)]
+
+
+def _means(seeds: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """Mean over seeds of the first evaluation, the second, and so on: they come at fractions of the budget."""
+    return [(fmean(x for x, _ in points), fmean(y for _, y in points)) for points in zip(*seeds, strict=False)]
 
 
 def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
