@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from itertools import islice
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,8 +96,13 @@ def run(  # noqa: PLR0913 - one parameter an option
     options = Options(
         quiet=quiet, retry_failed=retry == "failed", fail_fast=fail_fast, command=command, baseline=compared
     )
-    finished = Runner(plan, folder, options).run()
-    show.results(_console(), finished, baseline=compared, differences=bool(baseline))
+    try:
+        finished = Runner(plan, folder, options).run()
+    except KeyboardInterrupt:
+        _fail("Interrupted. Finished cells are kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    if finished.records or not finished.stopped:
+        show.results(_console(), finished, baseline=compared, differences=bool(baseline))
     if finished.stopped:
         _fail(f"Stopped. To go on: {command}")
         raise typer.Exit(130)
@@ -233,9 +237,6 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        _fail("Interrupted. Finished cells are kept; the same command goes on from there.")
-        raise SystemExit(130) from None
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -156,6 +156,7 @@ class Pool:
         spec = {**task.spec, "threads": self.threads, "cores": self._cores[slot] if self._cores else []}
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
+        resource_tracker.ensure_running()  # which would unblock what the fork server must be started without
         with _environment(self.threads), _deaf():
             forkserver.ensure_running()
         with _environment(self.threads):
@@ -166,6 +167,8 @@ class Pool:
         self.import_seconds = self.import_seconds or time.monotonic() - began
         sender.close()
         self._running.append(_Running(task, process, receiver, time.monotonic(), slot))
+        if self.stopping:  # asked to stop while the fork server was importing
+            process.terminate()
         self.listen(task, "start", None)
 
     def _poll(self) -> list[Outcome]:

@@ -30,9 +30,9 @@ AT_ONCE = {"prepare"}
 
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
-    interrupt.listen(at_once=task in AT_ONCE)
-    _redirect(Path(log))
     try:
+        _redirect(Path(log))
+        interrupt.listen(at_once=task in AT_ONCE)
         _pin(spec)
         result = _task(task)(spec, pipe)
     except interrupt.Interrupted as error:
