@@ -48,6 +48,8 @@ class Judge(Benchmark):
         """Fail where the training left the wish to."""
         if (checkpoint.out / "unjudgeable").exists():
             raise LookupError("no judgement")
+        if (checkpoint.out / "slow").exists():
+            time.sleep(2.0)
         return []
 
 
@@ -131,6 +133,7 @@ class Breaks(Method):
 
     how: str = "not"
     wait: float = 0.12
+    slowly_judged: bool = False
 
     @property
     def display(self) -> str:
@@ -148,5 +151,7 @@ class Breaks(Method):
             probe.count(responses=8, prompt_tokens=8, response_tokens=16, optimizer_steps=1)
             probe.end_step()
             probe.observe({"loss": 1.0 / (step + 1)})
+        if self.slowly_judged:
+            (job.out / "slow").touch()
         (job.out / "checkpoint").mkdir()
         return job.out / "checkpoint"

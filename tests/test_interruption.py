@@ -1,0 +1,273 @@
+"""Stopping a run, at any moment and in any way, loses nothing; several runs at once do not get in each other's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import plugin
+import psutil
+import pytest
+
+from una_bench import worker
+from una_bench.benchmark import Benchmark
+from una_bench.measure import Probe
+from una_bench.record import Better, Measurement, Status
+
+SLOW = {**plugin.RECIPE, "settings": {"breaks": [{"how": "not", "wait": 60}]}}
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start runs; what is left of them in the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def one(*arguments: Any, **more: Any) -> subprocess.Popen[str]:
+        started.append(plugin.start(*arguments, **more))
+        return started[-1]
+
+    yield one
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode is None:
+            process.communicate()
+
+
+def wait_for(there: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90.0) -> Any:
+    """Wait until something is there, while the run goes on."""
+    end = time.monotonic() + seconds
+    while not (found := there()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+    return found
+
+
+def training(folder: Path) -> Callable[[], Any]:
+    return lambda: list(folder.glob("run/cells/breaks-*/train.log"))
+
+
+def stopped(process: subprocess.Popen[str], seconds: float = 30.0) -> tuple[int, str]:
+    """Wait for a stopped run; its status and what it said."""
+    out, err = process.communicate(timeout=seconds)
+    assert "Traceback" not in out + err, err
+    return process.returncode, err
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=15)[1]
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_asking_twice_stops_at_once(start: Any, first: signal.Signals, tmp_path: Path) -> None:
+    process = start(tmp_path, SLOW)
+    wait_for(training(tmp_path), process)
+    children = family(process)
+    process.send_signal(first)
+    time.sleep(1.0)
+    assert process.poll() is None, "one request lets the cell save"
+    process.send_signal(signal.SIGINT)
+    code, err = stopped(process)
+    assert (code, "the same command goes on from there" in err) == (130, True)
+    assert all_gone(children)
+
+
+def test_the_workers_of_a_killed_run_end_with_it(start: Any, tmp_path: Path) -> None:
+    process = start(tmp_path, SLOW)
+    wait_for(training(tmp_path), process)
+    children = family(process)
+    process.kill()
+    process.communicate()
+    assert len(children) >= 2
+    assert all_gone(children)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.5, 3.0])
+def test_a_signal_to_the_group_is_a_request_too(
+    start: Any, number: signal.Signals, seconds: float, tmp_path: Path
+) -> None:
+    """As a terminal or a scheduler sends it, at a moment at which the fork server may still be importing."""
+    recipe = {**SLOW, "problem": {"kind": "fake", "seconds": 40}}
+    process = start(tmp_path, recipe)
+    wait_for(lambda: (tmp_path / "run" / ".owner.json").exists(), process)
+    time.sleep(seconds)
+    os.killpg(process.pid, number)
+    assert stopped(process)[0] == 130
+
+
+def test_a_stopped_preparation_leaves_nothing_half_made_and_is_made_anew(start: Any, tmp_path: Path) -> None:
+    recipe = {**plugin.RECIPE, "problem": {"kind": "fake", "seconds": 4}}
+    process = start(tmp_path, recipe)
+    wait_for((tmp_path / "prepared.txt").exists, process)
+    process.send_signal(signal.SIGINT)
+    code, err = stopped(process, 3.5)
+    assert (code, "the same command goes on from there" in err) == (130, True)
+    assert plugin.call(tmp_path, recipe)[0] == 0
+    assert [p.name for p in (tmp_path / "cache" / "prepared").iterdir() if p.is_dir() and p.name.startswith(".")] == []
+
+
+def test_a_stopped_evaluation_keeps_what_was_trained_and_judged(start: Any, tmp_path: Path) -> None:
+    settings = {"breaks": [{"how": f"not-{i}", "slowly_judged": True} for i in range(3)]}
+    recipe = {**plugin.RECIPE, "workers": 1, "settings": settings}
+    process = start(tmp_path, recipe)
+    wait_for(lambda: list(tmp_path.glob("run/cells/breaks-*/evaluated.json")), process)
+    process.send_signal(signal.SIGINT)
+    code, err = stopped(process)
+    assert (code, "To go on: una-bench run" in err) == (130, True), err
+    trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("run/cells/*/trained.json")}
+    code, out, err = plugin.call(tmp_path, recipe)
+    assert (code, "0 cells trained now, 4 in the table" in out) == (0, True), err
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in trained.items())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines()]
+    whole = [line["cell"] for line in lines if line["status"] == Status.OK]
+    assert len(whole) == len(set(whole)) == 4
+
+
+def test_a_run_that_waits_for_another_ones_preparation_can_be_stopped(start: Any, tmp_path: Path) -> None:
+
+    prepared = tmp_path / "cache" / "prepared"
+    prepared.mkdir(parents=True)
+    first = start(tmp_path, {**SLOW, "problem": {"kind": "fake", "seconds": 60}}, out="first")
+    wait_for((tmp_path / "prepared.txt").exists, first)
+    second = start(tmp_path, {**SLOW, "problem": {"kind": "fake", "seconds": 60}}, out="second")
+    wait_for(lambda: (tmp_path / "second" / ".owner.json").exists(), second)
+    time.sleep(1.0)
+    second.send_signal(signal.SIGINT)
+    code, err = stopped(second, 10)
+    first.kill()
+    first.communicate()
+    assert code == 130
+    assert "Waiting for another run that prepares the same suite" in err
+
+
+# the cache, without a run around it ------------------------------------------------------------------------------
+
+ENSURE = """
+import sys
+from pathlib import Path
+from una_bench import plan, preparation, recipe
+from una_bench.supervise import Pool
+pool = Pool(workers=1, threads=1, listen=lambda *_: None, preload=())
+made = plan.make(recipe.load(sys.argv[1]))
+print(preparation.ensure(made, pool, log=Path(sys.argv[1]).with_suffix(".log"), say=print).path)
+"""
+
+
+def ensure(folder: Path, count: int = 1, **problem: Any) -> list[str]:
+    """Ask for the prepared suite from ``count`` processes at once; what each printed."""
+    import yaml
+
+    path = folder / "fake.yaml"
+    path.write_text(yaml.safe_dump({**plugin.RECIPE, "problem": {"kind": "fake", **problem}}))
+    command = [sys.executable, "-c", ENSURE, str(path)]
+    started = [
+        subprocess.Popen(command, env=plugin.environment(folder), stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    said = [process.communicate(timeout=90)[0] for process in started]
+    assert {process.returncode for process in started} == {0}
+    return said
+
+
+def times_prepared(folder: Path) -> int:
+    return len((folder / "prepared.txt").read_text().splitlines())
+
+
+def prepared(said: str) -> Path:
+    return Path(said.strip().splitlines()[-1])
+
+
+def test_several_runs_fill_the_cache_once(tmp_path: Path) -> None:
+    said = ensure(tmp_path, 3, seconds=1.0)
+    assert times_prepared(tmp_path) == 1
+    assert len({prepared(text) for text in said}) == 1
+
+
+def test_different_suites_have_caches_of_their_own(tmp_path: Path) -> None:
+    assert prepared(ensure(tmp_path, number=1)[0]) != prepared(ensure(tmp_path, number=2)[0])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "data.txt").write_text("dat4"),
+        lambda folder: (folder / "data.txt").unlink(),
+        lambda folder: (folder / "sealed.json").unlink(),
+        lambda folder: (folder / "sealed.json").write_text("{"),
+    ],
+    ids=["changed", "gone", "not sealed", "seal damaged"],
+)
+def test_a_damaged_prepared_suite_is_made_again(damage: Callable[[Path], Any], tmp_path: Path) -> None:
+    folder = prepared(ensure(tmp_path)[0])
+    damage(folder)
+    (said,) = ensure(tmp_path)
+    assert "The prepared suite in the cache is made again: " in said
+    assert (times_prepared(tmp_path), (folder / "data.txt").read_text()) == (2, "data")
+
+
+def test_what_a_killed_preparation_left_is_removed(tmp_path: Path) -> None:
+    folder = prepared(ensure(tmp_path)[0])
+    half = folder.with_name(f".{folder.name}.123")
+    half.mkdir()
+    (folder / "sealed.json").unlink()
+    ensure(tmp_path)
+    assert not half.exists()
+
+
+# what a resumed training says ------------------------------------------------------------------------------------
+
+
+class Rate(Benchmark):
+    """One reading."""
+
+    label = "Rate"
+    about = "one reading"
+
+    def read(self, probe: Probe) -> list[Measurement]:
+        return [Measurement(metric="rate", unit="1", better=Better.HIGHER, samples=(1.0,), how="total over total")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "how"),
+    [
+        ({}, "total over total"),
+        ({"resumed": 2}, "total over total; resumed 2 times; the time between two processes is not counted"),
+    ],
+)
+def test_a_reading_of_a_resumed_training_says_so(facts: dict[str, int], how: str) -> None:
+    (found,) = worker._measured(Probe(facts=facts), {"rate": Rate()})
+    assert found["how"] == how
+
+
+def test_the_time_between_two_processes_is_no_step() -> None:
+    now = [0.0]
+
+    def step(probe: Probe) -> None:
+        probe.begin_step()
+        now[0] += 1.0
+        probe.count(responses=8)
+        probe.end_step()
+
+    before = Probe(clock=lambda: now[0])
+    step(before)
+    state = json.loads(json.dumps(before.state()))
+    now[0] += 1000.0
+    after = Probe(clock=lambda: now[0])
+    after.restore(state)
+    step(after)
+    assert after.step_samples().seconds == (1.0, 1.0)
+    assert after.used("seconds") == 2.0
