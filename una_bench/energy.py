@@ -67,7 +67,8 @@ def _rapl(folder: Path) -> tuple[list[Counter], str]:
     domains = sorted(folder.glob("*rapl:*")) if folder.is_dir() else []
     if not domains:
         return [], "the machine shows no RAPL counter (/sys/class/powercap)"
-    counters, refused = [], ""
+    counters: list[Counter] = []
+    refused = ""
     for domain in domains:
         try:
             name = (domain / "name").read_text().strip()
@@ -92,7 +93,7 @@ def _microjoules(file: Path) -> Callable[[], float]:
 def _nvml(device: str) -> tuple[list[Counter], str]:
     """The counter of one card, or why there is none."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         return [], "NVML cannot be asked: nvidia-ml-py is not installed"
     import torch

@@ -109,7 +109,7 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
         prepared=prepared,
         out=out,
         seed=cell.seed,
-        **{f"budget_{kind}": amount for kind, amount in recipe.budget.given().items()},
+        **dict[str, Any]({f"budget_{kind}": amount for kind, amount in recipe.budget.given().items()}),
         batch_responses=recipe.batch_responses,
         max_prompt_length=lengths[0],
         max_new_tokens=lengths[1],

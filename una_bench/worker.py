@@ -157,7 +157,7 @@ def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[st
 
 
 def _facts(probe: Probe) -> dict[str, Any]:
-    totals = {("responses_trained" if k == "responses" else k): v for k, v in probe.totals.items()}
+    totals: dict[str, float] = {("responses_trained" if k == "responses" else k): v for k, v in probe.totals.items()}
     totals |= {"tokens_trained": probe.used("tokens"), "training_seconds": probe.used("seconds")}
     totals |= {"flops": probe.used("flops")} if probe.flops else {}
     return {**totals, **probe.facts, "imports": "shared" if "una_bench.warm" in sys.modules else "own"}
