@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from itertools import islice
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,13 +72,14 @@ def run(  # noqa: PLR0913 - one parameter an option
     baseline: Baseline = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
     retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
     from una_bench import plan as plans
     from una_bench import recipe as recipes
-    from una_bench import show
+    from una_bench import show, trackers
     from una_bench.runfolder import RunFolder
     from una_bench.runner import Options, Runner
 
@@ -88,13 +90,19 @@ def run(  # noqa: PLR0913 - one parameter an option
     folder = RunFolder(out) if out else RunFolder.default(plan)
     compared = catalog.canonical(baseline or DEFAULT_BASELINE)
     catalog.method(compared)
+    following = trackers.parse(report_to)
     if dry_run:
         show.plan(_console(), plan, folder.path)
         return
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(
-        quiet=quiet, retry_failed=retry == "failed", fail_fast=fail_fast, command=command, baseline=compared
+        quiet=quiet,
+        retry_failed=retry == "failed",
+        fail_fast=fail_fast,
+        report_to=following,
+        command=command,
+        baseline=compared,
     )
     try:
         finished = Runner(plan, folder, options).run()

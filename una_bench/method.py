@@ -78,6 +78,8 @@ class Job:
     threads: int = 1
     checkpoint_minutes: float = 10.0
     """How often a state is saved to go on from after a kill."""
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers that follow the training: ``tensorboard``, ``wandb``, ``trackio``."""
 
     def __post_init__(self) -> None:
         """Refuse no budget, and two."""

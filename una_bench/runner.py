@@ -54,6 +54,8 @@ class Options:
     fail_fast: bool = False
     """Stop at the first failure."""
     command: str = ""
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers that follow each training."""
     baseline: str = ""
     """Method that reports compare with, where it ran."""
 
@@ -159,6 +161,7 @@ class Runner:
                 **self._job_facts(cell),
                 "seed": cell.seed,
                 "checkpoint_minutes": self.plan.recipe.checkpoint_minutes,
+                "report_to": self.options.report_to,
             },
             "prepared": str(self.prepared.path),
             "out": str(out.resolve()),

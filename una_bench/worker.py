@@ -110,6 +110,7 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     from una_bench import environment, warmup
 
     job = _job(spec)
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))  # used where it is reported to
     prepared = Prepared(job.prepared)
     benchmarks = _benchmarks(spec, prepared)
     method = catalog.method(spec["method"])(**spec["settings"])

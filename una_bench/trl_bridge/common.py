@@ -22,7 +22,7 @@ def quiet_arguments() -> dict[str, Any]:
     # transformers 5.22 renamed the switch and warns about the old name.
     known = {f.name for f in fields(TrainingArguments)}
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
-    return {checkpointing: False, "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
+    return {checkpointing: False, "save_strategy": "no", "disable_tqdm": True}
 
 
 def own_settings(method: Method) -> dict[str, Any]:

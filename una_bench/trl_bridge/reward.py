@@ -75,6 +75,7 @@ def _arguments(scratch: str, *, seed: int, steps: int, batch: int, learning_rate
         use_cpu=not torch.cuda.is_available(),
         model_init_kwargs={"dtype": "float32", "device_map": None},
         logging_strategy="no",
+        report_to="none",
         **quiet_arguments(),
     )
 
