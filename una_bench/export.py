@@ -37,8 +37,13 @@ def write(run: Path, fmt: str, out: Path) -> Path:
 def _csv(records: Sequence[Record], info: Info, out: Path) -> None:
     table = frame.long(records)
     for name in table.columns[table.dtypes.map(str).isin(["object", "str"])]:
-        table[name] = table[name].map(words.no_formula)
+        table[name] = table[name].map(_plain)
     store.write_text(out, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _plain(value: object) -> object:
+    """Return a cell that neither a terminal nor a spreadsheet takes for a command."""
+    return words.no_formula(words.clean(value)) if isinstance(value, str) else value
 
 
 def _parquet(records: Sequence[Record], info: Info, out: Path) -> None:
@@ -48,10 +53,10 @@ def _parquet(records: Sequence[Record], info: Info, out: Path) -> None:
 def _json(records: Sequence[Record], info: Info, out: Path) -> None:
     whole = {
         "run": dict(info),
-        "records": [record.model_dump(mode="json", by_alias=True) for record in records],
+        "records": [json.loads(record.model_dump_json(by_alias=True)) for record in records],
         "fairness": fairness.to_json(fairness.ledger(records)),
     }
-    store.write_text(out, json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    store.write_text(out, json.dumps(whole, indent=1, sort_keys=True) + "\n")
 
 
 def _card(records: Sequence[Record], info: Info, out: Path) -> None:
