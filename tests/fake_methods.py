@@ -18,6 +18,9 @@ from una_bench.method import Feedback, Job, Method
 from una_bench.problem import Problem
 from una_bench.record import Measurement
 
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/red] {{ 7*7 }} <script>alert('x')</script> \u202egone"
+"""What an error message should not be able to do: clear a terminal, break markup, run in a browser."""
+
 
 class Fake(Problem):
     """Nothing to learn: one file, written slowly."""
@@ -103,6 +106,11 @@ def _surrogate(job: Job, probe: Probe) -> None:
     raise OSError(errno.ENOENT, "No such file", os.fsdecode(b"name\xff\x1b[31m"))
 
 
+def _hostile(job: Job, probe: Probe) -> None:
+    print(HOSTILE, flush=True)  # noqa: T201 - what the log keeps
+    raise RuntimeError(HOSTILE)
+
+
 def _unjudgeable(job: Job, probe: Probe) -> None:
     (job.out / "unjudgeable").touch()
 
@@ -119,6 +127,7 @@ FAILURES = {
     "kernel": _kernel,
     "leave": _leave,
     "surrogate": _surrogate,
+    "hostile": _hostile,
     "unjudgeable": _unjudgeable,
 }
 

@@ -24,6 +24,7 @@ KINDS = {
     "kernel": (Status.KILLED, "SIGKILL, which the kernel sends when memory runs out", "ran out of memory"),
     "leave": (Status.FAILED, "ended with status 7 and no result", "train.log"),
     "surrogate": (Status.FAILED, "No such file", "train.log"),
+    "hostile": (Status.FAILED, "RuntimeError: \x1b[2J", "train.log"),
     "unjudgeable": (Status.FAILED, "LookupError: no judgement", "evaluate-N.log"),
 }
 SILENT = {"hang", "kernel", "leave"}
@@ -106,6 +107,17 @@ def test_the_report_shows_each_failure_with_what_to_try(how: str, broken: Broken
     page = html.unescape((broken.folder / "run" / "report.html").read_text())
     assert f"Breaks ({how})" in page
     assert KINDS[how][2] in page
+
+
+def test_a_hostile_message_is_shown_harmless(broken: Broken) -> None:
+    page = (broken.folder / "run" / "report.html").read_text()
+    shown = {
+        "terminal": broken.out + broken.err,
+        **{name: (broken.folder / "run" / name).read_text() for name in ("table.md", "table.csv")},
+    }
+    assert not [name for name, text in {**shown, "report": page}.items() if "\x1b" in text or "\u202e" in text]
+    assert "<script>alert" not in page
+    assert "<script>alert" in broken.out, "what is harmless stays readable"
 
 
 def test_the_command_names_each_failure(broken: Broken) -> None:

@@ -136,6 +136,11 @@ def _index(folder: Path) -> dict[str, Any]:
 
 
 def _require_whole(folder: Path, index: dict[str, Any]) -> None:
+    inside = folder.resolve()
+    found = {str(p.relative_to(folder)) for p in (folder / "prepared").rglob("*") if not p.is_dir() or p.is_symlink()}
+    for name in {*index["files"], *found}:
+        if name not in index["files"] or not (folder / name).resolve().is_relative_to(inside):
+            raise UserError(f"--bundle {folder}: {name} leads out of the bundle or is not in its list. Do not use it.")
     for name, expected in index["files"].items():
         file = folder / name
         if not file.is_file() or sha256(file) != expected:

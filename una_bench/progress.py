@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from una_bench import words
 from una_bench.supervise import Task
 
 
@@ -50,7 +51,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """Print one line with the time since the start."""
         seconds = int(time.monotonic() - self._started)
-        self.console.print(f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]  {text}", highlight=False)
+        self.console.print(f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]  {words.clean(text)}", highlight=False)
 
     def expect(self, cells: int, description: str) -> None:
         """Open the bar of a stage with ``cells`` pieces."""

@@ -120,7 +120,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
 
     The tables of differences to the baseline are long: the terminal shows them when ``differences`` are asked for.
     """
-    from una_bench import documents, fairness, plot, read, report, store, table
+    from una_bench import documents, fairness, plot, read, report, store, table, words
     from una_bench.runfolder import RunFolder
 
     chosen = baseline if any(r.method == baseline for r in finished.records) else None
@@ -138,7 +138,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
         console.print(f"Fairness: {len(differing)} lines DIFFER: {', '.join(line.topic for line in differing)}.")
     for record in finished.failed:
         reason = record.failure.reason if record.failure else "unknown"
-        console.print(f"[red]{record.status}[/red] {escape(record.cell)}: {escape(reason)}")
+        console.print(f"[red]{record.status}[/red] {escape(words.clean(record.cell))}: {escape(words.clean(reason))}")
     console.print(f"{finished.trained} cells trained now, {len(finished.records)} in the table.")
     if finished.time is not None and finished.trained:
         spent = finished.time.summary()
