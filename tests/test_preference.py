@@ -205,15 +205,15 @@ def test_a_named_reward_model_can_read_its_own_template(tmp_path: Path) -> None:
     assert text == f"[question {row.prompt.partition('question ')[2][0]}][{row.completion.removesuffix(END)}]"
 
 
-@pytest.mark.parametrize("name", [n for n in catalog.method_names() if n != "base"])
-def test_every_method_trains_on_it(name: str, prepared: Prepared, tmp_path: Path) -> None:
+def train(name: str, prepared: Prepared, out: Path) -> Probe:
+    """Train one rollout or batch of four responses."""
     small = {"responses_per_rollout": 4, "num_generations": 2, "num_iterations": 1}
     small |= {"num_ppo_epochs": 1, "num_mini_batches": 2, "local_rollout_forward_batch_size": 4}
     method = catalog.method(name)
     settings = {k: v for k, v in small.items() if k in method.__dataclass_fields__}
     job = Job(
         prepared=prepared.path,
-        out=tmp_path,
+        out=out,
         seed=0,
         budget_responses=4,
         batch_responses=4,
@@ -221,9 +221,24 @@ def test_every_method_trains_on_it(name: str, prepared: Prepared, tmp_path: Path
         max_new_tokens=8,
     )
     probe = Probe(device="cpu")
-    checkpoint = method(warmup_steps=0, **settings).train(job, probe)
-    assert probe.totals["optimizer_steps"] >= 1
-    assert AutoModelForCausalLM.from_pretrained(checkpoint).config.vocab_size == 264
+    method(warmup_steps=0, **settings).train(job, probe)
+    return probe
+
+
+@pytest.mark.parametrize("name", [n for n in catalog.method_names() if n != "base"])
+def test_every_method_trains_on_it(name: str, prepared: Prepared, tmp_path: Path) -> None:
+    assert train(name, prepared, tmp_path).totals["optimizer_steps"] >= 1
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint").config.vocab_size == 264
+
+
+@pytest.mark.parametrize("name", ["ppo", "una_online"])
+def test_online_methods_train_with_a_reward_model_that_reads_text(name: str, foreign: Prepared, tmp_path: Path) -> None:
+    assert train(name, foreign, tmp_path).totals["optimizer_steps"] >= 1
+
+
+def test_a_text_longer_than_the_reward_model_reads_loses_its_end(foreign: Prepared) -> None:
+    scorer = Scorer(foreign)
+    assert scorer(["a" * 300], ["b"]) == pytest.approx(scorer(["a" * 300], ["c"]))
 
 
 # Bad input: one message each.

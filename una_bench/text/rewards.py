@@ -79,8 +79,8 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.save_pretrained(reward)
-    if settings.own_template:
-        write_style(reward, end=template.end)
+    if not same_tokens(tokenizer, template.tokenizer):
+        write_style(reward, end=template.end, own_template=settings.own_template)
     prepared = Prepared(out)
     return {
         "trained": False,
@@ -110,6 +110,8 @@ def _train(model: Model, settings: RewardModel, out: Path, template: Template, f
             batch=settings.batch,
             learning_rate=settings.learning_rate,
         )
+    if foreign is not None:
+        write_style(out / "reward", end=template.end, own_template=False)
     return {"trained": True, **trained, **_centre(out)}
 
 

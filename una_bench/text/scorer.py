@@ -9,14 +9,20 @@ from pathlib import Path
 from una_bench.data import Prepared
 
 STYLE = "style.json"
-"""Beside a reward model that wants texts in its own chat template: what ends a response of the policy."""
+"""Beside a reward model that reads text, because its tokenizer is not the policy's: how to write it."""
 TOKENS_AT_ONCE = 8192
 """Padded tokens in one forward pass."""
 
 
-def write_style(folder: Path, *, end: str) -> None:
-    """Say that the reward model in ``folder`` reads its own chat template; ``end`` ends the policy's responses."""
-    (folder / STYLE).write_text(json.dumps({"end": end}) + "\n", encoding="utf-8")
+def write_style(folder: Path, *, end: str, own_template: bool) -> None:
+    """Say that the reward model in ``folder`` reads text, in whose template, and what ends the policy's responses."""
+    style = {"end": end, "own_template": own_template}
+    (folder / STYLE).write_text(json.dumps(style) + "\n", encoding="utf-8")
+
+
+def reads_text(prepared: Prepared) -> bool:
+    """Whether the reward model has a tokenizer of its own, so that `Scorer` must show it what it reads."""
+    return prepared.reward is not None and (prepared.reward / STYLE).is_file()
 
 
 class Scorer:
@@ -36,7 +42,8 @@ class Scorer:
         self.model = model.to(device).eval().requires_grad_(False)
         positions = getattr(model.config, "max_position_embeddings", None)
         self.most = int(positions) if positions else None
-        self.end, self.messages = _style(prepared, folder)
+        self.style = json.loads((folder / STYLE).read_text(encoding="utf-8")) if reads_text(prepared) else {}
+        self.messages = _messages(prepared) if self.style.get("own_template") else {}
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
         """Return the raw reward of each completion, as given to or written by the policy, template and end included."""
@@ -53,10 +60,13 @@ class Scorer:
 
     def _ids(self, prompt: str, completion: str) -> list[int]:
         """Tokenise one text; what is longer than the model reads loses its end."""
-        if self.end is None:
-            ids: list[int] = self.tokenizer(prompt + completion)["input_ids"]
+        end = self.style.get("end", "")
+        if not self.style.get("own_template"):
+            ended = bool(end) and completion.endswith(end)
+            text = prompt + (completion.removesuffix(end) + (self.tokenizer.eos_token or "") if ended else completion)
+            ids: list[int] = self.tokenizer(text)["input_ids"]
         else:
-            answer = {"role": "assistant", "content": completion.removesuffix(self.end)}
+            answer = {"role": "assistant", "content": completion.removesuffix(end)}
             chat = [{"role": role, "content": content} for role, content in json.loads(self.messages[prompt])]
             text = self.tokenizer.apply_chat_template([*chat, answer], tokenize=False)
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -74,14 +84,10 @@ class Scorer:
         return rewards
 
 
-def _style(prepared: Prepared, folder: Path) -> tuple[str | None, dict[str, str]]:
-    if not (folder / STYLE).is_file():
-        return None, {}
-    end: str = json.loads((folder / STYLE).read_text(encoding="utf-8"))["end"]
+def _messages(prepared: Prepared) -> dict[str, str]:
+    """Messages of each prompt, as JSON, by its text."""
     tables = [prepared.prompts(split) for split in ("train", "heldout")]
-    return end, {
-        text: messages for table in tables for text, messages in zip(table.prompt, table.messages, strict=True)
-    }
+    return dict(pair for table in tables for pair in zip(table.prompt, table.messages, strict=True))
 
 
 def accuracy(scorer: Scorer, prepared: Prepared) -> float:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from una_bench.errors import UserError
+from una_bench.text.scorer import Scorer, reads_text
 
 if TYPE_CHECKING:
     from una_bench.data import Prepared
@@ -89,6 +90,8 @@ def reward_module(job: Job, prepared: Prepared, tokenizer: Any) -> tuple[nn.Modu
         return TextReward(function, tokenizer, _prompt_texts(prepared)), None
     if prepared.reward is None:
         raise UserError("This suite has no reward model: PPO needs one, or a true reward (`reward: true`).")
+    if reads_text(prepared):
+        return _on_texts(Scorer(prepared, job.device), tokenizer, prepared), None
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     own_tokenizer = AutoTokenizer.from_pretrained(prepared.reward)
@@ -96,10 +99,13 @@ def reward_module(job: Job, prepared: Prepared, tokenizer: Any) -> tuple[nn.Modu
     model.eval().requires_grad_(False)
     if same_tokens(tokenizer, own_tokenizer):
         return model, prepared.reward
-    scorer = LearnedReward(model.to(job.device), own_tokenizer, tokenizer.eos_token)
+    return _on_texts(LearnedReward(model.to(job.device), own_tokenizer, tokenizer.eos_token), tokenizer, prepared), None
+
+
+def _on_texts(scorer: LearnedReward | Scorer, tokenizer: Any, prepared: Prepared) -> TextReward:
     wrapped = TextReward(scorer, tokenizer, _prompt_texts(prepared))
-    wrapped.texts.model = model
-    return wrapped, None
+    wrapped.texts.model = scorer.model  # registered, so that its bytes and its device are accounted for
+    return wrapped
 
 
 class LearnedReward:

@@ -97,8 +97,18 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     return fit(trainer, probe, job, tally=tally)
 
 
+def _reward(prepared: Prepared, job: Job) -> Any:
+    """Return what judges generated responses: a folder, a function on texts, or None."""
+    from una_bench.text.scorer import Scorer, reads_text
+
+    if job.reward != "learned":
+        return prepared.true_reward()
+    return Scorer(prepared, job.device) if reads_text(prepared) else prepared.reward
+
+
 def train_online(method: Method, job: Job, probe: Probe) -> Path:
     """Train on responses to the prepared prompts, judged by the learned or the true reward."""
+    from una_bench.text.scorer import Scorer
     from una_bench.una.config import OnlineUNAConfig
     from una_bench.una.online import OnlineUNATrainer
     from una_bench.una.rewards import RewardModel
@@ -114,7 +124,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
         keep_special_tokens=True,  # a response that ended shows its end token; rewards tell it from one cut off
     )
     with probe.phase("load"):
-        reward = prepared.reward if job.reward == "learned" else prepared.true_reward()
+        reward = _reward(prepared, job)
     if reward is None:
         raise UserError(f"This problem has no {job.reward} reward. Choose another reward, or methods that need none.")
     columns = [name for name in ("prompt", "prompt_ids", "log_partition") if name in prompts.columns]
@@ -134,7 +144,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     probe.facts["sampling"] = {"temperature": cut.temperature, "top_k": cut.top_k, "top_p": cut.top_p}
     adapted = trainer.reference_kind == "adapter_off"
     probe.facts["reference"] = f"{'the policy without its adapters' if adapted else 'a model'}, once a rollout"
-    judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel)), None)
+    judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel | Scorer)), None)
     if judge is not None:
         Counter(probe).watch("reward", judge)
     return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), reward=judge)
