@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from una_bench import read, recipe, store
+from una_bench import recipe, store
 from una_bench.recipe import Recipe
-from una_bench.record import Record
+from una_bench.record import SCHEMA, Record
 
 SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line without this key."}
 
@@ -18,7 +18,7 @@ def record() -> dict[str, Any]:
     """Return the schema of one line of ``records.jsonl``."""
     schema = Record.model_json_schema(mode="serialization")
     schema["properties"]["sha256"] = SUM
-    return {**schema, "title": f"una-bench record, format {read.SCHEMA}"}
+    return {**schema, "title": f"una-bench record, format {SCHEMA}"}
 
 
 def suite() -> dict[str, Any]:

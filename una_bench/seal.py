@@ -41,7 +41,7 @@ def _same(file: Path, facts: dict[str, Any]) -> bool:
         if status.st_size != facts["bytes"]:
             return False
         untouched = status.st_size > READ_ALWAYS and status.st_mtime_ns == facts["changed"]
-        return untouched or _sha256(file) == facts["sha256"]
+        return untouched or bool(_sha256(file) == facts["sha256"])
     except OSError:
         return False
 
