@@ -422,3 +422,39 @@ def test_real_data_in_every_layout_gives_the_same_pairs(layout: str) -> None:
         _, _, facts = prepare.read_pairs(problem, template)
         hashes.append(facts["train"]["content_sha256"])
     assert hashes[0] == hashes[1]
+
+
+OWN_CODE = """\
+from transformers import LlamaForCausalLM
+
+
+class OwnForCausalLM(LlamaForCausalLM):
+    pass
+"""
+
+
+@pytest.fixture
+def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that only its own code can load."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = write_model(tmp_path / "own")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"architectures": ["OwnForCausalLM"], "auto_map": {"AutoModelForCausalLM": "own.OwnForCausalLM"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(OWN_CODE)
+    return folder
+
+
+def test_a_policys_own_code_is_refused_unless_it_is_named(own_code: Path, tmp_path: Path) -> None:
+    refused(tmp_path, "code of its own, which is not run", policy=str(own_code))
+
+
+@pytest.mark.parametrize("name", ["una_score", "dpo", "ppo"])
+def test_a_policy_whose_own_code_may_run_is_trained_and_judged(name: str, own_code: Path, tmp_path: Path) -> None:
+    reward = {"name": str(write_reward_model(tmp_path / "reward"))}
+    trusted = {"policy": str(own_code), "trust_remote_code": str(own_code)}
+    found = prepared_with(tmp_path, reward_model=reward, **trusted)
+    train(name, found, tmp_path / "cell")
+    benchmark = catalog.benchmark("preference")(prompts=2, max_new_tokens=4)
+    checkpoint = Checkpoint(path=tmp_path / "cell" / "checkpoint", prepared=found, out=tmp_path)
+    assert {m.metric for m in benchmark.evaluate(checkpoint)} >= {"preference.accuracy.heldout"}

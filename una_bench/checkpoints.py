@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench import trust
+
 if TYPE_CHECKING:
     from una_bench.benchmark import Checkpoint
 
@@ -22,14 +24,14 @@ def load_checkpoint(checkpoint: Checkpoint) -> tuple[Any, Any]:
 @lru_cache(maxsize=1)
 def load_initial(policy: Path, device: str) -> Any:
     """Return the initial policy (float32, evaluation mode), read once; whoever asks must leave it as it is."""
-    return _read(policy).to(device).eval()
+    return _read(policy, trust.loading(policy)).to(device).eval()
 
 
-def _read(folder: Path) -> Any:
+def _read(folder: Path, own: dict[str, bool]) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **own)
 
 
 @lru_cache(maxsize=1)
@@ -44,6 +46,6 @@ def _load(path: Path, initial: Path, device: str) -> tuple[Any, Any]:
         # Adapters are added to a copy in memory: the next checkpoint finds the initial policy as it was.
         model = PeftModel.from_pretrained(copy.deepcopy(load_initial(initial, device)), path).merge_and_unload()
     else:
-        model = _read(path)
-    own_tokenizer = (path / "tokenizer_config.json").is_file()
-    return model.to(device).eval(), AutoTokenizer.from_pretrained(path if own_tokenizer else initial)
+        model = _read(path, trust.loading(initial))
+    named = path if (path / "tokenizer_config.json").is_file() else initial
+    return model.to(device).eval(), AutoTokenizer.from_pretrained(named, **trust.loading(initial))

@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench import resume
+from una_bench import resume, trust
 from una_bench.budget import follow
 from una_bench.facts import dropout, record_facts, weights_sha256
 from una_bench.flops import watch_trainer
@@ -85,8 +85,8 @@ def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
 
     folder = job.prepared / "policy"
     with probe.phase("load"):
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(job.device)
-        return model, AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **trust.loading(folder))
+        return model.to(job.device), AutoTokenizer.from_pretrained(folder, **trust.loading(folder))
 
 
 def lora_config(job: Job) -> Any:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench import trust
 from una_bench.errors import UserError
 from una_bench.text import template as templates
 from una_bench.text.template import Template
@@ -76,6 +77,8 @@ def write_policy(model: Model, template: Template, out: Path) -> None:
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     write_generation_config(ids, out)
     tokenizer.save_pretrained(out)
+    if model.trusted:
+        trust.mark(out, model.name)
 
 
 def write_generation_config(ids: dict[str, int | None], out: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from una_bench import trust
 from una_bench.budget import ENDLESS_STEPS, Budget, Spent, follow
 from una_bench.data import Prepared
 from una_bench.errors import UserError
@@ -138,7 +139,9 @@ def _episodes(budget: Budget, rollout: int, *, steps_per_rollout: int, epochs: i
 def _load(architecture: str, folder: Path, **options: Any) -> Any:
     import transformers
 
-    return getattr(transformers, architecture).from_pretrained(folder, dtype=torch.float32, **options)
+    return getattr(transformers, architecture).from_pretrained(
+        folder, dtype=torch.float32, **trust.loading(folder), **options
+    )
 
 
 def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
@@ -149,10 +152,10 @@ def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **trust.loading(folder))
     if not separate_padding or tokenizer.pad_token_id not in (None, tokenizer.eos_token_id):
         return tokenizer
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, **trust.loading(folder))
     if tokenizer.unk_token_id not in (None, tokenizer.eos_token_id):
         tokenizer.pad_token = tokenizer.unk_token
     elif config.vocab_size > len(tokenizer):
