@@ -64,7 +64,7 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
 
     The untrained policy is always a row.
     """
-    names = catalog.expand_methods([*methods, "base"]) if methods else list(recipe.methods)
+    names = catalog.expand_methods([*(methods or recipe.methods), "base"])
     chosen = recipe.model_copy(update={"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds})
     identity = chosen.model_dump(mode="json", exclude=SELECTION)
     cells = [
