@@ -241,6 +241,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="Where the runs go and stay; default: a temporary folder.")
     parser.add_argument("--before", default="", help="Shell command before each start, for example to wait.")
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
     with tempfile.TemporaryDirectory() as temporary:
         found = soak(given.folder or Path(temporary), kills=given.kills, seed=given.seed, before=given.before)
     given.out.parent.mkdir(parents=True, exist_ok=True)
