@@ -81,6 +81,8 @@ RECIPES: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"dpo": {"betta": 1}}}, "there is no setting 'betta'. Did you mean 'beta'?"),
     ({"settings": {"dpoo": {}}}, "There is no method 'dpoo'. Did you mean 'dpo'?"),
     ({"settings": {"dpo": {"beta": "much"}}}, "'settings.dpo.beta' is 'much': Input should be a valid number"),
+    ({"settings": {"dpo": {"beta": float("nan")}}}, "'settings.dpo.beta' is nan: it must be finite."),
+    ({"training": {"learning_rate": float("inf")}}, "'settings.dpo.learning_rate' is inf: it must be finite."),
     ({"settings": {"dpo": 3}}, "'settings.dpo' is 3: input should be a valid tuple."),
     ({"benchmarks": {"memry": {}}}, "There is no benchmark 'memry'. Did you mean 'memory'?"),
     ({"benchmarks": {"memory": {"x": 1}}}, "benchmarks.memory: there is no setting 'x'."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -123,8 +124,6 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold keys and values, as the suites that `una-bench list` names do.")
     raw.setdefault("name", path.stem)
-    if any(override.strip().startswith("budget.") for override in overrides):
-        raw["budget"] = {}  # one kind of budget takes the place of another
     if any(override.strip().startswith("budget.") for override in overrides):
         raw["budget"] = {}  # one kind of budget takes the place of another
     for override in overrides:
@@ -308,6 +307,9 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
             ) from None
         except ValueError as error:
             raise UserError(f"{source or recipe.name}: settings.{name}: {error}") from None
+        for key, value in built[-1].settings().items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{source or recipe.name}: 'settings.{name}.{key}' is {value}: it must be finite.")
     return built
 
 
