@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from una_bench import repeat, runner, words
+from una_bench import catalog, repeat, runner, words
+from una_bench.method import Feedback
 from una_bench.record import Status
 from una_bench.selfcheck_world import World
 from una_bench.supervise import Outcome, Pool, Task
@@ -89,7 +90,8 @@ def measure(say: Callable[[str], None] = lambda _: None, world: World | None = N
         _done(pool, "una_bench.selfcheck_world:write", task, folder)
         known = _done(pool, "una_bench.selfcheck_world:allocate", {"bytes": KNOWN, "device": device}, folder)
         job = {**world.job(), "device": device}
-        cell = repeat.spec(method="una_score", settings={"warmup_steps": 5}, job=job, prepared=prepared)
+        method = next(n for n in catalog.method_names() if catalog.method(n).feedback is Feedback.SCORE)
+        cell = repeat.spec(method=method, settings={"warmup_steps": 5}, job=job, prepared=prepared)
         say(f"Training it {times} times in turn")
         trained = repeat.train(pool, cell, times, folder)
     return Report(device=device, checks=checks(world, known, trained[0]), noise=repeat.spreads(trained))
