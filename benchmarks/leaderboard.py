@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from una_bench.benchmark import Benchmark, Checkpoint
@@ -31,6 +32,8 @@ class Leaderboard(Benchmark):
     batch_size = 64
     """Requests at once."""
     apply_chat_template = False
+    precision = "float32"
+    """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat."""
     share_prefixes = True
     """Compute what requests begin with alike only once; scores agree with lm-eval's own model up to rounding."""
     keep_results = True
@@ -39,6 +42,11 @@ class Leaderboard(Benchmark):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._harness: Harness | None = None
+        for name, choices in (("precision", ("float32", "bfloat16")), ("limit_per", ("subtask", "task"))):
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"benchmarks.leaderboard.{name} is '{getattr(self, name)}': write {' or '.join(choices)}."
+                )
 
     def applies(self, prepared: Prepared) -> bool:
         """There must be tasks: named ones, or the suite's."""
@@ -49,8 +57,6 @@ class Leaderboard(Benchmark):
         from una_bench.lmeval import Options
         from una_bench.lmtasks import load
 
-        if self.limit_per not in {"subtask", "task"}:
-            raise UserError(f"benchmarks.leaderboard.limit_per is '{self.limit_per}': write subtask or task.")
         options = Options(
             limit=self.limit,
             limit_per=self.limit_per,
@@ -58,6 +64,7 @@ class Leaderboard(Benchmark):
             bootstrap_iters=self.bootstrap_iters,
             batch_size=self.batch_size,
             apply_chat_template=self.apply_chat_template,
+            precision=self.precision,
             share_prefixes=self.share_prefixes,
         )
         names = [self.tasks] if isinstance(self.tasks, str) else list(self.tasks)
@@ -72,5 +79,7 @@ class Leaderboard(Benchmark):
             self.prepare(checkpoint.prepared, checkpoint.device)
         assert self._harness is not None
         model, tokenizer = load_checkpoint(checkpoint)
+        if self.precision == "bfloat16":
+            model = copy.deepcopy(model).bfloat16()
         content = model_key(checkpoint) if self.keep_results else ""
         return self._harness.run(model, tokenizer, checkpoint.out / "lmeval", content=content)

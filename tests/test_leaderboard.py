@@ -139,3 +139,9 @@ def test_a_filter_is_part_of_the_metrics_name() -> None:
 def test_a_suite_without_tasks_needs_named_ones(tmp_path: Path) -> None:
     prepared = Prepared(tmp_path)
     assert (Leaderboard().applies(prepared), Leaderboard(tasks=("gsm8k",)).applies(prepared)) == (False, True)
+
+
+@pytest.mark.parametrize("settings", [{"precision": "float8"}, {"limit_per": "group"}])
+def test_a_setting_with_no_such_choice_is_refused_at_once(settings: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"benchmarks\.leaderboard\.\w+ is '\w+': write"):
+        Leaderboard(**settings)

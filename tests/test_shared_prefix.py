@@ -12,11 +12,12 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from text_models import byte_tokenizer, write_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from una_bench import lmcache, lmtasks
 from una_bench.benchmark import Checkpoint
 from una_bench.data import Prepared
+from una_bench.growing_cache import growing_cache
 from una_bench.lmeval import Options
 from una_bench.shared_prefix import SharedPrefixLM, can_share
 
@@ -100,6 +101,36 @@ def test_models_that_do_not_attend_to_everything_are_left_to_lm_eval(config: dic
 
 def test_a_plain_model_is_shared(model: Any) -> None:
     assert can_share(model)
+
+
+@pytest.mark.parametrize("kind", [HFLM, SharedPrefixLM])
+def test_generated_text_is_what_greedy_decoding_writes(kind: type, model: Any) -> None:
+    prompts = [SHOTS, "short", SHOTS + "longer"]
+    arguments = [(prompt, {"until": ["zz"], "max_gen_toks": 40}) for prompt in prompts]
+    asked = [
+        Instance(request_type="generate_until", doc={}, arguments=a, idx=i, metadata=("t", i, 1))
+        for i, a in enumerate(arguments)
+    ]
+    found = wrapped(kind, model).generate_until(asked, disable_tqdm=True)
+    tokenizer = byte_tokenizer()
+    expected = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=40, do_sample=False)
+        expected.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).split("zz")[0])
+    assert found == expected
+
+
+def test_a_cache_with_room_holds_what_a_plain_one_holds(model: Any) -> None:
+    plain, roomy = DynamicCache(), growing_cache()
+    ids = torch.randint(3, 200, (2, 300), generator=torch.Generator().manual_seed(0))
+    for start in range(0, 300, 100):
+        for cache in (plain, roomy):
+            with torch.no_grad():
+                model(ids[:, start : start + 100] % 256, past_key_values=cache, use_cache=True)
+    for ours, theirs in zip(roomy.layers, plain.layers, strict=True):
+        torch.testing.assert_close(ours.keys, theirs.keys)
+        torch.testing.assert_close(ours.values, theirs.values)
 
 
 # Results by content.

@@ -37,6 +37,8 @@ class Options:
     bootstrap_iters: int = 100
     batch_size: int = 64
     apply_chat_template: bool = False
+    precision: str = "float32"
+    """Of the model; log-probabilities are always worked out in float32."""
     share_prefixes: bool = True
     """Compute what requests begin with alike only once."""
 
@@ -105,6 +107,7 @@ class Harness:
         from una_bench.shared_prefix import SharedPrefixLM
 
         settings = {"tokenizer": tokenizer, "backend": "causal", "batch_size": self.options.batch_size}
+        settings["softmax_dtype"] = "float32"
         if self.options.share_prefixes:
             return SharedPrefixLM(pretrained=model, encoded=self.encoded, **settings)
         return HFLM(pretrained=model, **settings)

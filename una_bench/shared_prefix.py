@@ -18,6 +18,8 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import DynamicCache
 
+from una_bench.growing_cache import growing_cache
+
 LEAST_SHARED = 32
 """Tokens that a beginning must have, beyond the one above it, to be computed apart."""
 TOKENS_AT_ONCE = 4096
@@ -66,6 +68,11 @@ class SharedPrefixLM(HFLM):
             if text is not None:
                 self.cache_hook.add_partial("loglikelihood", text, answer)
         return answers
+
+    def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:
+        if can_share(self.model):
+            settings["past_key_values"] = growing_cache()
+        return super()._model_generate(context, max_length, stop, **settings)
 
     def _predictions(self, sequences: Sequence[_Sequence]) -> Iterator[tuple[_Sequence, torch.Tensor]]:
         """Yield log-probabilities from the first scored position of each sequence on, (T, V)."""

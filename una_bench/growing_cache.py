@@ -1,0 +1,51 @@
+"""An attention cache that keeps room for tokens to come: adding one does not copy all that were before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+ROOM = 256
+"""Tokens of room to add at least, when there is none left."""
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values of one layer, as the front part of larger tensors."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._all: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append keys and values, (B, H, T, D), and return all so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        before = self.get_seq_length()
+        after = before + key_states.shape[-2]
+        if self._all is None or self._all[0].shape[-2] < after:
+            self._all = (self._larger(self.keys, key_states, after), self._larger(self.values, value_states, after))
+        for room, states in zip(self._all, (key_states, value_states), strict=True):
+            room[..., before:after, :] = states
+        self.keys, self.values = (room[..., :after, :] for room in self._all)
+        return self.keys, self.values
+
+    def _larger(self, held: Tensor, like: Tensor, length: int) -> Tensor:
+        """Return a tensor with room for half as much again that begins with what is held."""
+        batch, heads, _, width = like.shape
+        room: Tensor = torch.empty(
+            batch, heads, length + max(ROOM, length // 2), width, dtype=like.dtype, device=like.device
+        )
+        if held.numel():
+            room[..., : held.shape[-2], :] = held
+        return room
+
+
+def growing_cache() -> Cache:
+    """Return an empty cache for one call of ``generate``; it cannot be cut or reordered."""
+    return Cache(layer_class_to_replicate=GrowingLayer)
