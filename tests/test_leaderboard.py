@@ -98,6 +98,10 @@ def test_a_limit_shortens_a_task_and_is_told(prepared: Prepared, tmp_path: Path)
     assert "8 of 256 documents" in measurement.how
 
 
+def test_whether_a_chat_template_was_applied_is_told(measured: dict[str, Measurement]) -> None:
+    assert measured["task.exact_choice.acc"].how.endswith("no chat template")
+
+
 def test_a_task_that_fails_has_a_reason_and_no_score(prepared: Prepared, tmp_path: Path) -> None:
     benchmark = Leaderboard(tasks=("exact_choice", "exact_generate"), limit=4)
     benchmark.prepare(prepared, "cpu")

@@ -42,6 +42,12 @@ class Options:
     share_prefixes: bool = True
     """Compute what requests begin with alike only once."""
 
+    @property
+    def note(self) -> str:
+        """What a reader of a score must know of these settings."""
+        template = "chat template" if self.apply_chat_template else "no chat template"
+        return template + (f", {self.precision}" if self.precision != "float32" else "")
+
 
 @dataclass(kw_only=True)
 class Loaded:
@@ -93,7 +99,7 @@ class Harness:
                 not_run[name] = reason(error)
             else:
                 _keep(name, results[name], out)
-                found += measurements(results[name], loaded)
+                found += measurements(results[name], loaded, self.options.note)
         if not_run:
             (out / "not_run.json").write_text(json.dumps(not_run, indent=2) + "\n", encoding="utf-8")
         for group in self.leaderboards:

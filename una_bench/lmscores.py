@@ -11,20 +11,22 @@ if TYPE_CHECKING:
     from una_bench.lmeval import Loaded
 
 
-def measurements(results: dict[str, Any], loaded: Loaded | None = None) -> list[Measurement]:
+def measurements(results: dict[str, Any], loaded: Loaded | None = None, note: str = "") -> list[Measurement]:
     """Turn lm-eval's results into measurements: ``task.NAME.METRIC``, and the filter where lm-eval names one.
 
     Args:
         results: Of one task or group.
         loaded: As what it was run; on a leaderboard only the row and the metrics that count there become measurements.
+        note: On the settings.
     """
     rows = results["results"] | (results.get("groups") or {})
     seen = loaded.seen if loaded else ""
+    hows = {task: ", ".join(filter(None, (*_how(results, task, seen), note))) for task in rows}
     if loaded is None or loaded.entry is None:
-        return [m for task, figures in rows.items() for m in _row(results, task, figures, _how(results, task, seen))]
+        return [m for task, figures in rows.items() for m in _row(results, task, figures, hows[task])]
     task = loaded.entry.task
     wanted = {key: value for key, value in rows[task].items() if key in loaded.entry.keys}
-    found = _row(results, task, wanted, _how(results, task, seen))
+    found = _row(results, task, wanted, hows[task])
     # lm-eval loses the direction where groups hold groups; on a leaderboard more is better throughout.
     return [m.model_copy(update={"better": Better.HIGHER}) for m in found]
 
@@ -51,7 +53,7 @@ def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) 
     return found
 
 
-def _how(results: dict[str, Any], task: str, spread: str) -> str:
+def _how(results: dict[str, Any], task: str, spread: str) -> tuple[str, ...]:
     """Say by which lm-eval, on how many documents, and with how many examples in the prompt."""
     import lm_eval
 
@@ -60,5 +62,4 @@ def _how(results: dict[str, Any], task: str, spread: str) -> str:
     if not counts and results.get("configs"):
         seen = spread or leaderboard_scores.documents(results)
     shots = results.get("n-shot", {}).get(task)
-    parts = [f"lm-eval {lm_eval.__version__}", seen, f"{shots}-shot" if shots is not None else ""]
-    return ", ".join(part for part in parts if part)
+    return f"lm-eval {lm_eval.__version__}", seen, f"{shots}-shot" if shots is not None else ""
