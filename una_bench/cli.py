@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from una_bench import __version__, catalog
+from una_bench import __version__, catalog, cli_data
 from una_bench.errors import UserError
 
 app = typer.Typer(
@@ -27,6 +27,9 @@ app = typer.Typer(
 DEFAULT_BASELINE = "dpo"
 """What reports compare with where nothing else is asked for; a run without it has no differences."""
 MOST_SEEDS = 1000
+app.add_typer(cli_data.models, name="models")
+app.command("bundle")(cli_data.bundle)
+
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
 OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]
 Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the differences to. Reports use dpo.")]
