@@ -75,19 +75,27 @@ def run(  # noqa: PLR0913 - one parameter an option
     baseline: Baseline = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
     retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
+    bundle: Annotated[Path | None, typer.Option(help="Folder that `una-bench bundle` wrote.")] = None,
     report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
+    from una_bench import bundle as bundles
+    from una_bench import needs, show, trackers
+    from una_bench import offline as offlines
     from una_bench import plan as plans
     from una_bench import recipe as recipes
-    from una_bench import show, trackers
     from una_bench.runfolder import RunFolder
     from una_bench.runner import Options, Runner
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")
+    if offline:
+        offlines.enable()
+    if bundle is not None:
+        suite = bundles.use(bundle, suite)
     recipe = recipes.load(suite, set_)
     plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
     folder = RunFolder(out) if out else RunFolder.default(plan)
@@ -97,6 +105,8 @@ def run(  # noqa: PLR0913 - one parameter an option
     if dry_run:
         show.plan(_console(), plan, folder.path)
         return
+    for need in needs.check(plan):
+        _say(f"{need.what}: {need.command}")
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(
