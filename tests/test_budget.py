@@ -176,7 +176,9 @@ def test_training_stops_at_the_operations(name: str, tiny_job: Job) -> None:
 @pytest.mark.parametrize("name", ["ppo", "kto", "una_score"])
 def test_training_stops_at_the_seconds(name: str, tiny_job: Job) -> None:
     probe = train(name, with_budget(tiny_job, seconds=0.4))
-    assert probe.used("seconds") - probe.samples["seconds"][-1] < 0.4 <= probe.used("seconds")
+    # A reference pass before the first step counts too; where it alone takes longer, one step is trained.
+    before_the_last_step = sum(probe.samples["seconds"][:-1])
+    assert before_the_last_step < 0.4 <= probe.used("seconds")
 
 
 def test_as_many_tokens_as_a_planned_training_saw_give_its_weights(tiny_job: Job, tmp_path: Path) -> None:
