@@ -269,7 +269,7 @@ def test_prompt_mean_in_reward_space_is_blind_to_a_reward_offset_per_prompt(tmp_
     plain, moved = trainer(tmp_path / "a", **settings), trainer(tmp_path / "b", shifted(8.0), **settings)
     plain.train()
     moved.train()
-    torch.testing.assert_close(weights(moved), weights(plain), rtol=0, atol=1e-4)  # a reward of 8 more costs float32 digits
+    torch.testing.assert_close(weights(moved), weights(plain), rtol=0, atol=1e-4)  # +8 costs float32 digits
 
 
 def test_no_offset_in_reward_space_is_not_blind_to_a_reward_offset(tmp_path: Path) -> None:
