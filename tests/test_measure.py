@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,8 +63,19 @@ def make(clock: Clock, **options: Any) -> Probe:
     return Probe(clock=clock, cpu_clock=clock, memory=options.pop("memory", FakeMeter()), **options)
 
 
-def allocate(size: int) -> bytearray:
-    """Touch every page, or nothing becomes resident."""
+def allocate(size: int) -> mmap.mmap:
+    """Map pages of their own, gone with the last reference, and touch each, or nothing becomes resident.
+
+    From the heap, a hole that an earlier test left could serve the allocation, and keep it resident after ``del``.
+    """
+    pages = mmap.mmap(-1, size)
+    for start in range(0, size, mmap.PAGESIZE):
+        pages[start] = 1
+    return pages
+
+
+def allocate_from_heap(size: int) -> bytearray:
+    """Touch every page of what malloc gives."""
     return bytearray(b"x") * size
 
 
@@ -116,11 +128,11 @@ def test_the_overall_peak_sees_what_ran_in_no_phase() -> None:
 
 
 def test_holes_that_imports_left_do_not_swallow_an_allocation() -> None:
-    blocks = [allocate(100_000) for _ in range(600)]  # below the size that is mapped apart
-    guard = allocate(100_000)
+    blocks = [allocate_from_heap(100_000) for _ in range(600)]  # below the size that is mapped apart
+    guard = allocate_from_heap(100_000)
     del blocks
     probe = Probe()
-    kept = [allocate(100_000) for _ in range(500)]
+    kept = [allocate_from_heap(100_000) for _ in range(500)]
     assert probe.peak_bytes == pytest.approx(sum(map(len, kept)), abs=TOLERANCE), len(guard)
 
 
