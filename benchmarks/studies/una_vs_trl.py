@@ -1,6 +1,7 @@
 """Speed and memory of UNA against TRL 1.12 on equal work: contestants in turn, each measurement in a fresh process.
 
-    python benchmarks/studies/una_vs_trl.py                      # everything; run it on a quiet machine
+    python benchmarks/studies/una_vs_trl.py                      # time and memory; run it on a quiet machine
+    python benchmarks/studies/una_vs_trl.py --large --steps 1    # memory at a vocabulary of 49,152
     python benchmarks/studies/una_vs_trl.py --repetitions 1 --steps 2 --only una_score,dpo --out /dev/null
 
 A step is an optimiser step offline, and online a rollout with all that is trained on it. Time is that of steps after
@@ -19,12 +20,11 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-OFFLINE = ("una_score", "una_pairwise", "dpo", "kto", "una_pairwise+precomputed", "dpo+precomputed")
-ONLINE = ("una_online+1", "una_online+4", "ppo4", "ppo1", "rloo", "online_dpo")
 LARGE = ("una_score", "una_pairwise", "dpo", "una_online+1", "ppo4")
 """Contestants of the comparison at the large vocabulary."""
 SMALL_VOCABULARY, LARGE_VOCABULARY = 2048, 49_152
@@ -55,7 +55,7 @@ def measure(name: str, vocabulary: int, steps: int) -> dict[str, Any]:
     """Train ``name`` in this process."""
     import torch
     from transformers import TrainerCallback
-    from una_vs_trl_contestants import offline, online
+    from una_vs_trl_contestants import ONLINE, offline, online
 
     marks: list[tuple[float, float]] = []
 
@@ -111,8 +111,12 @@ def compare(samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
         if first and second:
             ratio = statistics.median(first) / statistics.median(second)
             each = [a / b for a, b in zip(first, second, strict=True)]
-            out.append({"what": what, "ratio": ratio, "lowest": min(each), "highest": max(each), "wanted": wanted,
-                        "met": ratio >= wanted})  # fmt: skip
+            line = {"what": what, "ratio": ratio, "lowest": min(each), "highest": max(each), "wanted": wanted,
+                    "met": ratio >= wanted}  # fmt: skip
+            if metric == "seconds":  # what other work on the machine moves least
+                cpu = (samples[f"{name}@{vocabulary}"]["cpu_seconds"] for name in (above, below))
+                line["cpu_ratio"] = statistics.median(next(cpu)) / statistics.median(next(cpu))
+            out.append(line)
     return out
 
 
@@ -127,13 +131,22 @@ def environment() -> dict[str, Any]:
             "versions": versions}  # fmt: skip
 
 
+def contestants(only: Collection[str], *, large: bool) -> list[tuple[str, int]]:
+    """Return names and vocabularies of those to measure."""
+    from una_vs_trl_contestants import OFFLINE, ONLINE
+
+    names, vocabulary = (LARGE, LARGE_VOCABULARY) if large else ((*OFFLINE, *ONLINE), SMALL_VOCABULARY)
+    return [(name, vocabulary) for name in names if not only or name in only]
+
+
 def main() -> None:
     """Parse the command line and run one measurement or the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--only", default="", help="contestants, comma-separated")
-    parser.add_argument("--out", type=Path, default=Path("results/studies/una_vs_trl.json"))
+    parser.add_argument("--large", action="store_true", help="the large vocabulary, for memory")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--vocabulary", type=int, default=SMALL_VOCABULARY, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -141,15 +154,14 @@ def main() -> None:
         warnings.simplefilter("ignore")
         print("RESULT " + json.dumps(measure(given.one, given.vocabulary, given.steps)))
         return
-    chosen = set(given.only.split(",")) if given.only else {*OFFLINE, *ONLINE}
-    names = [(n, SMALL_VOCABULARY) for n in (*OFFLINE, *ONLINE) if n in chosen]
-    names += [(n, LARGE_VOCABULARY) for n in LARGE if n in chosen]
+    names = contestants(given.only.split(",") if given.only else (), large=given.large)
+    out = given.out or Path(f"results/studies/una_vs_trl{'_large' if given.large else ''}.json")
     where = environment()
     samples = run(names, given.repetitions, given.steps)
     record = {"study": "una_vs_trl", "environment": where, "steps": given.steps, "warmup_steps": WARMUP,
               "comparisons": compare(samples), "samples": samples}  # fmt: skip
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n")
     for line in record["comparisons"]:
         print(f"{line['what']:45s} {line['ratio']:6.2f} [{line['lowest']:.2f}, {line['highest']:.2f}]"
               f"  wanted {line['wanted']:.2f}  {'met' if line['met'] else 'NOT MET'}")  # fmt: skip
