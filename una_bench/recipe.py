@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from una_bench import catalog
+from una_bench import catalog, overrides, presets
 from una_bench.errors import UserError, nearest
 from una_bench.method import Lora, Method
 
@@ -117,18 +117,21 @@ class Recipe(BaseModel):
         return name
 
 
-def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a suite by name or a recipe file, apply ``key=value`` overrides, and validate all of it."""
+def load(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Read a suite by name or a recipe file, apply preset, scale and ``key=value`` changes, and validate all of it."""
+    chosen = choose(name, changes)
+    return validate(chosen.raw, chosen.source)
+
+
+def choose(name: str, changes: Sequence[str] = ()) -> presets.Chosen:
+    """Read a suite and apply what is chosen, without validating it."""
     path = _find(name)
     raw = _read(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold keys and values, as the suites that `una-bench list` names do.")
     raw.setdefault("name", path.stem)
-    if any(override.strip().startswith("budget.") for override in overrides):
-        raw["budget"] = {}  # one kind of budget takes the place of another
-    for override in overrides:
-        _override(raw, override)
-    return validate(raw, str(path))
+    keys = {f.alias or n for n, f in Recipe.model_fields.items()}
+    return presets.choose(raw, [overrides.parse(change) for change in changes], keys, str(path))
 
 
 def _read(path: Path) -> Any:
@@ -166,41 +169,6 @@ def _find(name: str) -> Path:
     return next(p for p in folder.glob("*.yaml") if p.stem.replace("_", "-") == wanted)
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
-    """Apply ``a.b=value``; a bare setting of methods goes to ``training``, ``METHOD.setting`` to ``settings``."""
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise UserError(f"--set {override}: write key=value, for example --set budget.responses=4096.")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UserError(f"--set {override}: the value is not valid YAML.") from None
-    known = {f.alias or n for n, f in Recipe.model_fields.items()}
-    if parts[0] not in known:
-        if len(parts) == 1 and parts[0] in _all_settings():
-            parts = ["training", *parts]
-        elif catalog.canonical(parts[0]) in catalog.method_names():
-            parts = ["settings", *parts]
-    if parts[0] == "settings" and len(parts) > 2:
-        name = catalog.canonical(parts[1])
-        variants = raw.setdefault("settings", {}).setdefault(name, {})
-        for variant in variants if isinstance(variants, list) else [variants]:
-            _place(variant, parts[2:], value, override)
-    else:
-        _place(raw, parts, value, override)
-
-
-def _place(target: Any, parts: Sequence[str], value: Any, override: str) -> None:
-    for part in parts[:-1]:
-        if not isinstance(target, dict):
-            break
-        target = target.setdefault(part, {})
-    if not isinstance(target, dict):
-        raise UserError(f"--set {override}: '{'.'.join(parts[:-1])}' has no keys below it.")
-    target[parts[-1]] = value
-
-
 def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     """Validate a recipe and everything it names, and write the problem's and benchmarks' defaults out."""
     raw = dict(raw)
@@ -217,9 +185,9 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     benchmarks = {catalog.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
         _check_benchmark(name, settings, source)
-    unknown = set(recipe.training) - _all_settings()
+    unknown = set(recipe.training) - overrides.setting_names()
     for key in sorted(unknown):
-        hint = nearest(key, _all_settings())
+        hint = nearest(key, overrides.setting_names())
         raise UserError(f"{source}: training.{key}: no method has a setting '{key}'.{hint}")
     checked: Recipe = recipe.model_copy(
         update={
@@ -278,10 +246,6 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
         return f"the key '{where}' is missing."
     message = first["msg"].removeprefix("Value error, ")
     return f"'{where}' is {reprlib.repr(first['input'])}: {message[:1].lower()}{message[1:]}."
-
-
-def _all_settings() -> set[str]:
-    return {f.name for name in catalog.method_names() for f in fields(catalog.method(name)) if f.init}
 
 
 def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
