@@ -20,6 +20,7 @@ class Dpo(Method):
     feedback = Feedback.PAIRWISE
     resident = frozenset({Resident.REFERENCE})
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
+    later = Method.later | {"doubled_bos": False}
 
     beta: float = 0.1
     """Strength of the pull towards the reference model, per nat."""
@@ -29,6 +30,8 @@ class Dpo(Method):
     """Share of pairs taken to be labelled the wrong way round."""
     precompute_ref_log_probs: bool = False
     """Run the reference model once before training and not in every step."""
+    doubled_bos: bool = False
+    """Put the tokenizer's first token before a prompt that begins with it already, as UNA's released code has it."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on pairs, half as many a step as responses."""

@@ -26,6 +26,7 @@ class Ppo(Method):
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD, Resident.VALUE})
     paper = "Schulman et al. 2017, arXiv:1707.06347, Eq. 7; Ziegler et al. 2019, arXiv:1909.08593"
+    later = Method.later | {"per_device_train_batch_size": None}
 
     responses_per_rollout: int = 256
     """Responses generated and scored between two phases of training."""
@@ -33,6 +34,9 @@ class Ppo(Method):
     """Passes over each rollout; the budget counts each."""
     num_mini_batches: int = 4
     """Optimiser steps per pass. TRL's own default is 1; 4 keeps 64 responses behind a step, as for other methods."""
+    per_device_train_batch_size: int | None = None
+    """Responses in one forward and backward pass; None: a mini-batch. With ``num_mini_batches`` of 1 only: with several
+    passes to a step TRL takes one step a pass over the rollout."""
     local_rollout_forward_batch_size: int = 256
     """Responses generated and scored at once. TRL's own default is 64."""
     kl_coef: float = 0.05

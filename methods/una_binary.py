@@ -19,6 +19,7 @@ class UnaBinary(Method):
     label = "UNA-binary"
     feedback = Feedback.BINARY
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 11 (mse) and 12 (bce)"
+    later = Method.later | {"reduction": "mean", "doubled_bos": False, "doubled_eos": False}
 
     beta: float = 0.5
     """Strength of the pull towards the reference policy, per nat."""
@@ -32,6 +33,12 @@ class UnaBinary(Method):
     """``learned``: learning rate of the scalar head in units of the policy's."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward pass; None: all of an optimiser step."""
+    reduction: str = "mean"
+    """Loss of one forward pass: ``mean`` over its responses (as published), or ``sum`` (as in the released code)."""
+    doubled_bos: bool = False
+    """Put the tokenizer's first token before a prompt that begins with it already, as in the released code."""
+    doubled_eos: bool = False
+    """Put the tokenizer's end token after a response that has it already, as in the released code."""
 
     @property
     def display(self) -> str:

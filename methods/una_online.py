@@ -20,6 +20,7 @@ class UnaOnline(Method):
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD})
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 9 and section 2.3.4"
+    later = Method.later | {"reduction": "mean", "missing_eos_penalty": None}
 
     beta: float = 0.5
     """Strength of the pull towards the reference policy, per nat."""
@@ -45,6 +46,10 @@ class UnaOnline(Method):
     """Times that the responses of one rollout are trained on."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward pass; None: all of an optimiser step."""
+    reduction: str = "mean"
+    """Loss of one forward pass: ``mean`` over its responses (as published), or ``sum`` (as in the released code)."""
+    missing_eos_penalty: float | None = None
+    """Taken off the raw reward of a response that does not end."""
 
     @property
     def display(self) -> str:

@@ -21,6 +21,7 @@ class UnaScore(Method):
     label = "UNA-score"
     feedback = Feedback.SCORE
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 13"
+    later = Method.later | {"reduction": "mean", "doubled_bos": False, "doubled_eos": False}
 
     beta: float = 0.5
     """Strength of the pull towards the reference policy, per nat."""
@@ -36,6 +37,12 @@ class UnaScore(Method):
     """``learned``: learning rate of the scalar head in units of the policy's."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward pass; None: all of an optimiser step."""
+    reduction: str = "mean"
+    """Loss of one forward pass: ``mean`` over its responses (as published), or ``sum`` (as in the released code)."""
+    doubled_bos: bool = False
+    """Put the tokenizer's first token before a prompt that begins with it already, as in the released code."""
+    doubled_eos: bool = False
+    """Put the tokenizer's end token after a response that has it already, as in the released code."""
 
     @property
     def display(self) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from una_bench.budget import KINDS, Budget
+from una_bench.budget import ENDLESS_STEPS, KINDS, Budget
+from una_bench.errors import UserError
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
@@ -116,11 +118,15 @@ class Method(ABC):
     resident: ClassVar[frozenset[Resident]] = frozenset()
     paper: ClassVar[str]
     """Citation with section or equation."""
+    later: ClassVar[dict[str, Any]] = {"warmup_ratio": None, "batch_responses": None, "activation_checkpointing": False}
+    """Settings that came after methods had been run -> what they were before (`una_bench.plan.before`)."""
 
     learning_rate: float = 1e-3
     """Peak learning rate, per optimiser step."""
     warmup_steps: int = 50
     """Optimiser steps of linear warm-up."""
+    warmup_ratio: float | None = None
+    """Linear warm-up as a share of all optimiser steps, rounded up, in place of ``warmup_steps``."""
     min_lr_rate: float = 0.05
     """Floor of the cosine schedule as a fraction of the peak."""
     adam_beta1: float = 0.9
@@ -128,6 +134,10 @@ class Method(ABC):
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
+    batch_responses: int | None = None
+    """Responses behind one optimiser step of this method; None: the suite's, the same for all."""
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time, same numbers."""
 
     @property
     def display(self) -> str:
@@ -140,6 +150,20 @@ class Method(ABC):
 
         The checkpoint is a transformers model folder (an adapter folder with LoRA) with its tokenizer.
         """
+
+    def warmup(self, optimizer_steps: int) -> int:
+        """Return the optimiser steps of warm-up of a training of so many.
+
+        Raises:
+            UserError: A share was asked for, and nobody knows of how many.
+        """
+        if self.warmup_ratio is None:
+            return self.warmup_steps
+        if not 0 <= self.warmup_ratio <= 1:
+            raise UserError(f"warmup_ratio={self.warmup_ratio} is no share: write a number from 0 to 1.")
+        if optimizer_steps >= ENDLESS_STEPS:
+            raise UserError("warmup_ratio needs a budget of responses or steps: set warmup_steps with any other.")
+        return math.ceil(self.warmup_ratio * optimizer_steps)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by name, defaults written out."""

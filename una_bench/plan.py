@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,8 @@ class Plan:
     @property
     def problem_key(self) -> str:
         """Content hash that names the prepared folder."""
-        revision = catalog.problem_type(str(self.recipe.problem["kind"])).revision
-        return content_hash({"problem": self.recipe.problem, "revision": revision})
+        kind = catalog.problem_type(str(self.recipe.problem["kind"]))
+        return content_hash({"problem": before(self.recipe.problem, kind.later), "revision": kind.revision})
 
 
 def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
@@ -66,7 +66,7 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
     """
     names = catalog.expand_methods([*(methods or recipe.methods), "base"])
     chosen = recipe.model_copy(update={"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds})
-    identity = chosen.model_dump(mode="json", exclude=SELECTION)
+    identity = identity_of(chosen)
     cells = [
         _cell(chosen, identity, name, method, variant, seed)
         for seed in chosen.seeds
@@ -75,6 +75,30 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
         if seed == chosen.seeds[0] or method.feedback is not Feedback.NONE
     ]
     return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity))
+
+
+def identity_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what of a recipe decides its results."""
+    kind = catalog.problem_type(str(recipe.problem["kind"]))
+    identity = recipe.model_dump(mode="json", exclude=SELECTION)
+    return identity | {"problem": before(recipe.problem, kind.later)}
+
+
+def before(settings: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of settings what came later and is as it was before it came: so finished runs keep their keys.
+
+    Args:
+        settings: Of a method or a problem, defaults written out.
+        later: Setting, dotted where it is inside another, -> its value before there was a choice.
+    """
+    kept = dict(settings)
+    for name, value in later.items():
+        outer, _, inner = name.rpartition(".")
+        if not outer and name in kept and kept[name] == value:
+            del kept[name]
+        elif outer and isinstance(kept.get(outer), Mapping):
+            kept[outer] = before(kept[outer], {inner: value})
+    return kept
 
 
 def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
@@ -89,7 +113,13 @@ def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
 def _cell(recipe: Recipe, identity: dict[str, Any], name: str, method: Method, variant: str, seed: int) -> Cell:
     shared = {k: v for k, v in identity.items() if k not in {"training", "settings", "name", "benchmarks"}}
     settings = method.settings()
-    decides = {"method": name, "settings": settings, "seed": seed, "shared": shared, "version": __version__}
+    decides = {
+        "method": name,
+        "settings": before(settings, method.later),
+        "seed": seed,
+        "shared": shared,
+        "version": __version__,
+    }
     return Cell(
         method=name,
         variant=variant,
@@ -110,7 +140,7 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
         out=out,
         seed=cell.seed,
         **dict[str, Any]({f"budget_{kind}": amount for kind, amount in recipe.budget.given().items()}),
-        batch_responses=recipe.batch_responses,
+        batch_responses=cell.settings.get("batch_responses") or recipe.batch_responses,
         max_prompt_length=lengths[0],
         max_new_tokens=lengths[1],
         temperature=recipe.temperature,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,6 +21,8 @@ class Problem(BaseModel):
     """One line for ``una-bench show``."""
     revision: ClassVar[int] = 1
     """Raised when the same settings prepare something else than before, so that caches are made again."""
+    later: ClassVar[dict[str, Any]] = {}
+    """Settings that came after suites had been run -> what they were before (`una_bench.plan.before`)."""
 
     kind: str
     """Name of the module in ``una_bench/problems`` (or of an entry point) that makes it."""

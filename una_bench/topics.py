@@ -48,7 +48,9 @@ def _sampling(record: Record) -> Any:
 
 def _schedule(record: Record) -> Any:
     """Settings of the schedule, and what the trainer makes of them where it is not what they say."""
-    found = _several(record.settings, ("learning_rate", "warmup_steps", "min_lr_rate")) or {}
+    share = record.settings.get("warmup_ratio") is not None
+    warmup = "warmup_ratio" if share else "warmup_steps"
+    found = _several(record.settings, ("learning_rate", warmup, "min_lr_rate")) or {}
     said = {"schedule": record.facts["lr_schedule"]} if "lr_schedule" in record.facts else {}
     return {**found, **said} or None
 

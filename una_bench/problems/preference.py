@@ -31,6 +31,9 @@ class RewardModel(BaseModel):
     """Allow a reward model whose tokenizer is not the policy's; it then gets text, and tokenises that itself."""
     own_template: bool = False
     """Write prompts and responses in the reward model's chat template instead of the policy's."""
+    reads: Literal["text", "policy_tokens"] = "text"
+    """``policy_tokens``: a named one gets the policy's token ids whatever they mean to it, as in the code released with
+    UNA. Its rewards are not meaningful then."""
     steps: int = Field(default=100, ge=1)
     """Optimiser steps of training."""
     batch: int = Field(default=8, ge=1)
@@ -47,6 +50,8 @@ class RewardModel(BaseModel):
             raise ValueError("reward_model has a name and an init: name one to use, or one to start from")
         if self.own_template and not (self.name and self.own_tokenizer):
             raise ValueError("own_template is for a named reward model with its own tokenizer")
+        if self.reads == "policy_tokens" and (not self.name or self.own_template):
+            raise ValueError("policy_tokens is for a named reward model without own_template")
         return self
 
 
@@ -55,6 +60,8 @@ class Preference(Problem):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
+
+    later: ClassVar[dict[str, Any]] = {"turns": "split", "max_length": None, "reward_model.reads": "text"}
 
     kind: Literal["preference"] = "preference"
     policy: str
@@ -79,6 +86,9 @@ class Preference(Problem):
     """Weights of attributes (0 to 4), divided by their sum times 4; the default is the paper's for HelpSteer2."""
     score_range: tuple[float, float] | None = None
     """Judgements that mean 0 and 1; none: 1 to 10 for UltraFeedback and scored pairs, 0 to 1 for scores."""
+    turns: Literal["split", "one"] = "split"
+    """HelpSteer2's prompts of several turns: ``split`` into messages, or ``one`` message of the user, turn marks and
+    all, as the authors of UNA have it."""
     ties: Literal["leave_out", "keep"] = "leave_out"
     """Pairs with equal scores. ``keep``: the second response counts as preferred, as the authors of UNA have it."""
     label_threshold: float | None = None
@@ -87,6 +97,8 @@ class Preference(Problem):
     """Tokens, template included; pairs with a longer prompt are left out for every method alike."""
     max_response_length: int = Field(default=512, ge=2)
     """Tokens, end token included; pairs with a longer response are left out. Generation stops there too."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Tokens of prompt and response together; none: no limit beside the two."""
     heldout_max_prompt_length: int | None = Field(default=None, ge=1)
     """Of held-out pairs, which are only judged; none: as for training."""
     heldout_max_response_length: int | None = Field(default=None, ge=2)

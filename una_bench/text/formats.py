@@ -38,9 +38,9 @@ class Format:
 
 def _helpsteer(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
     raw, score = scoring.weighted(row)
-    yield Judged(
-        messages=turns(str(row["prompt"] or "")), response=answer(row["response"], "response"), raw=raw, score=score
-    )
+    text = str(row["prompt"] or "")
+    messages = turns(text) if scoring.turns == "split" else conversation(text, "prompt")
+    yield Judged(messages=messages, response=answer(row["response"], "response"), raw=raw, score=score)
 
 
 def turns(prompt: str) -> Messages:

@@ -46,6 +46,8 @@ class Scoring:
     """Weight of each attribute, where responses are judged by attributes."""
     score_range: tuple[float, float] | None = None
     """What counts as 0 and as 1; None: what the format is known for."""
+    turns: str = "split"
+    """``split``: a prompt of several turns becomes messages; ``one``: it stays one message of the user, as it is."""
 
     def weighted(self, attributes: Mapping[str, Any]) -> tuple[float, float]:
         """Return the weighted sum of attributes (each 0 to 4 unless a range is set), and the score it means."""

@@ -79,7 +79,7 @@ def read_pairs(problem: Preference, template: Template) -> tuple[list[Written], 
         asked = {pair.prompt for pair in heldout}
         train = [pair for pair in pairs if pair.prompt not in asked]
         facts["prompt_is_held_out"] = len(pairs) - len(train)
-    limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length)
+    limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
     wider = Limits(
         prompt=problem.heldout_max_prompt_length or limits.prompt,
         response=problem.heldout_max_response_length or limits.response,
@@ -99,7 +99,7 @@ def read_pairs(problem: Preference, template: Template) -> tuple[list[Written], 
 
 def _pairs(problem: Preference, source: Source) -> tuple[list[Pair], dict[str, Any]]:
     rows, facts = sources.read(source)
-    scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range)
+    scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
     judged, found = formats.judged(rows, scoring, source.name)
     pairs, counts = pair_up(judged, keep_ties=problem.ties == "keep")
     known = {**facts, **found, "responses": len(judged), "rules_applied": counts, "pairs_made": len(pairs)}
@@ -116,9 +116,13 @@ def _own_rules(problem: Preference) -> list[str]:
         f"Ties: {problem.ties.replace('_', ' ')}.",
         label,
         f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more than "
-        f"{problem.max_response_length}, for every method alike.",
+        f"{problem.max_response_length}{_together(problem)}, for every method alike.",
         "No prompt is both trained on and held out.",
     ]
+
+
+def _together(problem: Preference) -> str:
+    return f", or both more than {problem.max_length}" if problem.max_length else ""
 
 
 def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:

@@ -40,7 +40,7 @@ def write_reward_model(problem: Preference, out: Path, template: Template, say: 
     model = models.resolve(name, revision=revision, trusted=problem.trust_remote_code, say=say)
     tokenizer = load_tokenizer(model) if own else template.tokenizer
     same = not own or same_tokens(tokenizer, template.tokenizer)
-    if not same and not settings.own_tokenizer:
+    if not same and not settings.own_tokenizer and settings.reads == "text":
         raise UserError(
             f"The reward model {name} has another tokenizer than the policy {problem.policy}: the policy's tokens "
             "would mean something else to it. Choose one with the same tokenizer, or let it read text: "
@@ -53,7 +53,7 @@ def write_reward_model(problem: Preference, out: Path, template: Template, say: 
     return {
         "source": model.source,
         "revision": model.revision,
-        "tokenizer": "policy's" if same else "its own",
+        "tokenizer": "policy's" if same or settings.reads == "policy_tokens" else "its own",
         **figures,
     }
 
@@ -79,7 +79,10 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.save_pretrained(reward)
-    if not same_tokens(tokenizer, template.tokenizer):
+    if settings.reads == "policy_tokens":
+        _require_room(model, template)
+        write_style(reward, end="", own_template=False, policy_tokens=True)
+    elif not same_tokens(tokenizer, template.tokenizer):
         write_style(reward, end=template.end, own_template=settings.own_template)
     prepared = Prepared(out)
     return {
@@ -87,6 +90,15 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
         "own_template": settings.own_template,
         "heldout_accuracy": accuracy(Scorer(prepared), prepared),
     }
+
+
+def _require_room(model: Model, template: Template) -> None:
+    known = int(model.config.get("vocab_size", 0))
+    if len(template.tokenizer) > known:
+        raise UserError(
+            f"{model.name} knows {known} tokens and the policy writes {len(template.tokenizer)}: it cannot read the "
+            "policy's tokens. Leave out reward_model.reads."
+        )
 
 
 def _train(model: Model, settings: RewardModel, out: Path, template: Template, foreign: Any) -> dict[str, Any]:

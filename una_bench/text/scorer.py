@@ -14,9 +14,9 @@ TOKENS_AT_ONCE = 8192
 """Padded tokens in one forward pass."""
 
 
-def write_style(folder: Path, *, end: str, own_template: bool) -> None:
-    """Say that the reward model in ``folder`` reads text, in whose template, and what ends the policy's responses."""
-    style = {"end": end, "own_template": own_template}
+def write_style(folder: Path, *, end: str, own_template: bool, policy_tokens: bool = False) -> None:
+    """Say that the reward model in ``folder`` reads text, in whose template and in whose tokens, and what ends it."""
+    style = {"end": end, "own_template": own_template} | ({"policy_tokens": True} if policy_tokens else {})
     (folder / STYLE).write_text(json.dumps(style) + "\n", encoding="utf-8")
 
 
@@ -44,6 +44,8 @@ class Scorer:
         self.most = int(positions) if positions else None
         self.style = json.loads((folder / STYLE).read_text(encoding="utf-8")) if reads_text(prepared) else {}
         self.messages = _messages(prepared) if self.style.get("own_template") else {}
+        self.policys = AutoTokenizer.from_pretrained(prepared.policy) if self.style.get("policy_tokens") else None
+        """The policy's tokenizer where the reward model gets its token ids."""
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
         """Return the raw reward of each completion, as given to or written by the policy, template and end included."""
@@ -61,6 +63,9 @@ class Scorer:
     def _ids(self, prompt: str, completion: str) -> list[int]:
         """Tokenise one text; what is longer than the model reads loses its end."""
         end = self.style.get("end", "")
+        if self.policys is not None:
+            theirs: list[int] = self.policys(prompt + completion, add_special_tokens=False)["input_ids"]
+            return theirs[: self.most]
         if not self.style.get("own_template"):
             ended = bool(end) and completion.endswith(end)
             text = prompt + (completion.removesuffix(end) + (self.tokenizer.eos_token or "") if ended else completion)

@@ -34,6 +34,8 @@ class Limits:
     prompt: int
     response: int
     """With its end token."""
+    whole: int | None = None
+    """Of prompt and response together."""
 
 
 def write(
@@ -81,6 +83,8 @@ def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
     ids = [template.completion_ids(prompt, prompt_ids, text) for text in completions]
     if max(map(len, ids)) > limits.response:
         return "response_too_long"
+    if limits.whole is not None and len(prompt_ids) + max(map(len, ids)) > limits.whole:
+        return "together_too_long"
     return Written(
         pair=pair, prompt=prompt, completions=completions, prompt_ids=prompt_ids, completion_ids=(ids[0], ids[1])
     )

@@ -15,6 +15,7 @@ from una_bench.errors import UserError
 from una_bench.facts import record_rows
 from una_bench.flops import watch_trainer
 from una_bench.phases import BOOKKEEPING
+from una_bench.tokens import doubled_ends
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import in_phase, own_settings, quiet_arguments
 
@@ -60,14 +61,16 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
     """Train with TRL's DPOTrainer on the prepared pairs; half as many pairs a step as responses."""
     from trl import DPOConfig
 
+    own = own_settings(method)
+    doubled = bool(own.pop("doubled_bos"))
     arguments = DPOConfig(
-        **common_arguments(method, job) | quiet_arguments(),
+        **quiet_arguments() | common_arguments(method, job),
         per_device_train_batch_size=job.batch_responses // 2,
         max_length=None,  # preparation has bounded lengths for all methods alike
         precompute_ref_batch_size=job.batch_responses,
-        **own_settings(method),
+        **own,
     )
-    return _train(_DPO, arguments, _pairs, job, probe)
+    return _train(_DPO, arguments, _pairs, job, probe, doubled_bos=doubled)
 
 
 def train_kto(method: Method, job: Job, probe: Probe) -> Path:
@@ -77,7 +80,7 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
     if job.batch_responses < 2:
         raise UserError("KTO compares responses within a batch: batch_responses must be at least 2.")
     arguments = KTOConfig(
-        **common_arguments(method, job) | quiet_arguments(),
+        **quiet_arguments() | common_arguments(method, job),
         per_device_train_batch_size=job.batch_responses,
         train_sampling_strategy="sequential",  # the rows are shuffled and paired beforehand
         max_length=None,
@@ -86,11 +89,19 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
     return _train(_KTO, arguments, lambda table: _labelled(table, job), job, probe)
 
 
-def _train(kind: type[Any], arguments: Any, rows: Callable[[pd.DataFrame], Dataset], job: Job, probe: Probe) -> Path:
+def _train(
+    kind: type[Any],
+    arguments: Any,
+    rows: Callable[[pd.DataFrame], Dataset],
+    job: Job,
+    probe: Probe,
+    *,
+    doubled_bos: bool = False,
+) -> Path:
     policy, tokenizer = load_policy(job, probe)
     # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
-        table = Prepared(job.prepared).responses()
+        table = doubled_ends(Prepared(job.prepared).responses(), job.prepared, bos=doubled_bos)
         prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
         record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=completion_ids)
         data = rows(table)

@@ -105,20 +105,17 @@ def _arguments(method: Method, job: Job) -> Any:
 
     own = own_settings(method)
     rollout, epochs, parts = own.pop("responses_per_rollout"), own["num_ppo_epochs"], own["num_mini_batches"]
-    if rollout % parts:
-        raise UserError(
-            f"responses_per_rollout={rollout} cannot be cut into num_mini_batches={parts} equal parts. "
-            "Choose a multiple."
-        )
+    at_once = _at_once(own.pop("per_device_train_batch_size"), rollout, parts)
+    if method.activation_checkpointing:
+        raise UserError("PPO keeps its activations: set ppo.activation_checkpointing=false.")
     shared = common_arguments(method, job) | quiet_arguments()
     # TRL advances the schedule once per update.
     shared["warmup_steps"] = round(shared["warmup_steps"] / (epochs * parts))
     return PPOConfig(
         **shared,
         total_episodes=_episodes(job.budget, rollout, steps_per_rollout=epochs * parts, epochs=epochs),
-        # One device batch is the whole rollout: with accumulation, TRL ignores num_mini_batches.
-        per_device_train_batch_size=rollout,
-        gradient_accumulation_steps=1,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=rollout // at_once,
         per_device_eval_batch_size=1,
         response_length=job.max_new_tokens,
         temperature=job.temperature,
@@ -126,6 +123,26 @@ def _arguments(method: Method, job: Job) -> Any:
         num_sample_generations=0,  # debugging samples, which TRL would print
         **own,
     )
+
+
+def _at_once(wanted: int | None, rollout: int, parts: int) -> int:
+    """Return the responses of one device batch: the whole rollout, which TRL cuts into mini-batches, or ``wanted``.
+
+    With accumulation TRL takes a step after the whole rollout and ignores mini-batches.
+    """
+    if rollout % parts:
+        raise UserError(
+            f"responses_per_rollout={rollout} cannot be cut into num_mini_batches={parts} equal parts. "
+            "Choose a multiple."
+        )
+    if wanted is None:
+        return rollout
+    if parts != 1 or rollout % wanted:
+        raise UserError(
+            f"per_device_train_batch_size={wanted} must divide responses_per_rollout={rollout}, and needs "
+            f"num_mini_batches=1, not {parts}."
+        )
+    return wanted
 
 
 def _episodes(budget: Budget, rollout: int, *, steps_per_rollout: int, epochs: int) -> int:
@@ -174,7 +191,7 @@ def _prompts(prepared: Prepared, arguments: Any) -> Dataset:
 
     table = prepared.prompts("train")
     ids = [[int(i) for i in prompt] for prompt in table.prompt_ids]
-    rollout = arguments.per_device_train_batch_size
+    rollout = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
     needed = min(math.ceil(arguments.total_episodes / rollout), MOST_ROLLOUTS) * rollout
     passes = math.ceil(needed / len(ids))
     return Dataset.from_dict({"input_ids": ids}).select(list(range(len(ids))) * passes)

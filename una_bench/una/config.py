@@ -15,6 +15,7 @@ OFFSETS = ("none", "ema", "prompt_mean", "learned", "partition")
 REFERENCES = ("frozen", "adapter_off", "precomputed")
 ANCHORS = ("reference", "rollout")
 NORMALIZATIONS = ("sigmoid", "quantile", "identity")
+REDUCTIONS = ("mean", "sum")
 
 
 def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -45,6 +46,9 @@ class UNAConfig(TrainingArguments):
     """``score``: sigmoid(r) against a score in [0, 1], the paper's. ``reward``: r against the raw reward, squared."""
     loss_type: str = "mse"
     """``mse`` (UNA Eq. 11, 13) or ``bce`` (Eq. 12; on scores the cross-entropy with a soft label). Pairs: neither."""
+    reduction: str = "mean"
+    """Of the rows of one device batch: ``mean``, or ``sum`` as in the released code. Both are then averaged over
+    accumulation steps and processes, so that they agree at one row a device, where the released code runs."""
     score_range: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """Lowest and highest raw score; mapped linearly to [0, 1]; one outside is an error. Reward space has none."""
     offset: str = "none"
@@ -82,6 +86,7 @@ class UNAConfig(TrainingArguments):
         _positive("beta", self.beta)
         _choose("space", self.space, SPACES)
         _choose("loss_type", self.loss_type, LOSS_TYPES)
+        _choose("reduction", self.reduction, REDUCTIONS)
         _choose("offset", self.offset, OFFSETS)
         if self.reference is not None:
             _choose("reference", self.reference, REFERENCES)

@@ -17,7 +17,7 @@ from una_bench.una.offsets import Offset, Rows
 def batch_loss(
     batch: Mapping[str, Any], scored: Scored, *, args: Any, offset: Offset, ledger: Ledger
 ) -> tuple[Tensor, Rows]:
-    """Return the mean loss over the rows of a batch, pairs and others mixed.
+    """Return the loss over the rows of a batch, pairs and others mixed: their mean, or sum where ``args`` say so.
 
     Args:
         batch: As `Examples.__getitems__` returns it, with ``reference`` (N,): log pi_ref of each sequence.
@@ -55,7 +55,8 @@ def batch_loss(
     ledger.add(logratio=scored.logps - batch["reference"], length=batch["lengths"])
     if scored.entropy is not None:
         ledger.add(entropy=scored.entropy)
-    return torch.cat(parts).mean(), rows
+    losses_B = torch.cat(parts)
+    return losses_B.sum() if args.reduction == "sum" else losses_B.mean(), rows
 
 
 def _single_losses(reward: Tensor, target: Tensor, args: Any) -> Tensor:

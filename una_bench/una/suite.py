@@ -11,6 +11,7 @@ from una_bench.errors import UserError
 from una_bench.facts import record_rows
 from una_bench.flops import Counter, watch_trainer
 from una_bench.phases import BOOKKEEPING
+from una_bench.tokens import doubled_ends
 from una_bench.training import common_arguments, fit, load_policy, lora_config, record_facts
 from una_bench.una.parts import padded_tokens
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 Rows = Callable[["pd.DataFrame"], list[dict[str, Any]]]
 """Prepared responses -> rows of a UNA dataset in token ids."""
 _SETTINGS = ("beta", "space", "loss_type", "offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
+_SETTINGS += ("reduction",)
 _ONLINE_SETTINGS = ("normalization", "anchor", "num_generations", "responses_per_rollout", "num_iterations")
+_ONLINE_SETTINGS += ("missing_eos_penalty",)
 
 
 def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[str, Any]:
@@ -72,7 +75,8 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
     # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
-        data = rows(Prepared(job.prepared).responses())
+        doubled = {name: bool(method.settings().get(f"doubled_{name}")) for name in ("bos", "eos")}
+        data = rows(doubled_ends(Prepared(job.prepared).responses(), job.prepared, **doubled))
         record_facts(
             probe,
             model=model,
