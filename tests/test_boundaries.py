@@ -24,8 +24,12 @@ STEERING = [
     "estimate",
     "show",
     "doctor",
+    "presets",
+    "capacity",
+    "cli_reproduce",
 ]
-READING = ["read", "stats", "table", "plot", "report", "compare", "export", "fairness"]
+READING = ["read", "stats", "table", "plot", "report", "compare", "export", "fairness", "reference", "reproduction"]
+READING += ["gate", "baseline", "bounds", "gauges", "rebase", "verdicts"]
 ENGINE = sorted((ROOT / "una_bench").rglob("*.py"))
 METHODS = sorted((ROOT / "methods").glob("[a-z]*.py"))
 

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CODE = (
-    "from una_bench import catalog; print(sorted(catalog.method_names()), catalog.suite_names(), "
-    "catalog.benchmark('memory').__module__)"
+    "from una_bench import catalog, reference; print(sorted(catalog.method_names()), catalog.suite_names(), "
+    "catalog.benchmark('memory').__module__, len(reference.load().tables))"
 )
 
 
@@ -56,4 +56,5 @@ def test_a_wheel_holds_what_is_needed_and_nothing_at_top_level_that_is_not_ours(
         names = archive.namelist()
     assert {n.split("/")[0].split("-")[0] for n in names} == {"una_bench"}
     assert "una_bench/benchmarks/recipes/exact.yaml" in names
+    assert "una_bench/published/una.yaml" in names
     assert "una_bench/py.typed" in names
