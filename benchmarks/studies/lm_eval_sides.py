@@ -1,0 +1,142 @@
+"""What the study of lm-eval's commands compares: una-bench's benchmark in one process, and one command per task.
+
+Run as a script it does the part that needs torch, in a process of its own: ``lm_eval_sides.py JSON``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BASE = "base"
+"""Name of the checkpoint that is the policy itself."""
+SPREAD = 0.005
+"""Standard deviation of the adapters' second factor: another model's answers, not noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a process and its children took, from its start to its end."""
+
+    seconds: float
+    cpu_seconds: float
+    status: int
+    """0, or how it failed."""
+
+
+def surroundings(hub: Path | None, **more: str) -> dict[str, str]:
+    """Environment of both sides: one thread, and only ``hub`` instead of a network where it is given."""
+    own = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **more}
+    if hub:
+        own |= {"HF_HOME": str(hub.resolve()), "NLTK_DATA": str(hub.resolve() / "nltk_data"), "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **own}
+
+
+def timed(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Spent:
+    """Run a command to its end in a fresh process; what it says goes to ``log``."""
+    with log.open("w", encoding="utf-8") as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Spent(seconds=seconds, cpu_seconds=usage.ru_utime + usage.ru_stime, status=process.returncode)
+
+
+def script(work: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> Spent:
+    """Run a part of this file in a fresh process.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    spent = timed([sys.executable, str(Path(__file__).resolve()), json.dumps(work)], environment, log)
+    if spent.status:
+        raise SystemExit(f"{work['do']} failed:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    return spent
+
+
+def lm_eval(policy: Path, adapter: Path | None, what: Sequence[str], batch_size: int) -> list[str]:
+    """Return the command a user would give: one model, one task, results and samples kept."""
+    model = f"pretrained={policy}" + (f",peft={adapter}" if adapter else "") + ",dtype=float32"
+    fixed = ["--model", "hf", "--model_args", model, "--device", "cpu", "--batch_size", str(batch_size)]
+    return [sys.executable, "-m", "lm_eval", "run", *fixed, *what, "--log_samples"]
+
+
+def adapters(*, policy: str, out: str, count: int, seed: int) -> None:
+    """Save ``count`` LoRA adapters of the policy, as training leaves them, with random weights instead of learned ones.
+
+    Both factors are drawn, so that each adapter really makes another model of the policy.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(policy)
+    base = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32)
+    model = get_peft_model(base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for number in range(1, count + 1):
+        torch.manual_seed(seed + number)
+        for name, weight in model.named_parameters():
+            if "lora_A" in name:
+                torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+            elif "lora_B" in name:
+                torch.nn.init.normal_(weight, std=SPREAD)
+        folder = Path(out) / f"adapter-{number}"
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def ours(*, prepared: str, checkpoints: Mapping[str, str], settings: Mapping[str, Any], out: str) -> None:
+    """Evaluate every checkpoint with the leaderboard benchmark, and write when each began and ended."""
+    from una_bench import catalog
+    from una_bench.benchmark import Checkpoint
+    from una_bench.data import Prepared
+
+    world, folder = Prepared(Path(prepared)), Path(out)
+    benchmark = catalog.benchmark("leaderboard")(**settings)
+    benchmark.prepare(world, "cpu")
+    marks = []
+    for name, path in checkpoints.items():
+        (folder / name).mkdir(parents=True)
+        began = time.time(), time.process_time()
+        benchmark.evaluate(Checkpoint(path=Path(path), prepared=world, out=folder / name))
+        ended = time.time(), time.process_time()
+        marks.append({"checkpoint": name, "began": began, "ended": ended})
+    (folder / "marks.json").write_text(json.dumps(marks), encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What one checkpoint took inside our process."""
+
+    checkpoint: str
+    seconds: float
+    cpu_seconds: float
+    tasks: dict[str, float]
+    """Seconds of each task that was run, the first with the loading of the checkpoint."""
+
+
+def evaluated(out: Path) -> list[Evaluated]:
+    """Read what `ours` left; a task ends when its results are written."""
+    found = []
+    for mark in json.loads((out / "marks.json").read_text(encoding="utf-8")):
+        (began, cpu_began), (ended, cpu_ended) = mark["began"], mark["ended"]
+        files = (out / mark["checkpoint"] / "lmeval").glob("*.results.json")
+        tasks, before = {}, began
+        for moment, name in sorted((f.stat().st_mtime, f.name.removesuffix(".results.json")) for f in files):
+            tasks[name], before = moment - before, moment
+        cpu = cpu_ended - cpu_began
+        found.append(Evaluated(checkpoint=mark["checkpoint"], seconds=ended - began, cpu_seconds=cpu, tasks=tasks))
+    return found
+
+
+if __name__ == "__main__":
+    work = json.loads(sys.argv[1])
+    {"adapters": adapters, "ours": ours}[work.pop("do")](**work)

@@ -1,0 +1,59 @@
+"""Adds up what both sides of the study of lm-eval's commands took, and prints what was found."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import lm_eval_sides as sides
+
+WANTED = 3.0
+"""Least ratio of wall times."""
+
+
+def totals(lines: list[dict[str, Any]], fast: sides.Spent, each: list[sides.Evaluated], methods: int) -> dict[str, Any]:
+    """Compare both sides for so many methods, by wall time and by processor time.
+
+    Checkpoints that a side was not run on are taken to cost what the mean of its adapters does.
+    """
+    found: dict[str, Any] = {"methods": methods}
+    for kind in ("seconds", "cpu_seconds"):
+        slow: dict[str, float] = {}
+        for line in lines:
+            if not line["status"]:
+                slow[line["checkpoint"]] = slow.get(line["checkpoint"], 0.0) + line[kind]
+        own = {facts.checkpoint: float(getattr(facts, kind)) for facts in each}
+        theirs = sum(slow.values()) + (methods - len(slow)) * _typical(slow)
+        ours = float(getattr(fast, kind)) + (methods - len(own)) * _typical(own)
+        found[kind] = {"lm_eval": theirs, "una_bench": ours, "ratio": theirs / ours}
+        # What is left when starting costs nothing: a command that fails at its data has started and loaded the model.
+        start = [line[kind] for line in lines if line["status"]]
+        if start:
+            ran = [line[kind] - statistics.mean(start) for line in lines if not line["status"]]
+            rest = sum(ran) / len(slow) / statistics.mean(own[name] for name in slow)
+            found[kind] |= {"start_of_a_command": statistics.mean(start), "ratio_without_starts": rest}
+    return found
+
+
+def _typical(costs: dict[str, float]) -> float:
+    adapters = [value for name, value in costs.items() if name != sides.BASE]
+    return statistics.mean(adapters or costs.values())
+
+
+def show(record: dict[str, Any]) -> None:
+    """Print what was found."""
+    ran = [line for line in record["commands"] if not line["status"]]
+    for name in dict.fromkeys(line["task"] for line in ran):
+        theirs = statistics.mean(line["seconds"] for line in ran if line["task"] == name)
+        ours = statistics.mean(facts["tasks"][name] for facts in record["una_bench"]["evaluated"])
+        scores = [score for line in ran if line["task"] == name for score in line.get("scores", ())]
+        differs = max((score["difference"] for score in scores), default=0.0)
+        same = f"differ by {differs:.1g}" if differs else "identical"
+        print(f"{name:26s} lm_eval {theirs:7.1f} s  una-bench {ours:7.1f} s  scores {same}")
+    wall, found = record["totals"]["seconds"], record["verdict"]
+    sums = f"{wall['lm_eval']:.0f} s / {wall['una_bench']:.0f} s = {wall['ratio']:.2f}"
+    met = "met" if wall["ratio"] >= WANTED else "NOT MET"
+    print(f"{record['totals']['methods']} methods: {sums}, wanted {WANTED:.1f}: {met}")
+    scores = f"{found['scores_identical']} of {found['scores']} scores identical"
+    agree = "agree" if found["scores_agree"] else "DO NOT AGREE"
+    print(f"{scores}, largest difference {found['largest_score_difference']}: {agree}")
