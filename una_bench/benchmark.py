@@ -53,6 +53,9 @@ class Benchmark(ABC):
         """Return cheap metrics of the policy in the middle of training; its time is not training time."""
         return {}
 
+    def after_step(self, probe: Probe) -> None:  # noqa: B027 - a hook, not a duty
+        """Look at the instruments between two training steps; work belongs into a phase that is not training."""
+
     def read(self, probe: Probe) -> list[Measurement]:
         """Return what the instruments say after training, in the training process."""
         return []

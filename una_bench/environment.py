@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -46,6 +47,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "cores": _cores_allowed(),
         "threads": torch.get_num_threads(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
     return facts if device == "cpu" else facts | _accelerator(device)
@@ -60,6 +62,7 @@ def machine() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "kernel": platform.release(),
         "cpu": _cpu_name(),
+        "cpu_id": _cpu_id(),
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(logical=True),
         "memory_bytes": psutil.virtual_memory().total,
@@ -105,6 +108,24 @@ def _cpu_name() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
     return names[0] if names else platform.processor()
+
+
+def _cpu_id() -> str | None:
+    """What decides which kernels run and how sums are cut: vendor, family, model, stepping, cache, and a hash of flags.
+
+    Many providers sell different processors under one name. None where the kernel does not tell.
+    """
+    try:
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return None
+    lines = (line.partition(":") for line in first.splitlines())
+    known = {key.strip(): value.strip() for key, _, value in lines}
+    parts = [known[key] for key in ("vendor_id", "cpu family", "model", "stepping", "cache size") if key in known]
+    flags = known.get("flags") or known.get("Features")
+    if flags is None:
+        return None
+    return " ".join([*parts, hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:8]])
 
 
 def _memory_limit() -> int | None:

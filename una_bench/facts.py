@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.phases import BOOKKEEPING
@@ -22,6 +23,23 @@ def weights_sha256(model: Any) -> str:
         raw = tensor.detach().contiguous().cpu().reshape(-1)
         digest.update(raw.view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def checkpoint_sha256(folder: Path) -> str | None:
+    """Hash the weights that a training left, file by file; None where it left none in safetensors' format."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest() if files else None
+
+
+def record_reference(probe: Probe, model: Any) -> None:
+    """Put into the probe the hash of the reference model after training, which must be that of the initial policy."""
+    if model is not None:
+        with probe.phase(BOOKKEEPING):
+            probe.facts["reference_weights_sha256"] = weights_sha256(model)
 
 
 def record_facts(

@@ -20,7 +20,7 @@ MAIN = (
     "memory.peak",
 )
 """Columns of the main table, where present."""
-DETAIL = ("oracle.*", "preference.*", "throughput.*", "memory.*", "compute.*", "energy.*", "time.*")
+DETAIL = ("oracle.*", "preference.*", "throughput.*", "memory.*", "compute.*", "energy.*", "time.*", "pace.*")
 """Families that the main table shows no more of; any other metric is a stranger's and is shown."""
 LEADERBOARDS = {"paper": "counted as in the paper", "normalized": "normalised: 0 is chance, 1 is perfect"}
 """Families that count the tasks of a leaderboard in their own way, one table each, never mixed with others."""
@@ -98,7 +98,7 @@ def leaderboards(metrics: Mapping[str, Metric]) -> dict[str, list[Metric]]:
     return found
 
 
-COSTS = ("throughput.", "memory.", "compute.", "energy.", "time.")
+COSTS = ("throughput.", "memory.", "compute.", "energy.", "time.", "pace.")
 """Families that say what quality costs."""
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from una_bench import energy
+from una_bench import energy, waiting
 from una_bench.peaks import PeakMeter, meter
 from una_bench.peaks import resident_bytes as resident_bytes
 from una_bench.phases import EVALUATE, PhasePeak, Phases
@@ -36,6 +36,8 @@ class Probe:
     device: str = "cpu"
     clock: Callable[[], float] = time.perf_counter
     cpu_clock: Callable[[], float] = time.process_time
+    queue_clock: Callable[[], float] | None = field(default_factory=waiting.queue_clock)
+    """Seconds without a core, where the kernel tells."""
     warmup: int = 3
     """Leading steps that rates leave out."""
     evaluate_at: Sequence[float] = ()
@@ -105,11 +107,11 @@ class Probe:
             self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
         self.marks.setdefault(BEFORE, 0.0)
         self._open = dict.fromkeys(COUNTS, 0)
-        self._paused_in_step = self._paused_cpu_in_step = 0.0
+        self._paused_in_step = self._paused_cpu_in_step = self._paused_queue_in_step = 0.0
         self._flops_before = sum(self.flops.values())
         self._wait()
         self.energy.start()
-        self._cpu_start = self.cpu_clock()
+        self._cpu_start, self._queue_start = self.cpu_clock(), self._queued()
         self._start = self.clock()
 
     def count(self, **counts: int) -> None:
@@ -133,12 +135,18 @@ class Probe:
         self._seconds += self.samples["seconds"][-1]
         self.energy.stop()
         self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
+        if self.queue_clock is not None:
+            waited = self._queued() - self._queue_start - self._paused_queue_in_step
+            self.samples["queued_seconds"].append(waited)
         self.samples["flops"].append(sum(self.flops.values()) - self._flops_before)
         for name in COUNTS:
             self.samples[name].append(self._open[name])
         self._open = None
         if self.on_step is not None:
             self.on_step(self)
+
+    def _queued(self) -> float:
+        return 0.0 if self.queue_clock is None else self.queue_clock()
 
     def _wait(self) -> None:
         if self.device != "cpu":
@@ -178,7 +186,7 @@ class Probe:
             return
         while self._pending and used >= self._pending[0]:
             self._pending.pop(0)
-        start, cpu_start = self.clock(), self.cpu_clock()
+        start, cpu_start, queue_start = self.clock(), self.cpu_clock(), self._queued()
         self.energy.stop()
         with self.phase(EVALUATE):
             for watcher in self.watchers:
@@ -189,6 +197,7 @@ class Probe:
             self.energy.start()
             self._paused_in_step += paused
             self._paused_cpu_in_step += self.cpu_clock() - cpu_start
+            self._paused_queue_in_step += self._queued() - queue_start
 
     def step_samples(self) -> StepSamples:
         """Return the raw samples for the record."""
@@ -196,6 +205,7 @@ class Probe:
         return StepSamples(
             seconds=tuple(self.samples["seconds"]),
             cpu_seconds=tuple(self.samples["cpu_seconds"]),
+            queued_seconds=tuple(self.samples["queued_seconds"]),
             warmup=min(self.warmup, max(0, len(self.samples["seconds"]) - 1)),
             **counts,
         )

@@ -13,9 +13,11 @@ from una_bench.peaks import PeakMeter
 
 OTHER = "other"
 """What runs in no phase: the trainer's own work between them."""
-EVALUATE, CALIBRATE, BOOKKEEPING = "evaluate", "calibrate", "bookkeeping"
-NOT_TRAINING = frozenset({EVALUATE, CALIBRATE, BOOKKEEPING})
+EVALUATE, CALIBRATE, BOOKKEEPING, YARDSTICK = "evaluate", "calibrate", "bookkeeping", "yardstick"
+NOT_TRAINING = frozenset({EVALUATE, CALIBRATE, BOOKKEEPING, YARDSTICK})
 """Phases of the harness itself: their peaks are kept apart from the overall peak."""
+SMALL = frozenset({YARDSTICK})
+"""Those between any two steps that free next to nothing: handing memory back would slow the next step down."""
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Phases:
             blame.note(error, phase=name)
             raise
         finally:
-            if name in NOT_TRAINING:
+            if name in NOT_TRAINING - SMALL:
                 # What the harness freed must not count as held by the training that goes on.
                 self.meter.trim()
             self.close_span()

@@ -77,6 +77,8 @@ class StepSamples(_Frozen):
 
     seconds: tuple[float, ...] = ()
     cpu_seconds: tuple[float, ...] = ()
+    queued_seconds: tuple[float, ...] = ()
+    """Part of ``seconds`` in which the process was ready and had no core; empty where the kernel does not tell."""
     responses: tuple[int, ...] = ()
     prompt_tokens: tuple[int, ...] = ()
     response_tokens: tuple[int, ...] = ()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench import resume, trust
 from una_bench.budget import follow
-from una_bench.facts import dropout, record_facts, weights_sha256
+from una_bench.facts import dropout, record_facts, record_reference, weights_sha256
 from una_bench.flops import watch_trainer
 from una_bench.resident import training_bytes
 
@@ -28,10 +28,9 @@ __all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config"
 
 Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
 """A batch as the trainer's `training_step` got it -> counts for `Probe.count`, asked after that step has run."""
-LOG_POINTS = 100
-"""Points of a training curve, at least, where there are that many steps."""
-LOG_STEPS = 10
-"""Steps between two points, at most: training can stop and go on only there."""
+LOG_POINTS, LOG_STEPS = 100, 10
+"""Points of a training curve at least, where there are that many steps, and steps between two points at most: training
+can stop and go on only there."""
 _SUMMARY = ("epoch", "total_flos", "train_", "num_tokens")
 """Not points of a curve: what the trainer logs at the end, and TRL's token counter, which a resumed training loses."""
 
@@ -50,7 +49,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "output_dir": str(job.out / "trainer"),
         "max_steps": steps,
         "learning_rate": method.learning_rate,
-        "warmup_steps": method.warmup_steps,
+        "warmup_steps": method.warmup(steps),
         "lr_scheduler_type": "cosine_with_min_lr",
         "lr_scheduler_kwargs": {"min_lr_rate": method.min_lr_rate},
         "optim": "adamw_torch",
@@ -62,7 +61,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "data_seed": job.seed,
         "use_cpu": job.device == "cpu",
         "bf16": job.precision == "bfloat16",
-        checkpointing: False,  # TRL's configurations switch it on
+        checkpointing: method.activation_checkpointing,  # TRL's configurations switch it on
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": job.device != "cpu",
         "remove_unused_columns": False,
@@ -191,8 +190,9 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, **beside: Any) ->
     watch_trainer(probe, trainer)
     probe.facts["dropout"] = dropout(trainer.model)
     resume.train(trainer, probe, job)
-    models = {"reference": getattr(trainer, "ref_model", None), **beside}
-    probe.resident.update(training_bytes(trainer.model, trainer.optimizer, **models))
+    reference = getattr(trainer, "ref_model", None)
+    probe.resident.update(training_bytes(trainer.model, trainer.optimizer, reference=reference, **beside))
+    record_reference(probe, reference)
     folder = job.out / "checkpoint"
     with probe.phase("save"):
         trainer.save_model(str(folder))

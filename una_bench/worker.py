@@ -19,6 +19,7 @@ from una_bench import blame, catalog, interrupt, store
 from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.data import Prepared
 from una_bench.errors import UserError
+from una_bench.facts import checkpoint_sha256
 from una_bench.measure import Probe
 from una_bench.method import Job, Lora, Method
 from una_bench.record import Better, Curve
@@ -121,7 +122,7 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
         evaluate_at=job.budget.points(points),
         axis=job.budget.kind,
         watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
-        on_step=_reporter(pipe, job),
+        on_step=_after_step(benchmarks, _reporter(pipe, job)),
     )
     probe.facts["precision"] = job.precision
     set_seed(job.seed)
@@ -139,12 +140,26 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
         "curves": [c.model_dump(mode="json") for c in _described(probe, benchmarks)],
         "steps": probe.step_samples().model_dump(mode="json"),
         "phase_seconds": {name: peak.seconds for name, peak in probe.peaks.items() if peak.times},
-        "facts": _facts(probe),
+        "facts": _facts(probe) | _final(checkpoint),
         "environment": environment.describe(job.device),
         "key": spec["key"],
     }
     store.write_json(job.out / "trained.json", result)
     return {"seconds": result["seconds"]}
+
+
+def _after_step(benchmarks: Mapping[str, Benchmark], report: Callable[[Probe], None]) -> Callable[[Probe], None]:
+    def after(probe: Probe) -> None:
+        report(probe)
+        for benchmark in benchmarks.values():
+            benchmark.after_step(probe)
+
+    return after
+
+
+def _final(checkpoint: Path) -> dict[str, str]:
+    digest = checkpoint_sha256(checkpoint)
+    return {} if digest is None else {"final_weights_sha256": digest}
 
 
 def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[str, Any]]:

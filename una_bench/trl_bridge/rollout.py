@@ -13,6 +13,7 @@ from torch import Tensor
 
 from una_bench import interrupt
 from una_bench.budget import Budget, Spent
+from una_bench.facts import record_reference
 from una_bench.flops import Counter
 from una_bench.resident import training_bytes
 from una_bench.trl_bridge.common import in_phase
@@ -193,3 +194,4 @@ class Instruments:
                 reward=self.reward,
             )
         )
+        record_reference(self.probe, trainer.ref_model)

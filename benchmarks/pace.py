@@ -1,0 +1,78 @@
+"""How long a training step takes in units of a fixed piece of work, measured between the steps in the same process."""
+
+from __future__ import annotations
+
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from una_bench.benchmark import Benchmark
+from una_bench.phases import YARDSTICK
+from una_bench.record import Better, Measurement
+
+if TYPE_CHECKING:
+    from una_bench.measure import Probe
+    from una_bench.yardstick import Yardstick
+
+MOST = 24
+"""Units after one step, at most."""
+
+
+class Pace(Benchmark):
+    """Counts steps in yardsticks: load and clock rate of the machine slow both alike, so that their ratio stays.
+
+    Time in which the process was ready and had no core counts for neither, where the kernel tells it.
+    """
+
+    label: ClassVar[str] = "Pace"
+    about: ClassVar[str] = "time of a training step over that of a fixed piece of small work, measured between steps"
+    share: float = 0.15
+    """Time for the yardstick after each step, as a share of the step; twice at least."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._yardstick: Yardstick | None = None
+        self._units: dict[int, float] = {}
+        """Number of a step -> what the fixed work took after it, in seconds."""
+
+    def after_step(self, probe: Probe) -> None:
+        """Do the fixed work a few times."""
+        with probe.phase(YARDSTICK):
+            yardstick = self._warm(probe.device)
+            unit, step = yardstick.seconds(), probe.samples["seconds"][-1]
+            step -= sum(probe.samples["queued_seconds"][-1:])
+            times = min(MOST, max(1, round(self.share * step / unit)))
+            found = [unit, *(yardstick.seconds() for _ in range(times))]
+            self._units[len(probe.samples["seconds"]) - 1] = median(found)
+
+    def _warm(self, device: str) -> Yardstick:
+        if self._yardstick is None:
+            from una_bench.yardstick import Yardstick
+
+            self._yardstick = Yardstick(device)
+            for _ in range(3):
+                self._yardstick.seconds()
+        return self._yardstick
+
+    def read(self, probe: Probe) -> list[Measurement]:
+        """Return each step after warm-up in units, and the unit itself; nothing where no step was measured."""
+        steps = probe.step_samples()
+        units = self._units
+        # A training that went on after a stop has no units for the steps before it.
+        kept = [i for i in range(steps.warmup, len(steps.seconds)) if i in units]
+        if not kept:
+            return []
+        queued = steps.queued_seconds or (0.0,) * len(steps.seconds)
+        beside = {i: fmean(units[n] for n in (i - 1, i) if n in units) for i in kept}
+        paces = tuple((steps.seconds[i] - queued[i]) / beside[i] for i in kept)
+        without = "without the time that the process had no core" if steps.queued_seconds else "wall time"
+        how = f"each step after warm-up over the fixed work done just before and after it; {without}"
+        return [
+            Measurement(metric="pace.step", unit="yardstick", better=Better.LOWER, samples=paces, how=how),
+            Measurement(
+                metric="pace.yardstick",
+                unit="s",
+                better=Better.NEITHER,
+                samples=(median(units[i] for i in kept),),
+                how=f"the fixed work (una_bench.yardstick), median over steps; {without}",
+            ),
+        ]
