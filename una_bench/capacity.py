@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench import environment, requirements, runner
+from una_bench import environment, requirements, runner, words
 from una_bench.errors import UserError
 from una_bench.requirements import CARD, CORE, GIB, Assumed, Rate, Sizes
 
@@ -131,6 +131,10 @@ def require(needed: Need, machine: Machine, name: str) -> None:
         )
 
 
+def _span(hours: float) -> str:
+    return words.quantity(3600 * hours, "s")
+
+
 def show(console: Console, plan: Plan, assumed: Assumed, machine: Machine) -> Need:
     """Print hours, memory and disk, on one card and on this machine's cores, and whether this machine can hold it."""
     from rich.markup import escape
@@ -139,11 +143,11 @@ def show(console: Console, plan: Plan, assumed: Assumed, machine: Machine) -> Ne
     rates = [CARD] if machine.device != "cpu" else [CARD, CORE]
     needs = [need(plan, assumed, rate) for rate in rates]
     first = needs[0]
-    heads = ["hours on a card", *(["hours on a core"] if len(needs) > 1 else [])]
+    heads = ["time on a card", *(["time on a core"] if len(needs) > 1 else [])]
     table = Table("cell", "memory, GiB", *heads, title=f"Needed for {plan.recipe.name}", title_justify="left")
     for number, (name, size, _) in enumerate(first.training):
-        table.add_row(escape(name), f"{size / GIB:.1f}", *(f"{n.training[number][2]:.2f}" for n in needs))
-    hours = [f"{n.evaluations * n.evaluation_hours:.2f}" for n in needs]
+        table.add_row(escape(name), f"{size / GIB:.1f}", *(_span(n.training[number][2]) for n in needs))
+    hours = [_span(n.evaluations * n.evaluation_hours) for n in needs]
     table.add_row(f"{first.evaluations} evaluations", "", *hours)
     console.print(table)
     spans = " or ".join(f"{n.hours:.1f} hours ({n.rate.about})" for n in needs)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from una_bench.presets import Chosen
     from una_bench.recipe import Recipe
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Finished
+    from una_bench.runner import Finished, Options
 
 
 def reproduce(  # noqa: PLR0913 - one parameter an option
@@ -39,6 +39,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     from una_bench import recipe as recipes
     from una_bench.errors import UserError
     from una_bench.runfolder import RunFolder
+    from una_bench.runner import Options
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")
@@ -67,7 +68,8 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     for need in needs.check(plan):
         typer.echo(f"{need.what}: {need.command}", err=True)
     folder.check(plan)
-    options = {"quiet": quiet, "retry_failed": retry == "failed"}
+    command = shlex.join(["una-bench", *sys.argv[1:]])
+    options = Options(quiet=quiet, retry_failed=retry == "failed", command=command)
     finished = _run(console, plan, folder, options)
     _show(console, finished, chosen, recipe)
     if finished.stopped:
@@ -76,20 +78,19 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         raise typer.Exit(3)
 
 
-def _run(console: Console, plan: Plan, folder: RunFolder, options: dict[str, bool]) -> Finished:
+def _run(console: Console, plan: Plan, folder: RunFolder, options: Options) -> Finished:
     from una_bench import show
-    from una_bench.runner import Options, Runner
+    from una_bench.runner import Runner
 
-    command = shlex.join(["una-bench", *sys.argv[1:]])
     try:
-        finished = Runner(plan, folder, Options(command=command, **options)).run()
+        finished = Runner(plan, folder, options).run()
     except KeyboardInterrupt:
         typer.echo("una-bench: Interrupted. Finished cells are kept; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
     if finished.records:
         show.results(console, finished, baseline="", differences=False)
     if finished.stopped:
-        typer.echo(f"una-bench: Stopped. To go on: {command}", err=True)
+        typer.echo(f"una-bench: Stopped. To go on: {options.command}", err=True)
     return finished
 
 

@@ -13,6 +13,15 @@ from una_bench.record import SCHEMA, Record
 
 SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line without this key."}
 
+_CHANGES = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
+CHOICES: dict[str, Any] = {
+    "preset": {"type": "string", "description": "Preset that runs where none is asked for."},
+    "presets": {**_CHANGES, "description": "Name -> dotted key -> value, as --set takes them."},
+    "scales": {**_CHANGES, "description": "The same, applied after the preset."},
+    "reproduces": {"type": "object", "description": "What of a paper the suite is to be held against."},
+}
+"""Keys of a recipe file that choose among its ways to run (`una_bench.presets`)."""
+
 
 def record() -> dict[str, Any]:
     """Return the schema of one line of ``records.jsonl``."""
@@ -23,7 +32,9 @@ def record() -> dict[str, Any]:
 
 def suite() -> dict[str, Any]:
     """Return the schema of a recipe; what is below ``problem`` and ``benchmarks`` each of them checks itself."""
-    return {**Recipe.model_json_schema(), "title": f"una-bench recipe, format {recipe.SCHEMA}"}
+    schema = Recipe.model_json_schema()
+    schema["properties"] |= CHOICES
+    return {**schema, "title": f"una-bench recipe, format {recipe.SCHEMA}"}
 
 
 def write(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def quiet_arguments() -> dict[str, Any]:
     """Training arguments that keep a trainer from writing, printing or recomputing anything by itself.
 
-    TRL switches gradient checkpointing on by default, for memory; here it is off for every method alike.
+    TRL switches gradient checkpointing on by default, for memory; here it is off unless a method's settings ask for it.
     """
     from transformers import TrainingArguments
 
