@@ -179,11 +179,16 @@ class Probe:
         """Numbers of responses trained on, and values there, by metric."""
         return self.trace.curves
 
+    @property
+    def due(self) -> bool:
+        """Whether training has reached the next point of ``evaluate_at``."""
+        return bool(self._pending) and self.used(self.axis) >= self._pending[0]
+
     def check(self, policy: Any) -> None:
         """Call the watchers where training has reached the next point of ``evaluate_at``; not training time."""
-        used = self.used(self.axis)
-        if not self._pending or used < self._pending[0]:
+        if not self.due:
             return
+        used = self.used(self.axis)
         while self._pending and used >= self._pending[0]:
             self._pending.pop(0)
         start, cpu_start, queue_start = self.clock(), self.cpu_clock(), self._queued()

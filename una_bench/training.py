@@ -128,9 +128,10 @@ def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> None:
             probe.count(optimizer_steps=1)
             probe.end_step()
-            policy = trainer.accelerator.unwrap_model(trainer.model)
-            with _evaluating(policy):
-                probe.check(policy)
+            if probe.due:
+                policy = trainer.accelerator.unwrap_model(trainer.model)
+                with _evaluating(policy):
+                    probe.check(policy)
             control.should_training_stop = control.should_training_stop or budget.spent(probe)
 
         def on_log(self, *_: Any, logs: Mapping[str, Any], **__: Any) -> None:
