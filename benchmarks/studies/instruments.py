@@ -1,6 +1,6 @@
 """What the instruments cost: one training of the exact suite with them on and off in turn, in one process.
 
-    python benchmarks/studies/instruments.py [--rounds 12] [--out FILE]
+    python benchmarks/studies/instruments.py [--rounds N] [--out FILE]
 
 Steps run in blocks; every second block has phases, counts, operations and step clocks off, and only a bare call in
 their place. A pair of blocks gives one ratio of times, so that drift of the machine cancels. Bound: 2 % of a step.
@@ -20,8 +20,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-BLOCKS = {"dpo": 16, "una_score": 16, "una_online": 16, "ppo": 1}
+BLOCKS = {"dpo": 4, "una_score": 4, "una_online": 16, "ppo": 1}
 """Steps of a block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
+ROUNDS = {"dpo": 100, "una_score": 100, "una_online": 40, "ppo": 24}
+"""Pairs of blocks: as many as a machine with other work needs for intervals of a percent or two."""
 STEPS_OF = {"ppo": 16}
 """Optimiser steps in one step of the probe."""
 BOUND = 0.02
@@ -105,8 +107,8 @@ def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[
     }
 
 
-def study(rounds: int) -> dict[str, Any]:
-    """Measure every method on the prepared exact suite, each in this process."""
+def study(every: int | None) -> dict[str, Any]:
+    """Measure every method on the prepared exact suite, each in this process, for ``every`` or its own rounds."""
     from una_bench import environment, plan, preparation, recipe, warmup
     from una_bench.supervise import Pool
 
@@ -114,6 +116,7 @@ def study(rounds: int) -> dict[str, Any]:
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, block in BLOCKS.items():
+            rounds = every or ROUNDS[name]
             steps = (2 * rounds + 3) * block * STEPS_OF.get(name, 1)
             made = plan.make(recipe.load("exact", [f"budget.responses={steps * 64}"]), [name], [0])
             pool = Pool(workers=1, threads=1, listen=lambda *_: None)
@@ -139,7 +142,7 @@ def study(rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Run the study and write its record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, help="pairs of blocks of each method, default: as noise asks for")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     found = study(options.rounds)
