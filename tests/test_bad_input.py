@@ -55,6 +55,9 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["audit", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
     (["export", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
     (["leaderboard", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["gate", "nowhere", "--baseline", "none"], "There is no baseline none."),
+    (["gate", "nowhere", "--baseline", ""], "There is no baseline"),
+    (["baseline", "update", "nowhere", "--baseline", "none"], "nowhere holds no records."),
 ]
 
 RECIPES: list[tuple[dict[str, Any], str]] = [

@@ -29,7 +29,7 @@ STEERING = [
     "cli_reproduce",
 ]
 READING = ["read", "stats", "table", "plot", "report", "compare", "export", "fairness", "reference", "reproduction"]
-READING += ["gate", "baseline", "bounds", "gauges", "rebase", "verdicts"]
+READING += ["gate", "baseline", "bounds", "gauges", "rebase", "announce"]
 ENGINE = sorted((ROOT / "una_bench").rglob("*.py"))
 METHODS = sorted((ROOT / "methods").glob("[a-z]*.py"))
 

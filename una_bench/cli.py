@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from una_bench import __version__, catalog, cli_data
+from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce
 from una_bench.errors import UserError
 
 app = typer.Typer(
@@ -29,6 +29,9 @@ DEFAULT_BASELINE = "dpo"
 MOST_SEEDS = 1000
 app.add_typer(cli_data.models, name="models")
 app.command("bundle")(cli_data.bundle)
+app.command("reproduce")(cli_reproduce.reproduce)
+app.add_typer(cli_gate.baseline, name="baseline")
+app.command("gate")(cli_gate.gate)
 
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
 OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]

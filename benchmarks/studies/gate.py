@@ -1,0 +1,119 @@
+"""A/A of the gate: the suite `ci` again and again, unchanged, each run judged by the committed baseline.
+
+    python benchmarks/studies/gate.py [--times 10] [--busy 2] [--baseline results/baselines/ci.json] [--out FILE]
+
+Every second run has ``--busy`` other processes computing beside it, because builds are not alone on their machines. The
+record says for each run how long it took, what the gate said, and where each noisy figure lay within its limits. It
+also plants nothing: tests/test_gate_planted.py does. Claim: no regression in any run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from una_bench import baseline, environment, gate, gauges, read
+from una_bench.record import Status
+
+ROOT = Path(__file__).parents[2]
+BASELINE = ROOT / "results" / "baselines" / "ci.json"
+OUT = ROOT / "results" / "studies" / "gate.json"
+SPIN = "while True: pass"
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Keep that many processes computing."""
+    spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def noisy(run: Path, expected: baseline.Baseline) -> dict[str, float]:
+    """Return each noisy figure of each cell over its value in the baseline."""
+    found = {}
+    for record in read.records(run):
+        if record.status is Status.OK:
+            for name, gauge in gauges.gauges(record, ()).items():
+                entry = expected.cells.get(record.cell, {}).get(name)
+                if gauge.kind is gauges.Kind.NOISY and entry is not None:
+                    found[f"{record.cell} {name}"] = float(gauge.value) / float(entry.value)
+    return found
+
+
+def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path) -> dict[str, Any]:
+    """Run the suite, judge it, and return what there is to say."""
+    run = scratch / f"run-{number}"
+    command = [sys.executable, "-m", "una_bench", "run", expected.suite, "--out", str(run), "--quiet"]
+    # A cache of its own: preparation is part of the suite's time, and must give the same bytes each time.
+    own = {**os.environ, "UNA_BENCH_CACHE": str(scratch / f"cache-{number}")}
+    load, start = os.getloadavg()[0], time.monotonic()
+    with busy(processes):
+        subprocess.run(command, env=own, stdout=subprocess.DEVNULL, check=True)
+    seconds = time.monotonic() - start
+    verdicts = gate.check(run, expected)
+    wrong = [f"{v.cell} {v.name}: {v.said}" for v in gate.regressions(verdicts)]
+    apart = sorted({v.said for v in verdicts if v.outcome is gate.Outcome.NOT_COMPARED})
+    better = [f"{v.cell} {v.name}: {v.said}" for v in verdicts if v.outcome is gate.Outcome.IMPROVEMENT]
+    print(number, f"{seconds:.0f} s, {len(wrong)} regressions, {len(better)} improvements", *wrong, *better, sep="\n  ")
+    return {
+        "seconds": seconds,
+        "busy_processes": processes,
+        "load_before": load,
+        "regressions": wrong,
+        "improvements": better,
+        "not_compared": apart,
+        "noisy_over_baseline": noisy(run, expected),
+    }
+
+
+def study(times: int, processes: int, name: str) -> dict[str, Any]:
+    """Repeat, and return the record."""
+    expected = baseline.read(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = [once(i, processes * (i % 2), expected, Path(scratch)) for i in range(times)]
+    names = sorted({figure for run in runs for figure in run["noisy_over_baseline"]})
+    seen = {n: [run["noisy_over_baseline"][n] for run in runs if n in run["noisy_over_baseline"]] for n in names}
+    return {
+        "schema": 1,
+        "kind": "gate",
+        "suite": expected.suite,
+        "environment": environment.machine() | environment.code() | {"packages": environment.packages()},
+        "green": sum(not run["regressions"] for run in runs),
+        "times": times,
+        "longest_seconds": max(run["seconds"] for run in runs),
+        "ranges": {n: [min(values), max(values)] for n, values in seen.items()},
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    """Run the study and write its record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--busy", type=int, default=2)
+    parser.add_argument("--baseline", default=str(BASELINE))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    found = study(options.times, options.busy, options.baseline)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{found['green']} of {found['times']} green, {found['longest_seconds']:.0f} s at most")
+    raise SystemExit(found["green"] < found["times"])
+
+
+if __name__ == "__main__":
+    main()
