@@ -63,7 +63,7 @@ class Pace(Benchmark):
             return []
         queued = steps.queued_seconds or (0.0,) * len(steps.seconds)
         beside = {i: fmean(units[n] for n in (i - 1, i) if n in units) for i in kept}
-        paces = tuple((steps.seconds[i] - queued[i]) / beside[i] for i in kept)
+        paces = tuple(max(0.0, steps.seconds[i] - queued[i]) / beside[i] for i in kept)
         without = "without the time that the process had no core" if steps.queued_seconds else "wall time"
         how = f"each step after warm-up over the fixed work done just before and after it; {without}"
         return [

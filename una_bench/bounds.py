@@ -99,16 +99,17 @@ def _noisy(gauge: Gauge, values: Sequence[float]) -> Entry:
 
 
 def _quality(gauge: Gauge, values: Sequence[float], over_seeds: Sequence[float]) -> Entry:
-    """A new training is one more draw: its difference to this one has the variance of two."""
-    value = values[0]
-    n = len(over_seeds)
-    if n > 1:
-        half = stats.t_quantile(LEVEL, n - 1) * stats.stdev(over_seeds) * math.sqrt(2)
-        said = f"{LEVEL:.0%} interval of a difference between two trainings, from {n} seeds"
-    elif gauge.stderr:
-        half = stats.t_quantile(LEVEL, 1e6) * gauge.stderr * math.sqrt(2)
-        said = f"{LEVEL:.0%} interval of a difference, from the standard error over documents"
-    else:
+    """A new training is one more draw, of seeds and of documents: its difference to this one has the variance of two.
+
+    Here the documents are the same, but which of them a policy gets right turns with the last digits of its weights.
+    """
+    value, n = values[0], len(over_seeds)
+    spread = stats.stdev(over_seeds) if n > 1 else 0.0  # an untrained policy has none
+    seeds = stats.t_quantile(LEVEL, n - 1) * spread * math.sqrt(2) if spread else 0.0
+    documents = stats.t_quantile(LEVEL, 1e6) * (gauge.stderr or 0.0) * math.sqrt(2)
+    half, said = max((seeds, f"from {n} seeds"), (documents, "from the standard error over documents"))
+    said = f"{LEVEL:.0%} interval of a difference between two trainings, {said}"
+    if not half:
         half, said = GUESS * abs(value), f"one seed, spread not known: {GUESS:.0%} of the value"
     half = max(half, max(values) - min(values), ROUNDING * max(abs(value), 1.0))
     return _entry(gauge, value, _around(value, half), _around(value, half), said)
