@@ -434,7 +434,7 @@ def test_junit_survives_a_hostile_message() -> None:
 
 
 def test_an_annotation_is_one_line_that_says_where() -> None:
-    (line,) = announce.annotations([HOSTILE])
+    (line,) = announce.github([HOSTILE])
     assert "\n" not in line and "\x1b" not in line
     assert line.startswith("::error title=regression%3A dpo")
     assert line.endswith("50 %25 <b>worse</b> & ]]> \\x00\\x1b[2J ::error::no, a:b next")

@@ -45,7 +45,7 @@ def _plural(outcome: Outcome, count: int) -> str:
     return f"{outcome}s" if count != 1 and outcome in SHOWN else str(outcome)
 
 
-def annotations(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def github(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield workflow commands that GitHub shows beside a change: errors, and notices of improvements."""
     for verdict in verdicts:
         if verdict.outcome in SHOWN:

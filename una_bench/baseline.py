@@ -43,7 +43,7 @@ class Entry(_Frozen):
     """Limits with the same versions on the same kind of machine."""
     elsewhere: Limits | None = None
     """Limits with other versions or on another kind of machine; null: not compared there."""
-    source: str = Field(alias="from")
+    source: str = Field(validation_alias="from", serialization_alias="from")
     """Where the limits come from."""
 
 

@@ -31,7 +31,7 @@ def gate(
     for line in announce.lines(found):
         typer.echo(line)
     if annotations:
-        for line in announce.annotations(found):
+        for line in announce.github(found):
             typer.echo(line)
     if junit is not None:
         announce.write_junit(junit, found, expected.suite)
