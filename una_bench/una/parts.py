@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,16 +26,19 @@ def parts_of(batch: Mapping[str, Any]) -> list[Part]:
     """
     ids_NT = batch["input_ids"]
     count, width = ids_NT.shape
-    whole: list[Part] = [(torch.arange(count, device=ids_NT.device), width)]
     if ids_NT.device.type != "cpu" or count < 2 or count * width < SPLIT_TOKENS:
-        return whole
-    lengths, order = (batch["prompt_ends"] % width + 1 + batch["lengths"]).sort(stable=True)
-    short = torch.arange(1, count)
-    sizes = short * lengths[:-1] + (count - short) * width
+        return [(torch.arange(count, device=ids_NT.device), width)]
+    # In NumPy: a dozen operations on a few numbers, at a fifth of what PyTorch takes to call them.
+    lengths_N = batch["prompt_ends"].numpy() % width + 1 + batch["lengths"].numpy()
+    order_N = lengths_N.argsort(kind="stable")
+    lengths_N = lengths_N[order_N]
+    short = np.arange(1, count)
+    sizes = short * lengths_N[:-1] + (count - short) * width
     best = int(sizes.argmin())
     if int(sizes[best]) > (1 - SPLIT_SAVING) * count * width:
-        return whole
-    return [(order[: best + 1], int(lengths[best])), (order[best + 1 :], width)]
+        return [(torch.arange(count), width)]
+    order = torch.from_numpy(order_N)
+    return [(order[: best + 1], int(lengths_N[best])), (order[best + 1 :], width)]
 
 
 def padded_tokens(batch: Mapping[str, Any]) -> int:

@@ -51,8 +51,9 @@ def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[
 def tally(batch: Mapping[str, Any]) -> dict[str, int]:
     """Count responses and tokens of a batch of `una_bench.una.examples.Examples`."""
     count, width = batch["input_ids"].shape
-    response_tokens = int(batch["lengths"].sum())
-    prompt_tokens = int(batch["prompt_ends"].sum()) - width * count * (count - 1) // 2 + count
+    # As NumPy: counting must not cost what it counts for; on CPU these are views.
+    response_tokens = int(batch["lengths"].cpu().numpy().sum())
+    prompt_tokens = int(batch["prompt_ends"].cpu().numpy().sum()) - width * count * (count - 1) // 2 + count
     return {
         "responses": count,
         "prompt_tokens": prompt_tokens,
