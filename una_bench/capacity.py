@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from una_bench import environment, requirements, runner, words
 from una_bench.errors import UserError
+from una_bench.estimate import BYTES_PER_FLOAT
 from una_bench.requirements import CARD, CORE, GIB, Assumed, Rate, Sizes
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def need(plan: Plan, assumed: Assumed, rate: Rate) -> Need:
 def _disk_bytes(plan: Plan, size: Sizes, trainings: int) -> float:
     """Models as hubs store them, checkpoints in float32, states to go on from, data sets of the tasks."""
     stored = size.policy.parameters + (size.reward.parameters if size.reward else 0)
-    kept = requirements.BYTES_PER_FLOAT * size.trained * (trainings + 3 * plan.recipe.workers)
+    kept = BYTES_PER_FLOAT * size.trained * (trainings + 3 * plan.recipe.workers)
     limited = any(s.get("limit") is not None for s in plan.recipe.benchmarks.values())
     return requirements.HALF * stored + kept + (GIB if limited else requirements.TASK_DATA_BYTES)
 

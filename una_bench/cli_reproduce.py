@@ -33,7 +33,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     """Run a suite of a paper and print its numbers beside ours, with a verdict each; run it again to resume."""
     from rich.console import Console
 
-    from una_bench import aims, capacity, needs, reference
+    from una_bench import aims, capacity, needs, reference, requirements
     from una_bench import offline as offlines
     from una_bench import plan as plans
     from una_bench import recipe as recipes
@@ -63,7 +63,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         missing = capacity.lacking(needed, machine)
         console.print(f"This machine cannot hold it: {'; '.join(missing)}." if missing else "This machine can hold it.")
         return
-    rate = capacity.CORE if machine.device == "cpu" else capacity.CARD
+    rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
     capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
     for need in needs.check(plan):
         typer.echo(f"{need.what}: {need.command}", err=True)

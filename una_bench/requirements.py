@@ -136,7 +136,7 @@ def _activations(shape: Shape, tokens: int, *, again: bool) -> float:
 
 def _generating(plan: Plan, cell: Cell, shape: Shape) -> float:
     """Bytes that generation keeps: keys and values, and the logits of all tokens where TRL generates (twice)."""
-    rollout = cell.settings.get("responses_per_rollout")
+    rollout = int(cell.settings.get("responses_per_rollout") or 0)
     if not rollout:
         return 0.0
     at_once = int(cell.settings.get("local_rollout_forward_batch_size") or rollout)

@@ -35,7 +35,7 @@ def doubled_ends(table: pd.DataFrame, prepared: Path, *, bos: bool = False, eos:
         raise UserError("doubled_bos: the policy's tokenizer has no first token. Leave it out.")
     before = [int(tokenizer.bos_token_id)] if bos else []
     after = [int(tokenizer.eos_token_id)] if eos else []
-    return table.assign(
-        prompt_ids=[[*before, *map(int, ids)] for ids in table.prompt_ids],
-        completion_ids=[[*map(int, ids), *after] for ids in table.completion_ids],
-    )
+    doubled = table.copy()
+    doubled["prompt_ids"] = [[*before, *map(int, ids)] for ids in table["prompt_ids"]]
+    doubled["completion_ids"] = [[*map(int, ids), *after] for ids in table["completion_ids"]]
+    return doubled

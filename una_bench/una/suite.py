@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 Rows = Callable[["pd.DataFrame"], list[dict[str, Any]]]
 """Prepared responses -> rows of a UNA dataset in token ids."""
-_SETTINGS = ("beta", "space", "loss_type", "offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
-_SETTINGS += ("reduction",)
-_ONLINE_SETTINGS = ("normalization", "anchor", "num_generations", "responses_per_rollout", "num_iterations")
-_ONLINE_SETTINGS += ("missing_eos_penalty",)
+_OFFSET_SETTINGS = ("offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
+_ROLLOUT_SETTINGS = ("num_generations", "responses_per_rollout", "num_iterations", "missing_eos_penalty")
+_SETTINGS = ("beta", "space", "loss_type", "reduction", *_OFFSET_SETTINGS)
+_ONLINE_SETTINGS = ("normalization", "anchor", *_ROLLOUT_SETTINGS)
 
 
 def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[str, Any]:
