@@ -3,7 +3,8 @@
     python benchmarks/studies/instruments.py [--rounds N] [--out FILE]
 
 Steps run in blocks; every second block has phases, counts, operations and step clocks off, and only a bare call in
-their place. A pair of blocks gives one ratio of times, so that drift of the machine cancels. Bound: 2 % of a step.
+their place. A pair of blocks gives one ratio of times, so that drift of the machine cancels. Bound: 2 % of a step's
+processor time (system calls included), which other work on the machine moves less than wall time; both are recorded.
 What stays on in both: Python's calls of the wrappers, a microsecond each.
 """
 
@@ -19,6 +20,8 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from scipy.stats import binom
 
 BLOCKS = {"dpo": 4, "una_score": 4, "una_online": 16, "ppo": 1}
 """Steps of a block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
@@ -41,6 +44,7 @@ def switching_probe(block: int) -> Any:
         def __post_init__(self) -> None:
             super().__post_init__()
             self.times: list[float] = []
+            self.cpu_times: list[float] = []
 
         def phase(self, name: str) -> AbstractContextManager[None]:
             return super().phase(name) if self.on else nullcontext()
@@ -55,7 +59,7 @@ def switching_probe(block: int) -> Any:
 
         def begin_step(self) -> None:
             self.on = self.number // block % 2 == 0
-            self.began = time.perf_counter()
+            self.began, self.cpu_began = time.perf_counter(), time.process_time()
             if self.on:
                 super().begin_step()
 
@@ -63,6 +67,7 @@ def switching_probe(block: int) -> Any:
             if self.on:
                 super().end_step()
             self.times.append(time.perf_counter() - self.began)
+            self.cpu_times.append(time.process_time() - self.cpu_began)
             self.number += 1
             self.on = True
 
@@ -89,29 +94,36 @@ def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[
         catalog.method(name)(**settings).train(job, probe)
     finally:
         training.instrument = plain
-    blocks = [sum(probe.times[i : i + block]) for i in range(0, len(probe.times), block)]
+    wall, cpu = compared(probe.times, block, rounds), compared(probe.cpu_times, block, rounds)
+    return {"block_steps": block, "wall": wall, "cpu": cpu, "within_bound": cpu["share_median"] < BOUND}
+
+
+def compared(times: list[float], block: int, rounds: int) -> dict[str, Any]:
+    """Return what steps took with the instruments on and off, and the share that they add, with its 95 % interval."""
+    blocks = [sum(times[i : i + block]) for i in range(0, len(times), block)]
     on, off = blocks[2::2], blocks[3::2]
     pairs = list(zip(on, off, strict=False))[:rounds]
     # Neighbours on both sides of an "off" block, so that a steady drift cancels.
-    shares = [(a + c) / (2 * b) - 1 for (a, b), (c, _) in pairwise(pairs)]
-    half = 1.96 * statistics.stdev(shares) / len(shares) ** 0.5
+    shares = sorted((a + c) / (2 * b) - 1 for (a, b), (c, _) in pairwise(pairs))
+    # Of the median, from order statistics: blocks that other work met are far outliers.
+    low, high = (int(q) for q in binom.ppf((0.025, 0.975), len(shares), 0.5))
     return {
-        "block_steps": block,
         "on_seconds_per_step": statistics.median(a for a, _ in pairs) / block,
         "off_seconds_per_step": statistics.median(b for _, b in pairs) / block,
         "share_median": statistics.median(shares),
-        "share_mean": statistics.mean(shares),
-        "share_mean_95": half,
+        "share_median_95": [shares[low], shares[min(high, len(shares) - 1)]],
         "shares": shares,
-        "within_bound": statistics.median(shares) < BOUND,
     }
 
 
 def study(every: int | None) -> dict[str, Any]:
     """Measure every method on the prepared exact suite, each in this process, for ``every`` or its own rounds."""
+    import torch
+
     from una_bench import environment, plan, preparation, recipe, warmup
     from una_bench.supervise import Pool
 
+    torch.set_num_threads(1)  # as in a cell
     load = os.getloadavg()[0]
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -128,7 +140,7 @@ def study(every: int | None) -> dict[str, Any]:
             job = plan.job(made, cell, prepared=prepared.path, out=out, device="cpu", lengths=lengths)
             warmup.touch_code()
             found[name] = measure(name, cell.settings, job, rounds)
-            print(name, {k: v for k, v in found[name].items() if k != "shares"}, flush=True)
+            print(name, {k: found[name]["cpu"][k] for k in ("on_seconds_per_step", "share_median", "share_median_95")})
     return {
         "schema": 1,
         "kind": "instruments",
