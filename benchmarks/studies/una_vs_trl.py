@@ -1,7 +1,7 @@
 """Speed and memory of UNA against TRL 1.12 on equal work: contestants in turn, each measurement in a fresh process.
 
     python benchmarks/studies/una_vs_trl.py                      # time and memory; run it on a quiet machine
-    python benchmarks/studies/una_vs_trl.py --large --steps 1    # memory at a vocabulary of 49,152
+    python benchmarks/studies/una_vs_trl.py --large --steps 1 --warmup 1    # memory at a vocabulary of 49,152
     python benchmarks/studies/una_vs_trl.py --repetitions 1 --steps 2 --only una_score,dpo --out /dev/null
 
 A step is an optimiser step offline, and online a rollout with all that is trained on it. Time is that of steps after
@@ -28,7 +28,6 @@ from typing import Any
 LARGE = ("una_score", "una_pairwise", "dpo", "una_online+1", "ppo4")
 """Contestants of the comparison at the large vocabulary."""
 SMALL_VOCABULARY, LARGE_VOCABULARY = 2048, 49_152
-WARMUP = 2
 CLAIMS = (
     ("offline step, DPO / UNA-score", "seconds", "dpo", "una_score", SMALL_VOCABULARY, 1.0),
     ("offline step, DPO / UNA-pairwise", "seconds", "dpo", "una_pairwise", SMALL_VOCABULARY, 1.0),
@@ -51,7 +50,7 @@ def resident(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(name: str, vocabulary: int, steps: int) -> dict[str, Any]:
+def measure(name: str, vocabulary: int, steps: int, warmup: int) -> dict[str, Any]:
     """Train ``name`` in this process."""
     import torch
     from transformers import TrainerCallback
@@ -65,20 +64,29 @@ def measure(name: str, vocabulary: int, steps: int) -> dict[str, Any]:
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        made = (online if name in ONLINE else offline)(name, vocabulary, steps + WARMUP, folder)
+        made = (online if name in ONLINE else offline)(name, vocabulary, steps + warmup, folder)
         made.add_callback(Clock())
         before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
         made.train()
         peak = resident("VmHWM") - before
-    per_step = len(marks) // (steps + WARMUP)
-    wall, cpu = (marks[-1][i] - marks[WARMUP * per_step - 1][i] for i in (0, 1))
+    per_step = len(marks) // (steps + warmup)
+    wall, cpu = (marks[-1][i] - marks[warmup * per_step - 1][i] for i in (0, 1))
     return {"seconds": wall / steps, "cpu_seconds": cpu / steps, "peak_bytes": peak}
 
 
-def in_fresh_process(name: str, vocabulary: int, steps: int) -> dict[str, float]:
+def in_fresh_process(name: str, vocabulary: int, steps: int, warmup: int) -> dict[str, float]:
     """Return what `measure` gives in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--one", name, "--steps", str(steps)]
+    command = [
+        sys.executable,
+        str(Path(__file__).resolve()),
+        "--one",
+        name,
+        "--steps",
+        str(steps),
+        "--warmup",
+        str(warmup),
+    ]
     quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [*command, "--vocabulary", str(vocabulary)], env=os.environ | quiet, capture_output=True, text=True, check=False
@@ -90,12 +98,12 @@ def in_fresh_process(name: str, vocabulary: int, steps: int) -> dict[str, float]
     return result
 
 
-def run(names: list[tuple[str, int]], repetitions: int, steps: int) -> dict[str, dict[str, list[float]]]:
+def run(names: list[tuple[str, int]], repetitions: int, steps: int, warmup: int) -> dict[str, dict[str, list[float]]]:
     """Measure every contestant once, then all again: what drifts in the machine meets all of them alike."""
     samples: dict[str, dict[str, list[float]]] = {}
     for repetition in range(repetitions):
         for name, vocabulary in names:
-            result = in_fresh_process(name, vocabulary, steps)
+            result = in_fresh_process(name, vocabulary, steps, warmup)
             kept = samples.setdefault(f"{name}@{vocabulary}", {key: [] for key in result})
             for key, value in result.items():
                 kept[key].append(value)
@@ -144,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--warmup", type=int, default=2, help="steps before the first that counts")
     parser.add_argument("--only", default="", help="contestants, comma-separated")
     parser.add_argument("--large", action="store_true", help="the large vocabulary, for memory")
     parser.add_argument("--out", type=Path)
@@ -152,13 +161,13 @@ def main() -> None:
     given = parser.parse_args()
     if given.one:
         warnings.simplefilter("ignore")
-        print("RESULT " + json.dumps(measure(given.one, given.vocabulary, given.steps)))
+        print("RESULT " + json.dumps(measure(given.one, given.vocabulary, given.steps, given.warmup)))
         return
     names = contestants(given.only.split(",") if given.only else (), large=given.large)
     out = given.out or Path(f"results/studies/una_vs_trl{'_large' if given.large else ''}.json")
     where = environment()
-    samples = run(names, given.repetitions, given.steps)
-    record = {"study": "una_vs_trl", "environment": where, "steps": given.steps, "warmup_steps": WARMUP,
+    samples = run(names, given.repetitions, given.steps, given.warmup)
+    record = {"study": "una_vs_trl", "environment": where, "steps": given.steps, "warmup_steps": given.warmup,
               "comparisons": compare(samples), "samples": samples}  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=1) + "\n")
