@@ -144,7 +144,7 @@ def test_the_rate_ends_at_its_floor_beyond_the_budget() -> None:
     assert factor(1) == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("name", ["una_score", "ppo"])
+@pytest.mark.parametrize("name", ["una_score", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_the_rate_falls_while_tokens_are_used(name: str, tiny_job: Job) -> None:
     probe = train(name, with_budget(tiny_job, tokens=1600), learning_rate=1e-3, warmup_steps=0)
     rates = probe.curves["learning_rate" if name == "una_score" else "lr"][1]
