@@ -108,4 +108,9 @@ def test_the_self_check_measures_what_is_known_through_the_workers() -> None:
     # So small a model is drowned by what is fixed: only its peak may be out of range.
     assert [check.name for check in found.checks if not check.ok] in ([], ["peak of training, at least all of these"])
     assert {len(spread.readings) for spread in found.noise.values()} == {2}
-    assert set(found.noise) == {"memory.peak", "throughput.tokens_per_second", "throughput.tokens_per_cpu_second"}
+    assert set(found.noise) == {
+        "memory.peak",
+        "throughput.tokens_per_second",
+        "throughput.tokens_per_cpu_second",
+        "pace.step",
+    }

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from una_bench import store
 from una_bench.record import Status
 from una_bench.supervise import Outcome, Pool, Task
 
-METRICS = ("memory.peak", "throughput.tokens_per_second", "throughput.tokens_per_cpu_second")
+METRICS = {
+    "memory.peak": "B",
+    "throughput.tokens_per_second": "token/s",
+    "throughput.tokens_per_cpu_second": "token/s",
+    "pace.step": "yardstick",
+}
+"""Unit of each figure that ought to repeat; the last is speed with the machine's own changes taken out."""
 KEY = "repeat"
 
 
@@ -62,7 +68,7 @@ def spec(*, method: str, settings: Mapping[str, Any], job: Mapping[str, Any], pr
         "settings": dict(settings),
         "job": {"lora": None, "seed": 0, "threads": 1, **job},
         "prepared": str(prepared),
-        "benchmarks": {"memory": {}, "throughput": {}, "compute": {}, "energy": {}},
+        "benchmarks": {"memory": {}, "throughput": {}, "compute": {}, "energy": {}, "pace": {}},
         "evaluate_points": 0,
     }
 
@@ -95,11 +101,11 @@ def train(pool: Pool, cell: Mapping[str, Any], times: int, out: Path, timeout_se
 
 
 def values(trained: Mapping[str, Any]) -> dict[str, float]:
-    """Return each measurement of what a worker left by name."""
-    return {m["metric"]: fmean(m["samples"]) for m in trained["measurements"]}
+    """Return each measurement of what a worker left by name, the median of those with several samples."""
+    return {m["metric"]: median(m["samples"]) for m in trained["measurements"]}
 
 
-def spreads(trained: Sequence[Mapping[str, Any]], metrics: Sequence[str] = METRICS) -> dict[str, Spread]:
+def spreads(trained: Sequence[Mapping[str, Any]], metrics: Iterable[str] = METRICS) -> dict[str, Spread]:
     """Return how each metric spreads over repetitions."""
     found = [values(one) for one in trained]
     return {name: Spread(readings=tuple(v[name] for v in found)) for name in metrics if all(name in v for v in found)}

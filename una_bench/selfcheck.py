@@ -149,10 +149,9 @@ def show(console: Console, report: Report) -> None:
     table = Table("figure", "mean", "largest − smallest", "sd", *seeds, title="Noise: the same cell again and again")
     table.title_justify = "left"
     for name, spread in report.noise.items():
-        unit = "B" if name.startswith("memory") else "token/s"
         resolvable = (f"{100 * spread.resolvable_share(n):.1f} %" for n in SEEDS)
         spreads = (f"{100 * spread.range_share:.1f} %", f"{100 * spread.sd_share:.1f} %")
-        table.add_row(name, words.quantity(fmean(spread.readings), unit), *spreads, *resolvable)
+        table.add_row(name, words.quantity(fmean(spread.readings), repeat.METRICS[name]), *spreads, *resolvable)
     console.print(table)
     count = len(next(iter(report.noise.values())).readings)
     console.print(
