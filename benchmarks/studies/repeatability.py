@@ -3,8 +3,8 @@
     python benchmarks/studies/repeatability.py [--responses 16384] [--times 5] [--out FILE]
 
 Cells run one after the other in turn (A B C D A B C D ...), each in a process of its own, on a machine with nothing
-else to do. Bounds: memory within 3 %, tokens per second within 5 % (largest minus smallest, over the mean); on a machine
-that shares its processors with others tokens per second cannot hold theirs, steps in yardsticks (`pace`) are to.
+else to do. Bounds, largest minus smallest over the mean: memory within 3 %, tokens per second within 5 %. On a machine
+that shares its processors with others tokens per second cannot hold theirs; steps in yardsticks (`pace`) are to.
 """
 
 from __future__ import annotations
