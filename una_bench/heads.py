@@ -15,6 +15,8 @@ MAIN = (
     "oracle.kl_ref.train",
     "oracle.reward.train",
     "preference.accuracy.*",
+    "preference.reward.*",
+    "preference.kl*",
     "task.*",
     "throughput.tokens_per_second",
     "memory.peak",

@@ -71,5 +71,6 @@ def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str
     if not outcomes or outcomes[0].status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     if outcomes[0].status is not Status.OK:
-        raise UserError(f"The suite could not be prepared: {outcomes[0].reason}. The log is {log}.")
+        reason = outcomes[0].reason.rstrip(".")
+        raise UserError(f"The suite could not be prepared: {reason}. The log is {log}.")
     seal.write(folder)
