@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -68,6 +69,8 @@ def command(given: argparse.Namespace, folder: Path, where: tuple[str, Path, str
     arguments = asked(name, given, ours if ran else None)
     out, log = folder / "lm_eval" / checkpoint / name, folder / f"{checkpoint}.{name}.log"
     adapter = None if checkpoint == sides.BASE else path
+    if given.before:
+        subprocess.run(["sh", "-c", given.before], check=True)
     full = sides.lm_eval(
         folder / "prepared" / "policy", adapter, [*arguments, "--output_path", str(out)], given.batch_size
     )
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--hub", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where both sides leave their files; default: a temporary folder")
+    parser.add_argument("--before", default="", help="shell command before each of lm-eval's, for example to wait")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     given.methods = given.methods or given.adapters + 1
