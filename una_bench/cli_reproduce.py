@@ -71,9 +71,9 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(quiet=quiet, retry_failed=retry == "failed", command=command)
     finished = _run(console, plan, folder, options)
-    _show(console, finished, chosen, recipe)
     if finished.stopped:
         raise typer.Exit(130)
+    _show(console, finished, chosen, recipe)
     if finished.failed:
         raise typer.Exit(3)
 
