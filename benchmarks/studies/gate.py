@@ -57,7 +57,9 @@ def noisy(run: Path, expected: baseline.Baseline) -> dict[str, float]:
 def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path) -> dict[str, Any]:
     """Run the suite, judge it, and return what there is to say."""
     run = scratch / f"run-{number}"
-    command = [sys.executable, "-m", "una_bench", "run", expected.suite, "--out", str(run), "--quiet"]
+    # The script that people call: under `python -m` workers import other things before their memory's baseline is read.
+    script = Path(sys.executable).with_name("una-bench")
+    command = [str(script), "run", expected.suite, "--out", str(run), "--quiet"]
     # A cache of its own: preparation is part of the suite's time, and must give the same bytes each time.
     own = {**os.environ, "UNA_BENCH_CACHE": str(scratch / f"cache-{number}")}
     load, start = os.getloadavg()[0], time.monotonic()
