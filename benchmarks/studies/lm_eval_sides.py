@@ -139,4 +139,7 @@ def evaluated(out: Path) -> list[Evaluated]:
 
 if __name__ == "__main__":
     work = json.loads(sys.argv[1])
-    {"adapters": adapters, "ours": ours}[work.pop("do")](**work)
+    if work.pop("do") == "adapters":
+        adapters(**work)
+    else:
+        ours(**work)

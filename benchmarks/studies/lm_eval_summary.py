@@ -54,6 +54,6 @@ def show(record: dict[str, Any]) -> None:
     sums = f"{wall['lm_eval']:.0f} s / {wall['una_bench']:.0f} s = {wall['ratio']:.2f}"
     met = "met" if wall["ratio"] >= WANTED else "NOT MET"
     print(f"{record['totals']['methods']} methods: {sums}, wanted {WANTED:.1f}: {met}")
-    scores = f"{found['scores_identical']} of {found['scores']} scores identical"
+    same = f"{found['scores_identical']} of {found['scores']} scores identical"
     agree = "agree" if found["scores_agree"] else "DO NOT AGREE"
-    print(f"{scores}, largest difference {found['largest_score_difference']}: {agree}")
+    print(f"{same}, largest difference {found['largest_score_difference']}: {agree}")
