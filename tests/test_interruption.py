@@ -17,7 +17,8 @@ import plugin
 import psutil
 import pytest
 
-from una_bench import worker
+import una_bench
+from una_bench import __main__, worker
 from una_bench.benchmark import Benchmark
 from una_bench.measure import Probe
 from una_bench.record import Better, Measurement, Status
@@ -69,6 +70,23 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def all_gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=15)[1]
+
+
+def test_an_interrupt_during_the_first_imports_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupt:
+        @staticmethod
+        def find_spec(name: str, *_: Any) -> None:
+            if name == "una_bench.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "una_bench.cli", raising=False)
+    monkeypatch.delattr(una_bench, "cli", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupt, *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "una-bench: Stopped before anything began.\n")
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])

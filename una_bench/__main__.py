@@ -1,6 +1,20 @@
-"""``python -m una_bench`` is ``una-bench``."""
+"""The command `una-bench`, also as ``python -m una_bench``."""
 
-from una_bench.cli import main
+import sys
+
+STOPPED = 130
+"""Exit status of what a user stopped: 128 and the signal's number."""
+
+
+def main() -> None:
+    """Import the command line and run it; asked to stop before that is done, say so in one line."""
+    try:
+        from una_bench import cli
+    except KeyboardInterrupt:
+        sys.stderr.write("una-bench: Stopped before anything began.\n")
+        raise SystemExit(STOPPED) from None
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

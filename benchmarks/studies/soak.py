@@ -109,10 +109,13 @@ class Series:
             self.problems.append(f"status {code} after kill {len(self.kills)}: {said[-500:]}")
 
 
-def disturb(series: Series, process: subprocess.Popen[str], draw: random.Random) -> bool:
-    """Send one random signal to a random target at a random moment; say whether the run was still there."""
+def disturb(series: Series, process: subprocess.Popen[str], draw: random.Random, whole: float) -> bool:
+    """Send one random signal to a random target at a random moment; say whether the run was still there.
+
+    Moments scale with ``whole``, the seconds that an undisturbed run took here: a slow machine must get further too.
+    """
     try:
-        process.wait(timeout=draw.uniform(0.2, draw.choice((5.0, 15.0, 30.0))))
+        process.wait(timeout=draw.uniform(0.2, whole * draw.choice((0.05, 0.2, 0.5))))
         return False
     except subprocess.TimeoutExpired:
         pass
@@ -129,7 +132,7 @@ def disturb(series: Series, process: subprocess.Popen[str], draw: random.Random)
         process.send_signal(number)
     series.kills.append({"signal": signal.Signals(number).name, "target": target, "stage": stage})
     if target == "worker":
-        return disturb(series, process, draw)
+        return disturb(series, process, draw, whole)
     process.wait(timeout=PATIENCE)
     return True
 
@@ -197,7 +200,7 @@ def soak(folder: Path, *, kills: int, seed: int, before: str) -> dict[str, Any]:
         if before:
             subprocess.run(["sh", "-c", before], check=True)
         process = series.start()
-        killed = disturb(series, process, draw)
+        killed = disturb(series, process, draw, undisturbed)
         series.check_end(process.returncode)
         if not killed and process.returncode == 0:
             compare(series, expected)
