@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, Resident
+from una_bench.method import Feedback, Job, Method, Positive, Resident
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
@@ -22,7 +22,7 @@ class Dpo(Method):
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
     later = Method.later | {"doubled_bos": False}
 
-    beta: float = 0.1
+    beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""
     loss_type: str = "sigmoid"
     """TRL's name of the loss; ``sigmoid`` is the paper's."""

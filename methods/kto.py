@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, Resident
+from una_bench.method import Feedback, Job, Method, NotNegative, Positive, Resident
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
@@ -25,11 +25,11 @@ class Kto(Method):
     resident = frozenset({Resident.REFERENCE})
     paper = "Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7 and 8"
 
-    beta: float = 0.1
+    beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""
-    desirable_weight: float = 1.0
+    desirable_weight: NotNegative = 1.0
     """Weight of desirable responses."""
-    undesirable_weight: float = 1.0
+    undesirable_weight: NotNegative = 1.0
     """Weight of undesirable responses."""
 
     def train(self, job: Job, probe: Probe) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, Resident
+from una_bench.method import Count, Feedback, Job, Method, NotNegative, Resident, Share
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
@@ -28,30 +28,30 @@ class Ppo(Method):
     paper = "Schulman et al. 2017, arXiv:1707.06347, Eq. 7; Ziegler et al. 2019, arXiv:1909.08593"
     later = Method.later | {"per_device_train_batch_size": None}
 
-    responses_per_rollout: int = 256
+    responses_per_rollout: Count = 256
     """Responses generated and scored between two phases of training."""
-    num_ppo_epochs: int = 4
+    num_ppo_epochs: Count = 4
     """Passes over each rollout; the budget counts each."""
-    num_mini_batches: int = 4
+    num_mini_batches: Count = 4
     """Optimiser steps per pass. TRL's own default is 1; 4 keeps 64 responses behind a step, as for other methods."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward and backward pass; None: a mini-batch. With ``num_mini_batches`` of 1 only: with several
     passes to a step TRL takes one step a pass over the rollout."""
-    local_rollout_forward_batch_size: int = 256
+    local_rollout_forward_batch_size: Count = 256
     """Responses generated and scored at once. TRL's own default is 64."""
-    kl_coef: float = 0.05
+    kl_coef: NotNegative = 0.05
     """Strength of the pull towards the reference model, per nat; beta elsewhere."""
     kl_estimator: str = "k1"
     """``k1`` (unbiased) or ``k3`` (lower variance) per token."""
-    cliprange: float = 0.2
+    cliprange: NotNegative = 0.2
     """How far the ratio of new to old probability may move in one update."""
-    cliprange_value: float = 0.2
+    cliprange_value: NotNegative = 0.2
     """How far a value may move in one update, in units of reward."""
-    vf_coef: float = 0.1
+    vf_coef: NotNegative = 0.1
     """Weight of the value loss."""
-    gamma: float = 1.0
+    gamma: Share = 1.0
     """Discount per token."""
-    lam: float = 0.95
+    lam: Share = 0.95
     """Lambda of generalised advantage estimation."""
     whiten_rewards: bool = False
     """Scale the rewards of each rollout to unit variance."""

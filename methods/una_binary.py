@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method
+from una_bench.method import Feedback, Job, Method, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
@@ -21,15 +21,15 @@ class UnaBinary(Method):
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 11 (mse) and 12 (bce)"
     later = Method.later | {"reduction": "mean", "doubled_bos": False, "doubled_eos": False}
 
-    beta: float = 0.5
+    beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""
     loss_type: str = "mse"
     """``mse`` or ``bce``."""
     offset: str = "none"
     """f(x) + c: ``none`` (as published), ``ema`` or ``learned``."""
-    offset_residual_rate: float = 0.2
+    offset_residual_rate: Share = 0.2
     """``ema``: step of the constant along the mean of label - sigmoid(r)."""
-    offset_lr_multiplier: float = 10.0
+    offset_lr_multiplier: NotNegative = 10.0
     """``learned``: learning rate of the scalar head in units of the policy's."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward pass; None: all of an optimiser step."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, Resident
+from una_bench.method import Count, Feedback, Job, Method, NotNegative, Positive, Resident, Share
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
@@ -22,7 +22,7 @@ class UnaOnline(Method):
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 9 and section 2.3.4"
     later = Method.later | {"reduction": "mean", "missing_eos_penalty": None}
 
-    beta: float = 0.5
+    beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""
     space: str = "score"
     """``score`` (sigmoid(r) against the score, as published) or ``reward`` (r against the raw reward)."""
@@ -30,19 +30,19 @@ class UnaOnline(Method):
     """``mse``, or ``bce`` with the score as soft label."""
     offset: str = "none"
     """f(x) + c: ``none`` (as published), ``ema``, ``prompt_mean``, ``learned`` or ``partition``."""
-    offset_rate: float = 0.05
+    offset_rate: Share = 0.05
     """``ema``: share of a batch's mean in the constant."""
-    offset_lr_multiplier: float = 10.0
+    offset_lr_multiplier: NotNegative = 10.0
     """``learned``: learning rate of the scalar head in units of the policy's."""
     normalization: str | None = None
     """``sigmoid``, ``quantile`` or ``identity``; None: ``sigmoid`` in score space, ``identity`` in reward space."""
     anchor: str = "reference"
     """``reference`` (as published) or ``rollout`` (as in the released code)."""
-    num_generations: int = 4
+    num_generations: Count = 4
     """Responses per prompt."""
-    responses_per_rollout: int = 256
+    responses_per_rollout: Count = 256
     """Responses generated at a time."""
-    num_iterations: int = 4
+    num_iterations: Count = 4
     """Times that the responses of one rollout are trained on."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward pass; None: all of an optimiser step."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.method import Feedback, Job, Method
+from una_bench.method import Feedback, Job, Method, Positive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ class UnaPairwise(Method):
     feedback = Feedback.PAIRWISE
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 10"
 
-    beta: float = 0.5
+    beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""
     per_device_train_batch_size: int | None = None
     """Pairs in one forward pass; None: all pairs of an optimiser step."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.method import Feedback, Job, Method
+from una_bench.method import Feedback, Job, Method, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ class UnaScore(Method):
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 13"
     later = Method.later | {"reduction": "mean", "doubled_bos": False, "doubled_eos": False}
 
-    beta: float = 0.5
+    beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""
     space: str = "score"
     """``score`` (sigmoid(r) against the score, as published) or ``reward`` (r against the raw reward)."""
@@ -31,9 +31,9 @@ class UnaScore(Method):
     """``mse``, or ``bce`` with the score as soft label."""
     offset: str = "none"
     """f(x) + c: ``none`` (as published), ``ema``, ``prompt_mean``, ``learned`` or ``partition``."""
-    offset_rate: float = 0.05
+    offset_rate: Share = 0.05
     """``ema``: share of a batch's mean in the constant."""
-    offset_lr_multiplier: float = 10.0
+    offset_lr_multiplier: NotNegative = 10.0
     """``learned``: learning rate of the scalar head in units of the policy's."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward pass; None: all of an optimiser step."""

@@ -7,13 +7,23 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from una_bench.budget import ENDLESS_STEPS, KINDS, Budget
 from una_bench.errors import UserError
 
 if TYPE_CHECKING:
     from una_bench.measure import Probe
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+WholeNumber = Annotated[int, Field(ge=0)]
+"""What settings may be; recipes are held to it before anything starts."""
 
 
 class Feedback(StrEnum):
@@ -121,20 +131,20 @@ class Method(ABC):
     later: ClassVar[dict[str, Any]] = {"warmup_ratio": None, "batch_responses": None, "activation_checkpointing": False}
     """Settings that came after methods had been run -> what they were before (`una_bench.plan.before`)."""
 
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak learning rate, per optimiser step."""
-    warmup_steps: int = 50
+    warmup_steps: WholeNumber = 50
     """Optimiser steps of linear warm-up."""
-    warmup_ratio: float | None = None
+    warmup_ratio: Share | None = None
     """Linear warm-up as a share of all optimiser steps, rounded up, in place of ``warmup_steps``."""
-    min_lr_rate: float = 0.05
+    min_lr_rate: Share = 0.05
     """Floor of the cosine schedule as a fraction of the peak."""
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.99
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.99
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: NotNegative = 1.0
     """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
-    batch_responses: int | None = None
+    batch_responses: Count | None = None
     """Responses behind one optimiser step of this method; None: the suite's, the same for all."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, same numbers."""

@@ -196,9 +196,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
             "methods": tuple(catalog.expand_methods(recipe.methods)),
         }
     )
-    for name in checked.settings:
-        catalog.method(name)
-    for name in checked.methods:
+    for name in dict.fromkeys((*checked.methods, *checked.settings)):
         variants(checked, name, source)
     return checked
 

@@ -37,7 +37,7 @@ class Exact(Problem):
     """Standard deviation over prompts of a constant added to the rewards of each prompt."""
     responses: int = Field(default=16384, ge=2, multiple_of=2)
     """Responses drawn from the reference for feedback; two are a pair."""
-    responses_heldout: int = Field(default=2048, ge=0, multiple_of=2)
+    responses_heldout: int = Field(default=2048, ge=2, multiple_of=2)
     """Responses to held-out prompts, to judge preference accuracy with."""
     heldout_prompts: int = Field(default=16, ge=2, le=62)
     """How many of the 64 prompts are never trained on."""
@@ -49,7 +49,7 @@ class Exact(Problem):
     """Part of the variance of reward weights that depends on the prompt; more is harder to learn from few responses."""
     teacher_sharpness: float = Field(default=0.25, gt=0)
     """Standard deviation of the logits of the policy that the reference imitates; higher leaves more unseen."""
-    sft_steps: int = Field(default=800, ge=0)
+    sft_steps: int = Field(default=800, ge=1)
     """Steps of 64 responses that make the reference from random weights."""
     reward_model: bool = True
     """Whether to learn a reward model from the pairs."""
