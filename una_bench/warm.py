@@ -14,7 +14,9 @@ if os.environ.get("UNA_BENCH_WARM") == "1":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from una_bench import trl_bridge
+    from una_bench.una import online, suite, trainer  # noqa: F401
 
+    # All trainers alike, or the imports of some would count as memory of their cells.
     trl_bridge.load()
     # Objects of the imports are never garbage: without this each collection in a trainer walks all of them.
     gc.collect()
