@@ -124,7 +124,8 @@ def test_a_signal_to_the_group_is_a_request_too(
     wait_for(lambda: (tmp_path / "run" / ".owner.json").exists(), process)
     time.sleep(seconds)
     os.killpg(process.pid, number)
-    assert stopped(process)[0] == 130
+    # A fork server that is still importing ends after that; on a loaded machine this takes long.
+    assert stopped(process, 120.0)[0] == 130
 
 
 def test_a_stopped_preparation_leaves_nothing_half_made_and_is_made_anew(start: Any, tmp_path: Path) -> None:
