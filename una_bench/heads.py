@@ -38,6 +38,7 @@ WORDS = {
     "throughput.samples_per_second": "throughput",
     "throughput.optimizer_steps_per_second": "optimizer steps",
     "preference.accuracy.heldout": "preference accuracy",
+    "preference.kl_ref.heldout": "KL to reference (held-out)",
     "tasks.mean": "mean of tasks",
     "tasks.iqm": "interquartile mean of tasks",
 }
