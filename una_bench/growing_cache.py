@@ -35,6 +35,16 @@ class GrowingLayer(DynamicLayer):
         self.keys, self.values = (room[..., :after, :] for room in self._all)
         return self.keys, self.values
 
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row, in tensors without room."""
+        super().batch_repeat_interleave(repeats)
+        self._all = None
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows, in tensors without room."""
+        super().batch_select_indices(indices)
+        self._all = None
+
     def _larger(self, held: Tensor, like: Tensor, length: int) -> Tensor:
         """Return a tensor with room for half as much again that begins with what is held."""
         batch, heads, _, width = like.shape
@@ -47,5 +57,5 @@ class GrowingLayer(DynamicLayer):
 
 
 def growing_cache() -> Cache:
-    """Return an empty cache for one call of ``generate``; it cannot be cut or reordered."""
+    """Return an empty cache; what is cut off its end is written over by what comes next."""
     return Cache(layer_class_to_replicate=GrowingLayer)

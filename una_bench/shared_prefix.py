@@ -9,7 +9,7 @@ agree with lm-eval's own up to the rounding of sums in another order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import DynamicCache
 
+from una_bench import greedy
 from una_bench.growing_cache import growing_cache
 
 LEAST_SHARED = 32
@@ -70,9 +71,28 @@ class SharedPrefixLM(HFLM):
         return answers
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:
-        if can_share(self.model):
-            settings["past_key_values"] = growing_cache()
-        return super()._model_generate(context, max_length, stop, **settings)
+        if not can_share(self.model):
+            return super()._model_generate(context, max_length, stop, **settings)
+        if not plainly_greedy(self.model, settings):
+            return super()._model_generate(context, max_length, stop, past_key_values=growing_cache(), **settings)
+        most = max_length - context.shape[1]
+        mask = settings["attention_mask"]
+        prompts = [row[real].tolist() for row, real in zip(context, mask.bool(), strict=True)]
+        written = greedy.decode(self.model, prompts, self._ends(stop, most))
+        pad = self.tokenizer.pad_token_id
+        padded = [row + [pad] * (most - len(row)) for row in written]
+        return torch.cat([context, torch.tensor(padded, dtype=context.dtype, device=context.device)], dim=1)
+
+    def _ends(self, stop: list[str], most: int) -> greedy.Ends:
+        """Where lm-eval cuts an answer: what comes after is not needed."""
+        ends = self.model.generation_config.eos_token_id
+        tokens = ends if isinstance(ends, list) else [] if ends is None else [ends]
+
+        def stopped(written: list[int]) -> bool:
+            text = self.tok_decode(written, skip_special_tokens=False)
+            return any(word in text for word in stop if word)
+
+        return greedy.Ends(tokens=frozenset(tokens), stopped=stopped, most=most)
 
     def _predictions(self, sequences: Sequence[_Sequence]) -> Iterator[tuple[_Sequence, torch.Tensor]]:
         """Yield log-probabilities from the first scored position of each sequence on, (T, V)."""
@@ -123,6 +143,19 @@ def can_share(model: Any) -> bool:
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return kinds == {"full_attention"} and not window and "logits_to_keep" in signature(inner.forward).parameters
+
+
+def plainly_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether ``generate`` with these settings would write the most likely token each time, and nothing else counts."""
+    from transformers import GenerationConfig
+
+    drawn = settings.get("do_sample") or settings.get("temperature")
+    known = {"attention_mask", "do_sample", "temperature"}
+    indifferent = {"temperature", "top_k", "top_p", "do_sample", "max_length", "max_new_tokens", "use_cache"}
+    plain = GenerationConfig()
+    own = {name for name, value in model.generation_config.to_dict().items() if value != getattr(plain, name, None)}
+    own -= {name for name in own if name.endswith("_token_id") or name.startswith("_")}
+    return not drawn and settings.keys() <= known and own <= indifferent | {"transformers_version"}
 
 
 def _common(group: Sequence[_Sequence]) -> int:
