@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from una_bench import aims, capacity, cli, evaluation_cost, plan, recipe, requirements, shapes
+from una_bench import aims, capacity, cli, estimate, evaluation_cost, plan, recipe, requirements, shapes
 from una_bench.capacity import CARD, Machine
 from una_bench.errors import UserError
 from una_bench.plan import Plan
@@ -174,3 +174,13 @@ def test_the_arithmetic_is_printed_with_what_is_assumed(plans: dict[str, Plan]) 
     console = Console(width=200, record=True, file=StringIO())
     capacity.show(console, plans["una-table1"], ASSUMED, ROOMY)
     assert "assumed 100 tokens a prompt and 300 a response" in " ".join(console.export_text().split())
+
+
+@pytest.mark.parametrize(
+    ("lora", "floats"),
+    [("null", 5 * 134_515_008), ("{r: 16}", 134_515_008 + 4 * 16 * 30 * (2 * 1152 + 2 * 768 + 3 * 2112))],
+)
+def test_the_state_of_dpo_is_that_of_the_weights_that_are_trained(lora: str, floats: int) -> None:
+    planned = plan.make(recipe.load("smollm2", [f"lora={lora}"]), ["dpo"], [0])
+    [cell] = [cell for cell in planned.cells if cell.trains]
+    assert estimate.of_cell(planned, cell).state_bytes == 4 * floats

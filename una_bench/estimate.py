@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from una_bench import catalog
+from una_bench import catalog, shapes
 from una_bench.method import Resident
 from una_bench.plan import Cell, Plan
 
@@ -32,14 +33,36 @@ def of_cell(plan: Plan, cell: Cell) -> Estimate:
     )
 
 
+def state_bytes(resident: Collection[Resident], weights: int, *, adapters: int | None, reward: int) -> int:
+    """Return the bytes that weights, gradients, Adam's moments and the models beside the policy take, all in float32.
+
+    Args:
+        resident: Models that the method keeps beside the policy.
+        weights: Of the policy; a value model has as many and is trained whole.
+        adapters: Weights that are trained in place of the policy's, whose reference is then the policy without them.
+        reward: Weights of the reward model.
+    """
+    trained = weights if adapters is None else adapters
+    held = weights + (TRAINED_COPIES - 1) * trained + (adapters or 0)
+    held += weights if Resident.REFERENCE in resident and adapters is None else 0
+    held += TRAINED_COPIES * weights if Resident.VALUE in resident else 0
+    held += reward if Resident.REWARD in resident else 0
+    return BYTES_PER_FLOAT * held
+
+
 def _state_bytes(plan: Plan, cell: Cell) -> int | None:
-    parameters = catalog.problem(plan.recipe.problem).parameter_count()
-    if parameters is None or not cell.trains:
+    """State of a cell whose models are here or known, else None."""
+    problem, lora = plan.recipe.problem, plan.recipe.lora
+    parameters = catalog.problem(problem).parameter_count()
+    policy = shapes.of(str(problem.get("policy", "")))
+    weights = policy.parameters if policy else parameters
+    if weights is None or not cell.trains or (lora and not policy):
         return None
-    resident = catalog.method(cell.method).resident
-    trained = 1 + (Resident.VALUE in resident)
-    frozen = len(resident - {Resident.VALUE})
-    return parameters * BYTES_PER_FLOAT * (TRAINED_COPIES * trained + frozen)
+    adapters = policy.adapters(lora.r, lora.target_modules) if policy and lora else None
+    given = problem.get("reward_model")
+    named = shapes.of(str(given.get("name") or given.get("init"))) if isinstance(given, Mapping) else None
+    reward = named.parameters if named else weights
+    return state_bytes(catalog.method(cell.method).resident, weights, adapters=adapters, reward=reward)
 
 
 def wall_seconds(plan: Plan) -> float | None:

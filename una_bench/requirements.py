@@ -12,7 +12,7 @@ from typing import Any
 
 from una_bench import catalog, evaluation_cost, shapes
 from una_bench.errors import UserError
-from una_bench.estimate import BYTES_PER_FLOAT, TRAINED_COPIES
+from una_bench.estimate import BYTES_PER_FLOAT, state_bytes
 from una_bench.method import Feedback, Resident
 from una_bench.plan import Cell, Plan
 from una_bench.shapes import Shape
@@ -100,11 +100,8 @@ def cell_bytes(plan: Plan, cell: Cell, size: Sizes) -> float:
     """Return what one training holds at its peak, at most: weights and activations in the order of the arithmetic."""
     resident, settings = catalog.method(cell.method).resident, cell.settings
     weights = size.policy.parameters
-    state = BYTES_PER_FLOAT * (weights + (TRAINED_COPIES - 1) * size.trained)
-    state += BYTES_PER_FLOAT * size.adapters if size.adapters else 0  # adapters stand beside the weights
-    state += BYTES_PER_FLOAT * weights if Resident.REFERENCE in resident and size.adapters is None else 0
-    state += BYTES_PER_FLOAT * TRAINED_COPIES * weights if Resident.VALUE in resident else 0
-    state += BYTES_PER_FLOAT * size.reward.parameters if Resident.REWARD in resident and size.reward else 0
+    reward = size.reward.parameters if size.reward else 0
+    state = float(state_bytes(resident, weights, adapters=size.adapters, reward=reward))
     longest = _longest(plan)
     rows = _rows_at_once(plan, cell)
     training = _activations(size.policy, rows * longest, again=bool(settings.get("activation_checkpointing")))
