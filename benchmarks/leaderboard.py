@@ -35,7 +35,8 @@ class Leaderboard(Benchmark):
     precision = "float32"
     """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat."""
     share_prefixes = True
-    """Compute what requests begin with alike only once; scores agree with lm-eval's own model up to rounding."""
+    """Compute what requests begin with alike, and what an answer repeats, only once: scores agree with lm-eval's own
+    model, which False takes, up to rounding."""
     keep_results = True
     """Take results from the cache where this model has been through the same task before."""
 

@@ -40,7 +40,7 @@ class Options:
     precision: str = "float32"
     """Of the model; log-probabilities are always worked out in float32."""
     share_prefixes: bool = True
-    """Compute what requests begin with alike only once."""
+    """Compute what requests begin with alike, and what an answer repeats, only once; off: lm-eval's own model."""
 
     @property
     def note(self) -> str:
