@@ -103,6 +103,30 @@ def test_asking_twice_stops_at_once(start: Any, first: signal.Signals, tmp_path:
     assert all_gone(children)
 
 
+LATE = """
+import time
+import una_bench.show as show
+from una_bench.__main__ import main
+
+def results(*_, **__):
+    print("reporting", flush=True)
+    time.sleep(60)
+
+show.results = results
+main()
+"""
+"""The command line with a report that takes long."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_stopped_during_its_report_says_how_to_go_on(start: Any, number: signal.Signals, tmp_path: Path) -> None:
+    process = start(tmp_path, plugin.RECIPE, code=LATE)
+    assert process.stdout.readline() == "reporting\n"
+    process.send_signal(number)
+    code, err = stopped(process)
+    assert (code, "the same command goes on from there: una-bench run" in err) == (130, True), err
+
+
 def test_the_workers_of_a_killed_run_end_with_it(start: Any, tmp_path: Path) -> None:
     process = start(tmp_path, SLOW)
     wait_for(training(tmp_path), process)

@@ -7,12 +7,12 @@ import sys
 from itertools import islice
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce
+from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce, say
 from una_bench.errors import UserError
 
 app = typer.Typer(
@@ -109,7 +109,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         show.plan(_console(), plan, folder.path)
         return
     for need in needs.check(plan):
-        _say(f"{need.what}: {need.command}")
+        say.note(f"{need.what}: {need.command}")
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(
@@ -120,16 +120,12 @@ def run(  # noqa: PLR0913 - one parameter an option
         command=command,
         baseline=compared,
     )
-    try:
+    with say.stoppable(command):
         finished = Runner(plan, folder, options).run()
-    except KeyboardInterrupt:
-        _fail("Interrupted. Finished cells are kept; the same command goes on from there.")
-        raise typer.Exit(130) from None
-    if finished.records or not finished.stopped:
-        show.results(_console(), finished, baseline=compared, differences=bool(baseline))
+        if finished.records or not finished.stopped:
+            show.results(_console(), finished, baseline=compared, differences=bool(baseline))
     if finished.stopped:
-        _fail(f"Stopped. To go on: {command}")
-        raise typer.Exit(130)
+        raise say.stopped(command)
     if finished.failed:
         raise typer.Exit(3)
 
@@ -218,7 +214,7 @@ def doctor(
         return
     from una_bench import selfcheck, store
 
-    found = selfcheck.measure(say=_say)
+    found = selfcheck.measure(say=say.note)
     if json is not None:
         store.write_text(json, dumps(found.to_json(), indent=1) + "\n")
     selfcheck.show(_console(), found)
@@ -255,23 +251,9 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _fail(str(error))
+        say.wrong(str(error))
         raise SystemExit(2) from None
     except OSError as error:  # a disk that is full, a folder that went away
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
+        say.wrong(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
         raise SystemExit(2) from None
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _fail(message: Any) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]una-bench:[/bold] {_escape(str(message))}")
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))
