@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from io import TextIOWrapper
 from itertools import islice
 from json import dumps
 from pathlib import Path
@@ -91,7 +92,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     from una_bench import plan as plans
     from una_bench import recipe as recipes
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Options, Runner
+    from una_bench.runner import Options, Runner, require_device
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")
@@ -108,6 +109,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     if dry_run:
         show.plan(_console(), plan, folder.path)
         return
+    require_device(recipe.device)
     for need in needs.check(plan):
         say.note(f"{need.what}: {need.command}")
     folder.check(plan)
@@ -248,6 +250,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; what a user can fix is one message and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow that a terminal cannot show must not end a command
     try:
         app()
     except UserError as error:

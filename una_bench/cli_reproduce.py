@@ -39,7 +39,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     from una_bench import recipe as recipes
     from una_bench.errors import UserError
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Options
+    from una_bench.runner import Options, require_device
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")
@@ -63,6 +63,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         missing = capacity.lacking(needed, machine)
         console.print(f"This machine cannot hold it: {'; '.join(missing)}." if missing else "This machine can hold it.")
         return
+    require_device(recipe.device)
     rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
     capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
     for need in needs.check(plan):
