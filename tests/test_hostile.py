@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import synthetic
+import yaml
 from synthetic import record
 
 from una_bench import bundle, cli, models, plan, recipe
@@ -116,6 +117,16 @@ def test_hostile_text_is_text_in_what_is_exported(form: str, evil_run: Path, tmp
 
     text = export.write(evil_run, form, tmp_path / "out").read_text()
     assert not [claw for claw in CLAWS if claw in text]
+
+
+def test_hostile_text_is_no_html_in_a_model_card(evil_run: Path, tmp_path: Path) -> None:
+    from una_bench import export
+
+    text = export.write(evil_run, "hf-model-card", tmp_path / "out").read_text()
+    _, head, body = text.split("---\n", 2)
+    assert yaml.safe_load(head)["library_name"] == "transformers"
+    assert not [line for line in body.splitlines() if "<" in line and not line.startswith("    ")]
+    assert "&lt;script&gt;alert" in body, "what is harmless stays readable"
 
 
 # bundles ---------------------------------------------------------------------------------------------------------
