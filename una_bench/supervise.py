@@ -17,7 +17,7 @@ from typing import Any
 from una_bench import launch, worker
 from una_bench.record import Status
 
-TAIL_LINES = 20
+TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
 """A training that has stepped before is given at least this long for its next step."""
 HANG_FACTOR = 20
@@ -226,7 +226,10 @@ def _verdict(running: _Running, *, late: str) -> tuple[Status, str]:
 
 
 def _tail(log: Path) -> tuple[str, ...]:
+    """Last lines of a log, of which no more is read than they can need."""
     try:
-        return tuple(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return tuple(file.read(TAIL_BYTES).decode(errors="replace").splitlines()[-TAIL_LINES:])
     except OSError:
         return ()

@@ -40,8 +40,9 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
         pipe.send(("stopped", str(error)))
         return
     except BaseException as error:  # noqa: BLE001 - whatever ends a worker must become a status
-        traceback.print_exc()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            traceback.print_exc()
+            sys.stderr.flush()
         with contextlib.suppress(OSError):
             pipe.send(("failed", {"type": type(error).__name__, "reason": _reason(error), **blame.notes(error)}))
         # Skip interpreter teardown: a broken state must not hang the run.
