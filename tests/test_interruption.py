@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,11 @@ import psutil
 import pytest
 
 import una_bench
-from una_bench import __main__, worker
+from una_bench import __main__, facts, lmcache, plan, recipe, store, worker
 from una_bench.benchmark import Benchmark
 from una_bench.measure import Probe
 from una_bench.record import Better, Measurement, Status
+from una_bench.runfolder import RunFolder
 
 SLOW = {**plugin.RECIPE, "settings": {"breaks": [{"how": "not", "wait": 60}]}}
 
@@ -269,6 +271,43 @@ def test_what_a_killed_preparation_left_is_removed(tmp_path: Path) -> None:
     (folder / "sealed.json").unlink()
     ensure(tmp_path)
     assert not half.exists()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-4], lambda b: b[:12] + bytes(8) + b[20:], lambda b: b""])
+def test_a_damaged_answer_of_lm_eval_counts_as_absent(
+    damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path))
+    lmcache.write("task", {"acc": [0.25, 0.5], "docs": list(range(99))})
+    (file,) = (tmp_path / "lm-eval").iterdir()
+    assert lmcache.read("task") is not None
+    file.write_bytes(damage(file.read_bytes()))
+    assert lmcache.read("task") is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "whole"),
+    [
+        (lambda folder: None, True),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"weighs"), False),
+        (lambda folder: (folder / "model.safetensors").unlink(), False),
+        (shutil.rmtree, False),
+    ],
+    ids=["whole", "altered", "gone", "no folder"],
+)
+def test_a_cell_whose_checkpoint_is_damaged_counts_as_not_trained(
+    damage: Callable[[Path], Any], whole: bool, tmp_path: Path
+) -> None:
+    cell = plan.make(recipe.load("exact"), ["dpo"], [0]).cells[-1]
+    run = RunFolder(tmp_path)
+    checkpoint = run.cell(cell) / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(b"weights")
+    left = {"key": cell.key, "checkpoint": "checkpoint"}
+    digest = {"final_weights_sha256": facts.checkpoint_sha256(checkpoint)}
+    store.write_json(run.cell(cell) / "trained.json", {**left, "facts": digest})
+    damage(checkpoint)
+    assert (run.trained(cell) is not None) == whole
 
 
 # what a resumed training says ------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ class Runner:
             )
             missing = self._missing()
             if missing:
-                self._train([c for c in missing if not self.folder.result(c, "trained")])
+                self._train([c for c in missing if not self.folder.trained(c)])
                 self.time.once_seconds = self.time.once_seconds or self.pool.import_seconds
                 self._evaluate([c for c in missing if self.folder.result(c, "trained")])
             records = self.folder.records(self.plan)
@@ -156,7 +156,9 @@ class Runner:
     def _train_task(self, cell: Cell) -> Task:
         out = self.folder.cell(cell)
         out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # half-made by a killed training
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # half-made by a killed training, or damaged
+        for stage in ("trained", "evaluated"):  # of that checkpoint
+            (out / f"{stage}.json").unlink(missing_ok=True)
         spec = {
             "key": cell.key,
             "method": cell.method,
