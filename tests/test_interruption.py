@@ -165,6 +165,18 @@ def test_a_stopped_preparation_leaves_nothing_half_made_and_is_made_anew(start: 
     assert [p.name for p in (tmp_path / "cache" / "prepared").iterdir() if p.is_dir() and p.name.startswith(".")] == []
 
 
+def test_a_killed_preparation_is_told_in_one_message_and_made_by_the_same_command(start: Any, tmp_path: Path) -> None:
+    recipe = {**plugin.RECIPE, "problem": {"kind": "fake", "seconds": 4}}
+    process = start(tmp_path, recipe)
+    mark = wait_for(lambda: (tmp_path / "prepared.txt").exists() and (tmp_path / "prepared.txt").read_text(), process)
+    os.kill(int(mark), signal.SIGKILL)
+    code, err = stopped(process)
+    assert code == 2
+    assert "could not be prepared: killed by SIGKILL, which the kernel sends when memory runs out" in err
+    assert "the same command prepares it again" in err
+    assert plugin.call(tmp_path, recipe)[0] == 0
+
+
 def test_a_stopped_evaluation_keeps_what_was_trained_and_judged(start: Any, tmp_path: Path) -> None:
     settings = {"breaks": [{"how": f"not-{i}", "slowly_judged": True} for i in range(3)]}
     recipe = {**plugin.RECIPE, "workers": 1, "settings": settings}
