@@ -56,6 +56,35 @@ def test_a_models_own_code_is_refused_unrun(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_the_code_of_a_data_set_on_the_hub_is_refused_unrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    from una_bench import hub
+
+    folder, mark, load = tmp_path / "evil", tmp_path / "mark", datasets.load_dataset
+    folder.mkdir()
+    (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\n")
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, split, **__: load(str(folder), split=split))
+    with pytest.raises(UserError, match="someone/evil comes with code of its own, which is not run"):
+        hub.open_dataset("someone/evil", config="", split="train", revision="")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("source", ["evil.pkl", "evil.py", "."])
+def test_data_that_is_code_or_a_pickle_is_refused_unread(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from una_bench.text import sources
+
+    monkeypatch.chdir(tmp_path)
+    mark = tmp_path / "mark"
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Touch(mark)))
+    (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\n")
+    with pytest.raises(UserError, match=r"\.csv, \.json, \.jsonl, \.parquet"):
+        sources.read(sources.Source(source=source))
+    assert not mark.exists()
+
+
 def test_no_call_of_a_library_trusts_remote_code_by_itself() -> None:
     root = Path(__file__).parent.parent
     files = [p for part in ("una_bench", "methods", "benchmarks") for p in (root / part).rglob("*.py")]
