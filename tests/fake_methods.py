@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.measure import Probe
@@ -20,6 +21,9 @@ from una_bench.record import Measurement
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/red] {{ 7*7 }} <script>alert('x')</script> \u202egone"
 """What an error message should not be able to do: clear a terminal, break markup, run in a browser."""
+
+LEFT: list[Any] = []
+"""What a process holds when it is killed: a semaphore, as progress bars and data loaders have one."""
 
 
 class Fake(Problem):
@@ -94,6 +98,7 @@ def _hang(job: Job, probe: Probe) -> None:
 
 
 def _kernel(job: Job, probe: Probe) -> None:
+    LEFT.append(multiprocessing.get_context("spawn").Lock())
     print("the last line", flush=True)  # noqa: T201 - what the log keeps
     os.kill(os.getpid(), signal.SIGKILL)
 

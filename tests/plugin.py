@@ -52,11 +52,13 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **own, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path, recipe: dict[str, Any], *more: str, out: str = "run") -> subprocess.Popen[str]:
+def start(
+    folder: Path, recipe: dict[str, Any], *more: str, out: str = "run", code: str = HASTY
+) -> subprocess.Popen[str]:
     """Start ``una-bench run`` on a recipe, in a session of its own, so that its process group can be killed."""
     path = folder / f"{out}.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    command = [sys.executable, "-c", HASTY, "run", str(path), "--out", str(folder / out), *more]
+    command = [sys.executable, "-c", code, "run", str(path), "--out", str(folder / out), *more]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, cwd=folder, env=environment(folder), stdout=pipe, stderr=pipe, text=True, start_new_session=True

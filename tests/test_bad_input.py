@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ RECIPES: list[tuple[dict[str, Any], str]] = [
     ({"precision": "float8"}, "'precision' is 'float8': input should be 'float32' or 'bfloat16'."),
     ({"reward": "guess"}, "'reward' is 'guess': input should be 'learned' or 'true'."),
     ({"temperature": 0}, "'temperature' is 0: input should be greater than 0."),
+    ({"device": "tpu"}, "'device' is 'tpu': input should be 'auto', 'cpu' or 'cuda'."),
+    ({"device": "cuda:1"}, "'device' is 'cuda:1': input should be 'auto', 'cpu' or 'cuda'."),
     ({"workers": 0}, "'workers' is 0: input should be greater than 0."),
     ({"lora": {"r": "deep"}}, "'lora.r' is 'deep'"),
     ({"name": "../../x"}, "'name' is '../../x': a name has letters, digits, spaces and . _ - only"),
@@ -371,6 +374,24 @@ def test_a_cache_that_cannot_be_written(
         cli.main()
     assert end.value.code == 2
     assert f"The cache {value}/prepared cannot be written: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "reproduce"])
+def test_a_card_that_is_not_there(command: str, attempt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from una_bench import runner
+
+    monkeypatch.setattr(runner, "CARDS", ())
+    suite = {"run": ["exact"], "reproduce": ["una-table4", "--scale", "small"]}[command]
+    assert "device=cuda: there is no card here" in attempt(command, *suite, "--set", "device=cuda")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "README.md"])
+def test_an_export_into_what_is_no_file(suffix: str, attempt: Any, tmp_path: Path) -> None:
+    synthetic.write_run(tmp_path / "r", [synthetic.record("dpo", 0)])
+    form = {"README.md": "hf-model-card"}.get(suffix, suffix)
+    os.mkfifo(tmp_path / "pipe")
+    said = attempt("export", "r", "--format", form, "--out", "pipe")
+    assert "pipe is no file, and would be replaced. Choose another name." in said
 
 
 def test_an_unknown_format_of_export(attempt: Any, tmp_path: Path) -> None:

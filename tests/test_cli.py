@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import synthetic
 
 from una_bench import catalog, cli
 
@@ -24,6 +26,15 @@ def test_a_message_shows_no_terminal_escapes(
 ) -> None:
     call(["show", "\x1b[31mred\x1b]0;title\x07"], monkeypatch)
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_terminal_that_cannot_show_a_sign_gets_another(tmp_path: Path) -> None:
+    synthetic.write_run(tmp_path / "run", [synthetic.record("base", 0), synthetic.record("dpo", 0)])
+    command = [sys.executable, "-m", "una_bench", "compare", str(tmp_path / "run")]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, env=ascii_only, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "DPO" in ended.stdout
 
 
 def test_a_dry_run_names_every_cell_and_writes_nothing(

@@ -61,6 +61,10 @@ def test_a_run_with_failures_ends_with_status_3_and_no_traceback(broken: Broken)
     assert "Traceback" not in broken.out + broken.err
 
 
+def test_nothing_is_said_of_semaphores_that_a_killed_worker_left(broken: Broken) -> None:
+    assert "leaked" not in broken.err, broken.err
+
+
 @pytest.mark.parametrize("how", ["base", "not"])
 def test_the_other_cells_go_on(how: str, broken: Broken) -> None:
     assert broken.records[how].status is Status.OK

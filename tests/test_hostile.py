@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import synthetic
+import yaml
 from synthetic import record
 
 from una_bench import bundle, cli, models, plan, recipe
@@ -52,6 +53,35 @@ def test_a_models_own_code_is_refused_unrun(tmp_path: Path) -> None:
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nclass Evil: pass\n")
     with pytest.raises(UserError, match="comes with code of its own, which is not run"):
         models.resolve(str(folder))
+    assert not mark.exists()
+
+
+def test_the_code_of_a_data_set_on_the_hub_is_refused_unrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    from una_bench import hub
+
+    folder, mark, load = tmp_path / "evil", tmp_path / "mark", datasets.load_dataset
+    folder.mkdir()
+    (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\n")
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, split, **__: load(str(folder), split=split))
+    with pytest.raises(UserError, match="someone/evil comes with code of its own, which is not run"):
+        hub.open_dataset("someone/evil", config="", split="train", revision="")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("source", ["evil.pkl", "evil.py", "."])
+def test_data_that_is_code_or_a_pickle_is_refused_unread(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from una_bench.text import sources
+
+    monkeypatch.chdir(tmp_path)
+    mark = tmp_path / "mark"
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Touch(mark)))
+    (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\n")
+    with pytest.raises(UserError, match=r"\.csv, \.json, \.jsonl, \.parquet"):
+        sources.read(sources.Source(source=source))
     assert not mark.exists()
 
 
@@ -116,6 +146,16 @@ def test_hostile_text_is_text_in_what_is_exported(form: str, evil_run: Path, tmp
 
     text = export.write(evil_run, form, tmp_path / "out").read_text()
     assert not [claw for claw in CLAWS if claw in text]
+
+
+def test_hostile_text_is_no_html_in_a_model_card(evil_run: Path, tmp_path: Path) -> None:
+    from una_bench import export
+
+    text = export.write(evil_run, "hf-model-card", tmp_path / "out").read_text()
+    _, head, body = text.split("---\n", 2)
+    assert yaml.safe_load(head)["library_name"] == "transformers"
+    assert not [line for line in body.splitlines() if "<" in line and not line.startswith("    ")]
+    assert "&lt;script&gt;alert" in body, "what is harmless stays readable"
 
 
 # bundles ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,11 @@ import psutil
 import pytest
 
 import una_bench
-from una_bench import __main__, worker
+from una_bench import __main__, facts, lmcache, plan, recipe, store, worker
 from una_bench.benchmark import Benchmark
 from una_bench.measure import Probe
 from una_bench.record import Better, Measurement, Status
+from una_bench.runfolder import RunFolder
 
 SLOW = {**plugin.RECIPE, "settings": {"breaks": [{"how": "not", "wait": 60}]}}
 
@@ -84,6 +86,7 @@ def test_an_interrupt_during_the_first_imports_is_one_line(
     monkeypatch.delitem(sys.modules, "una_bench.cli", raising=False)
     monkeypatch.delattr(una_bench, "cli", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupt, *sys.meta_path])
+    monkeypatch.setattr(__main__.signal, "signal", lambda *_: None)  # this process keeps its own
     with pytest.raises(SystemExit) as end:
         __main__.main()
     assert (end.value.code, capsys.readouterr().err) == (130, "una-bench: Stopped before anything began.\n")
@@ -101,6 +104,30 @@ def test_asking_twice_stops_at_once(start: Any, first: signal.Signals, tmp_path:
     code, err = stopped(process)
     assert (code, "the same command goes on from there" in err) == (130, True)
     assert all_gone(children)
+
+
+LATE = """
+import time
+import una_bench.show as show
+from una_bench.__main__ import main
+
+def results(*_, **__):
+    print("reporting", flush=True)
+    time.sleep(60)
+
+show.results = results
+main()
+"""
+"""The command line with a report that takes long."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_stopped_during_its_report_says_how_to_go_on(start: Any, number: signal.Signals, tmp_path: Path) -> None:
+    process = start(tmp_path, plugin.RECIPE, code=LATE)
+    assert process.stdout.readline() == "reporting\n"
+    process.send_signal(number)
+    code, err = stopped(process)
+    assert (code, "the same command goes on from there: una-bench run" in err) == (130, True), err
 
 
 def test_the_workers_of_a_killed_run_end_with_it(start: Any, tmp_path: Path) -> None:
@@ -137,6 +164,18 @@ def test_a_stopped_preparation_leaves_nothing_half_made_and_is_made_anew(start: 
     assert (code, "the same command goes on from there" in err) == (130, True)
     assert plugin.call(tmp_path, recipe)[0] == 0
     assert [p.name for p in (tmp_path / "cache" / "prepared").iterdir() if p.is_dir() and p.name.startswith(".")] == []
+
+
+def test_a_killed_preparation_is_told_in_one_message_and_made_by_the_same_command(start: Any, tmp_path: Path) -> None:
+    recipe = {**plugin.RECIPE, "problem": {"kind": "fake", "seconds": 4}}
+    process = start(tmp_path, recipe)
+    mark = wait_for(lambda: (tmp_path / "prepared.txt").exists() and (tmp_path / "prepared.txt").read_text(), process)
+    os.kill(int(mark), signal.SIGKILL)
+    code, err = stopped(process)
+    assert code == 2
+    assert "could not be prepared: killed by SIGKILL, which the kernel sends when memory runs out" in err
+    assert "the same command prepares it again" in err
+    assert plugin.call(tmp_path, recipe)[0] == 0
 
 
 def test_a_stopped_evaluation_keeps_what_was_trained_and_judged(start: Any, tmp_path: Path) -> None:
@@ -245,6 +284,43 @@ def test_what_a_killed_preparation_left_is_removed(tmp_path: Path) -> None:
     (folder / "sealed.json").unlink()
     ensure(tmp_path)
     assert not half.exists()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-4], lambda b: b[:12] + bytes(8) + b[20:], lambda b: b""])
+def test_a_damaged_answer_of_lm_eval_counts_as_absent(
+    damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path))
+    lmcache.write("task", {"acc": [0.25, 0.5], "docs": list(range(99))})
+    (file,) = (tmp_path / "lm-eval").iterdir()
+    assert lmcache.read("task") is not None
+    file.write_bytes(damage(file.read_bytes()))
+    assert lmcache.read("task") is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "whole"),
+    [
+        (lambda folder: None, True),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"weighs"), False),
+        (lambda folder: (folder / "model.safetensors").unlink(), False),
+        (shutil.rmtree, False),
+    ],
+    ids=["whole", "altered", "gone", "no folder"],
+)
+def test_a_cell_whose_checkpoint_is_damaged_counts_as_not_trained(
+    damage: Callable[[Path], Any], whole: bool, tmp_path: Path
+) -> None:
+    cell = plan.make(recipe.load("exact"), ["dpo"], [0]).cells[-1]
+    run = RunFolder(tmp_path)
+    checkpoint = run.cell(cell) / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(b"weights")
+    left = {"key": cell.key, "checkpoint": "checkpoint"}
+    digest = {"final_weights_sha256": facts.checkpoint_sha256(checkpoint)}
+    store.write_json(run.cell(cell) / "trained.json", {**left, "facts": digest})
+    damage(checkpoint)
+    assert (run.trained(cell) is not None) == whole
 
 
 # what a resumed training says ------------------------------------------------------------------------------------

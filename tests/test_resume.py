@@ -59,10 +59,36 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_curves(
     monkeypatch.setattr(interrupt, "_requested", False)
     resumed = Probe()
     assert weights(train(name, tiny_job, resumed)) == expected
-    assert resumed.curves == whole.curves
-    assert resumed.totals == whole.totals
+    assert without_seconds(resumed) == without_seconds(whole)
+    assert (resumed.totals, resumed.flops) == (whole.totals, whole.flops)
     assert len(resumed.samples["seconds"]) == len(whole.samples["seconds"])
     assert resumed.facts["resumed"] == 1
+
+
+class Killed(BaseException):
+    """What ends a process at once: nobody catches it."""
+
+
+def killed_after_the_first_step(probe: Probe) -> None:
+    raise Killed
+
+
+def without_seconds(probe: Probe) -> dict[str, Any]:
+    """All curves, the progress of every budget among them, but for time."""
+    return {c.metric: (c.x, c.y) for c in probe.record_curves() if c.unit != "s"}
+
+
+@pytest.mark.parametrize("name", RESUMING)
+def test_a_training_killed_before_its_first_state_starts_again_and_pays_for_everything(
+    name: str, tiny_job: Job, tmp_path: Path
+) -> None:
+    whole, again = Probe(), Probe()
+    train(name, replace(tiny_job, out=tmp_path / "whole"), whole)
+    with pytest.raises(Killed):
+        train(name, tiny_job, Probe(on_step=killed_after_the_first_step))
+    train(name, tiny_job, again)
+    assert without_seconds(again) == without_seconds(whole)
+    assert again.flops == whole.flops, "the reference pass too"
 
 
 def test_a_half_written_state_is_removed_and_the_one_before_is_used(tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ def test_a_crash_is_failed_with_the_reason_and_the_last_lines(tmp_path: Path) ->
     assert "the last words" in outcome.log_tail
 
 
+def test_a_failure_keeps_its_reason_where_the_log_is_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "0.log").symlink_to("/dev/full")
+    (outcome,) = run(tmp_path, "run_out_of_memory")
+    assert (outcome.status, outcome.reason) == (Status.OUT_OF_MEMORY, "MemoryError: no message")
+
+
+def test_of_a_huge_log_only_the_end_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        file.truncate(2**40)  # a hole: it takes no space
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nbefore the last\nthe last line\n")
+    assert supervise._tail(log)[-2:] == ("before the last", "the last line")
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "words"),
     [

@@ -256,3 +256,9 @@ def test_a_table_of_a_thousand_records_takes_less_than_five_seconds() -> None:
     made = table.results(found, baseline="dpo 0")
     assert len(made.to_markdown() + made.to_csv() + made.to_html()) > 100_000
     assert time.process_time() - start < 5
+
+
+def test_the_speed_of_a_training_that_was_gone_on_with_says_so() -> None:
+    records = [record("base", 0), record("dpo", 0), record("dpo", 1, facts={"resumed": 2}), record("kto", 0)]
+    notes = [note for note in table.results(records).notes if note.startswith(compose.RESUMED)]
+    assert notes == [f"{compose.RESUMED}: DPO (1 of its cells)"]

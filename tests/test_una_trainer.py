@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,27 @@ def test_a_precomputed_reference_is_read_again_by_another_kind_of_feedback(
     assert again.train_dataset.reference is not None
 
 
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"\x01" + b[1:], lambda b: b""])
+def test_a_damaged_file_of_a_precomputed_reference_is_made_again(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    settings = {"reference": "precomputed", "reference_cache": str(tmp_path / "shared")}
+    first = trainer(tmp_path / "a", **settings)
+    first.prepare_reference()
+    (file,) = (tmp_path / "shared").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    again = trainer(tmp_path / "b", **settings)
+    again.prepare_reference()
+    assert (again.train_dataset.reference == first.train_dataset.reference).all()
+    assert file.read_bytes() == whole
+
+
 def test_another_policy_gets_a_reference_file_of_its_own(tmp_path: Path) -> None:
     settings = {"reference": "precomputed", "reference_cache": str(tmp_path / "shared")}
     trainer(tmp_path / "a", **settings).prepare_reference()
     trainer(tmp_path / "b", model=tiny_policy(seed=5), **settings).prepare_reference()
-    assert len(list((tmp_path / "shared").glob("*.npy"))) == 2
+    assert len(list((tmp_path / "shared").glob("*.f32"))) == 2
 
 
 def test_a_given_reference_model_is_what_the_log_ratio_is_taken_against(tmp_path: Path) -> None:

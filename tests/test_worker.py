@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +93,20 @@ def test_what_the_ledger_asks_for_is_told(method: str, tiny_job: Job) -> None:
     online = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} if method in settings else None
     assert facts.get("sampling") == online
     assert facts["energy"]
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(
+    ("free", "reason"),
+    [
+        (2**30, "RuntimeError: unexpected pos 64 vs 0"),
+        (2**10, "RuntimeError: unexpected pos 64 vs 0 (No space left on device)"),
+    ],
+)
+def test_a_failure_on_a_full_disk_says_so_whatever_the_library_says(
+    free: int, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(worker.shutil, "disk_usage", lambda _: Usage(2**30, 2**30 - free, free))
+    assert worker._reason(RuntimeError("unexpected pos 64 vs 0"), tmp_path) == reason

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from io import TextIOWrapper
 from itertools import islice
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce
+from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce, say
 from una_bench.errors import UserError
 
 app = typer.Typer(
@@ -91,7 +92,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     from una_bench import plan as plans
     from una_bench import recipe as recipes
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Options, Runner
+    from una_bench.runner import Options, Runner, require_device
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")
@@ -108,8 +109,9 @@ def run(  # noqa: PLR0913 - one parameter an option
     if dry_run:
         show.plan(_console(), plan, folder.path)
         return
+    require_device(recipe.device)
     for need in needs.check(plan):
-        _say(f"{need.what}: {need.command}")
+        say.note(f"{need.what}: {need.command}")
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(
@@ -120,16 +122,12 @@ def run(  # noqa: PLR0913 - one parameter an option
         command=command,
         baseline=compared,
     )
-    try:
+    with say.stoppable(command):
         finished = Runner(plan, folder, options).run()
-    except KeyboardInterrupt:
-        _fail("Interrupted. Finished cells are kept; the same command goes on from there.")
-        raise typer.Exit(130) from None
-    if finished.records or not finished.stopped:
-        show.results(_console(), finished, baseline=compared, differences=bool(baseline))
+        if finished.records or not finished.stopped:
+            show.results(_console(), finished, baseline=compared, differences=bool(baseline))
     if finished.stopped:
-        _fail(f"Stopped. To go on: {command}")
-        raise typer.Exit(130)
+        raise say.stopped(command)
     if finished.failed:
         raise typer.Exit(3)
 
@@ -218,7 +216,7 @@ def doctor(
         return
     from una_bench import selfcheck, store
 
-    found = selfcheck.measure(say=_say)
+    found = selfcheck.measure(say=say.note)
     if json is not None:
         store.write_text(json, dumps(found.to_json(), indent=1) + "\n")
     selfcheck.show(_console(), found)
@@ -252,26 +250,15 @@ def _root(
 
 def main() -> None:
     """Run the command line; what a user can fix is one message and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow that a terminal cannot show must not end a command
     try:
         app()
     except UserError as error:
-        _fail(str(error))
+        say.wrong(str(error))
         raise SystemExit(2) from None
     except OSError as error:  # a disk that is full, a folder that went away
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
+        say.wrong(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
         raise SystemExit(2) from None
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _fail(message: Any) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]una-bench:[/bold] {_escape(str(message))}")
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))

@@ -33,13 +33,13 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     """Run a suite of a paper and print its numbers beside ours, with a verdict each; run it again to resume."""
     from rich.console import Console
 
-    from una_bench import aims, capacity, needs, reference, requirements
+    from una_bench import aims, capacity, needs, reference, requirements, say
     from una_bench import offline as offlines
     from una_bench import plan as plans
     from una_bench import recipe as recipes
     from una_bench.errors import UserError
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Options
+    from una_bench.runner import Options, require_device
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")
@@ -63,6 +63,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         missing = capacity.lacking(needed, machine)
         console.print(f"This machine cannot hold it: {'; '.join(missing)}." if missing else "This machine can hold it.")
         return
+    require_device(recipe.device)
     rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
     capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
     for need in needs.check(plan):
@@ -70,10 +71,12 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(quiet=quiet, retry_failed=retry == "failed", command=command)
-    finished = _run(console, plan, folder, options)
+    with say.stoppable(command):
+        finished = _run(console, plan, folder, options)
+        if not finished.stopped:
+            _show(console, finished, chosen, recipe)
     if finished.stopped:
-        raise typer.Exit(130)
-    _show(console, finished, chosen, recipe)
+        raise say.stopped(command)
     if finished.failed:
         raise typer.Exit(3)
 
@@ -82,15 +85,9 @@ def _run(console: Console, plan: Plan, folder: RunFolder, options: Options) -> F
     from una_bench import show
     from una_bench.runner import Runner
 
-    try:
-        finished = Runner(plan, folder, options).run()
-    except KeyboardInterrupt:
-        typer.echo("una-bench: Interrupted. Finished cells are kept; the same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
+    finished = Runner(plan, folder, options).run()
     if finished.records:
         show.results(console, finished, baseline="", differences=False)
-    if finished.stopped:
-        typer.echo(f"una-bench: Stopped. To go on: {options.command}", err=True)
     return finished
 
 

@@ -20,6 +20,7 @@ ONE_SEED = "(1 seed): one seed gives no interval"
 SPREAD = "± is half of a 95 % interval over seeds (Student t)"
 DOCUMENTS = "± of tasks also covers the choice of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
+RESUMED = "stopped and gone on with, the time between two processes not counted"
 REASON = 160
 """Characters at most of a reason why a task was not run."""
 
@@ -141,4 +142,13 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
     }
     reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
     why = (f"{words.clean(heads.head(name))}: {words.clean(reason)[:REASON]}" for name, reason in reasons.items())
-    return (*(note for note, holds in told.items() if holds), *why)
+    return (*(note for note, holds in told.items() if holds), *_resumed(rows, metrics), *why)
+
+
+def _resumed(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[str]:
+    """Say whose speed was measured in more than one process."""
+    if not any(m.name.startswith("throughput.") for m in metrics):
+        return []
+    counts = {row.label: sum(bool(r.facts.get("resumed")) for r in row.records) for row in rows}
+    cells = [f"{label} ({count} of its cells)" for label, count in counts.items() if count]
+    return [f"{RESUMED}: {', '.join(cells)}"] if cells else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from una_bench import compose, fairness, frame, read, store, words
+from una_bench import compose, fairness, frame, read, render, store, words
 from una_bench.errors import UserError, nearest
 from una_bench.record import Record
 from una_bench.report import CITATION
@@ -72,8 +72,8 @@ def _card(records: Sequence[Record], info: Info, out: Path) -> None:
         "---",
         yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
         "---",
-        f"# Models of the suite {suite}",
-        words.clean(info.get("about") or "Trained and evaluated by una-bench."),
+        f"# Models of the suite {render.md(suite)}",
+        render.md(words.clean(info.get("about") or "Trained and evaluated by una-bench.")),
         compose.results(records).to_markdown(),
         fairness.table(fairness.ledger(records)).to_markdown(),
         f"### Run it again\n\n    {words.clean(info.get('command') or f'una-bench run {suite}')}",

@@ -91,6 +91,12 @@ def open_dataset(name: str, *, config: str, split: str, revision: str) -> Any:
                 f"{dataset_command(name, config, revision)}"
             ) from None
         raise UserError(f"The data set {name} could not be had: {_line(error)}") from None
+    except RuntimeError as error:  # the library runs none, and says so
+        if "scripts" not in str(error):
+            raise
+        raise UserError(
+            f"The data set {name} comes with code of its own, which is not run. Use a copy of its rows as files."
+        ) from None
     except (ValueError, FileNotFoundError) as error:  # an unknown split or configuration
         raise UserError(f"The data set {name} cannot be opened{_at(revision)}: {_line(error)}") from None
 

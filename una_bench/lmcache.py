@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def read(name: str) -> dict[str, Any] | None:
     """Return kept results, or None where there are none or they are damaged."""
     try:
         value: dict[str, Any] = json.loads(gzip.decompress(_path(name).read_bytes()))
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zlib.error):
         return None
     return value
 

@@ -72,5 +72,8 @@ def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str
         raise KeyboardInterrupt
     if outcomes[0].status is not Status.OK:
         reason = outcomes[0].reason.rstrip(".")
-        raise UserError(f"The suite could not be prepared: {reason}. The log is {log}.")
+        raise UserError(
+            f"The suite could not be prepared: {reason}. The log is {log}; "
+            "when the cause is gone, the same command prepares it again."
+        )
     seal.write(folder)

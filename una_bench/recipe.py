@@ -88,7 +88,8 @@ class Recipe(BaseModel):
     """How often the benchmarks look at the policy during training."""
     lora: Lora | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` is ``cuda`` where there is a card; CUDA_VISIBLE_DEVICES chooses among several."""
     threads: int = Field(default=1, gt=0)
     """Processor threads of one cell."""
     workers: int = Field(default=1, gt=0)

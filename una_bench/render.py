@@ -26,21 +26,22 @@ def stub(line: Line) -> str:
 
 def markdown(table: Table) -> str:
     """GitHub-flavoured Markdown."""
-    out = [f"### {_md(table.title)}", ""]
+    out = [f"### {md(table.title)}", ""]
     for group in table.groups:
         if group.heading:
-            out += [f"*{_md(group.heading)}*", ""]
-        out.append("| " + " | ".join([_md(table.stub), *(_md(c.head) for c in table.columns)]) + " |")
+            out += [f"*{md(group.heading)}*", ""]
+        out.append("| " + " | ".join([md(table.stub), *(md(c.head) for c in table.columns)]) + " |")
         out.append("|---|" + "".join("---|" if c.wraps else "---:|" for c in table.columns))
         for line in group.lines:
-            cells = (f"**{_md(plain(c))}**" if c.best else _md(plain(c)) for c in line.cells)
-            out.append("| " + " | ".join([_md(stub(line)), *cells]) + " |")
+            cells = (f"**{md(plain(c))}**" if c.best else md(plain(c)) for c in line.cells)
+            out.append("| " + " | ".join([md(stub(line)), *cells]) + " |")
         out.append("")
-    out += [f"- {_md(note)}" for note in table.notes]
+    out += [f"- {md(note)}" for note in table.notes]
     return "\n".join(out).rstrip() + "\n" + "".join("\n" + markdown(t) for t in table.then)
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
+    """Return text that Markdown shows as it is, HTML in it included."""
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -34,6 +34,11 @@ def _states(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
 
 
+def folder_of(job: Job) -> Path:
+    """Where the trainer of a cell keeps its states."""
+    return job.out / "trainer"
+
+
 def last_state(folder: Path) -> Path | None:
     """Return the newest whole ``checkpoint-N`` below ``folder``; half-written ones are removed."""
     for state in _states(folder):

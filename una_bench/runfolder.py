@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from una_bench import catalog, read, store
+from una_bench import catalog, facts, read, store
 from una_bench import recipe as recipes
 from una_bench.errors import UserError
 from una_bench.plan import Cell, Plan
@@ -105,6 +105,16 @@ class RunFolder:
         """Return what ``stage`` (``trained`` or ``evaluated``) of a cell left, None where it is absent or damaged."""
         value = store.read_json(self.cell(cell) / f"{stage}.json")
         return value if value and value.get("key") == cell.key else None
+
+    def trained(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what training left, None where that or its checkpoint is absent or damaged."""
+        left = self.result(cell, "trained")
+        if left is None or not left["checkpoint"]:
+            return left
+        folder = self.cell(cell) / left["checkpoint"]
+        expected = left["facts"].get("final_weights_sha256")
+        whole = folder.is_dir() and expected in (None, facts.checkpoint_sha256(folder))
+        return left if whole else None
 
     def write_time(self, spent: dict[str, float]) -> None:
         """Note in ``run.json`` where the time of the last call that trained something went."""

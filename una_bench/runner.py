@@ -17,12 +17,16 @@ from una_bench import plan as plans
 from una_bench import preparation
 from una_bench.accounting import Accounting
 from una_bench.data import Prepared
+from una_bench.errors import UserError
 from una_bench.outcome import failed_record, finished_record
 from una_bench.plan import Cell, Plan
 from una_bench.progress import Reporter
 from una_bench.record import Record, Status
 from una_bench.runfolder import RunFolder, now
 from una_bench.supervise import Outcome, Pool, Task
+
+CARDS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
+"""Where drivers show cards: NVIDIA's, AMD's, and those of Windows below Linux."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ class Runner:
             )
             missing = self._missing()
             if missing:
-                self._train([c for c in missing if not self.folder.result(c, "trained")])
+                self._train([c for c in missing if not self.folder.trained(c)])
                 self.time.once_seconds = self.time.once_seconds or self.pool.import_seconds
                 self._evaluate([c for c in missing if self.folder.result(c, "trained")])
             records = self.folder.records(self.plan)
@@ -152,7 +156,9 @@ class Runner:
     def _train_task(self, cell: Cell) -> Task:
         out = self.folder.cell(cell)
         out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # half-made by a killed training
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # half-made by a killed training, or damaged
+        for stage in ("trained", "evaluated"):  # of that checkpoint
+            (out / f"{stage}.json").unlink(missing_ok=True)
         spec = {
             "key": cell.key,
             "method": cell.method,
@@ -256,3 +262,9 @@ def resolve_device(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if shutil.which("nvidia-smi") and Path("/dev/nvidia0").exists() else "cpu"
+
+
+def require_device(name: str) -> None:
+    """Refuse ``cuda`` where the kernel shows no card of any maker, before anything is prepared."""
+    if name == "cuda" and not any(path.exists() for path in CARDS):
+        raise UserError("device=cuda: there is no card here that this process can see. Leave it out, or device=cpu.")

@@ -31,6 +31,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: It cannot be written; the old file stays.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file, and would be replaced. Choose another name.")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

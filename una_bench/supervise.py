@@ -6,8 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -15,21 +14,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from una_bench import interrupt, worker
+from una_bench import launch, worker
 from una_bench.record import Status
 
-ENVIRONMENT = {
-    "UNA_BENCH_WARM": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL's trainers report usage when constructed
-    "TOKENIZERS_PARALLELISM": "false",
-    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads of one cell must not spin on the cores of another
-    "OPENBLAS_NUM_THREADS": "1",
-    "TRL_EXPERIMENTAL_SILENCE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "PYTHONHASHSEED": "0",
-}
-TAIL_LINES = 20
+TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
 """A training that has stepped before is given at least this long for its next step."""
 HANG_FACTOR = 20
@@ -83,35 +71,6 @@ Listener = Callable[[Task, str, Any], None]
 """(task, kind of message, content): ``start``, ``step``, ``say``, ``begin``, ``end``."""
 
 
-@contextmanager
-def _environment(threads: int) -> Any:
-    """Set what must be in the environment before the fork server imports torch."""
-    wanted = {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Keep a signal to the whole process group from ending a fork server that is only starting; it comes later."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class Pool:
     """Runs tasks, at most ``workers`` at a time, each in a fresh process that shares only its imports."""
 
@@ -156,10 +115,11 @@ class Pool:
         spec = {**task.spec, "threads": self.threads, "cores": self._cores[slot] if self._cores else []}
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
-        resource_tracker.ensure_running()  # which would unblock what the fork server must be started without
-        with _environment(self.threads), _deaf():
+        with launch.environment(launch.for_tracker()):
+            resource_tracker.ensure_running()  # which would unblock what the fork server must be started without
+        with launch.environment(launch.for_workers(self.threads)), launch.deaf():
             forkserver.ensure_running()
-        with _environment(self.threads):
+        with launch.environment(launch.for_workers(self.threads)):
             process = self.context.Process(
                 target=worker.main, args=(task.kind, spec, sender, str(task.log)), daemon=True, name=task.name
             )
@@ -266,7 +226,10 @@ def _verdict(running: _Running, *, late: str) -> tuple[Status, str]:
 
 
 def _tail(log: Path) -> tuple[str, ...]:
+    """Last lines of a log, of which no more is read than they can need."""
     try:
-        return tuple(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return tuple(file.read(TAIL_BYTES).decode(errors="replace").splitlines()[-TAIL_LINES:])
     except OSError:
         return ()

@@ -46,7 +46,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in fields else "gradient_checkpointing"
     steps = job.optimizer_steps
     return {
-        "output_dir": str(job.out / "trainer"),
+        "output_dir": str(resume.folder_of(job)),
         "max_steps": steps,
         "learning_rate": method.learning_rate,
         "warmup_steps": method.warmup(steps),

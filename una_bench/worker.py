@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -25,6 +27,8 @@ from una_bench.method import Job, Lora, Method
 from una_bench.record import Better, Curve
 
 Spec = Mapping[str, Any]
+NO_ROOM_BYTES = 2**20
+"""Less free than this counts as a full disk."""
 AT_ONCE = {"prepare"}
 """Tasks that keep nothing when they stop early, so that they need not come to a good end first."""
 
@@ -40,10 +44,16 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
         pipe.send(("stopped", str(error)))
         return
     except BaseException as error:  # noqa: BLE001 - whatever ends a worker must become a status
-        traceback.print_exc()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            traceback.print_exc()
+            sys.stderr.flush()
         with contextlib.suppress(OSError):
-            pipe.send(("failed", {"type": type(error).__name__, "reason": _reason(error), **blame.notes(error)}))
+            pipe.send(
+                (
+                    "failed",
+                    {"type": type(error).__name__, "reason": _reason(error, Path(log).parent), **blame.notes(error)},
+                )
+            )
         # Skip interpreter teardown: a broken state must not hang the run.
         os._exit(1)
     pipe.send(("done", result))
@@ -56,12 +66,20 @@ def _task(name: str) -> Callable[[Spec, Connection], dict[str, Any]]:
     return task
 
 
-def _reason(error: BaseException) -> str:
-    """Return the first line of an error; of a refused reading what it was refused for."""
+def _reason(error: BaseException, folder: Path) -> str:
+    """Return the first line of an error; of a refused reading what it was refused for.
+
+    Of a disk that is full libraries say this or that: where ``folder`` has no room left, the reason tells.
+    """
     if isinstance(error, UserError):
         return str(error)
     lines = str(error).strip().splitlines() or ["no message"]
-    return f"{type(error).__name__}: {' '.join(lines[:3]) if isinstance(error, ValidationError) else lines[0]}"
+    said = f"{type(error).__name__}: {' '.join(lines[:3]) if isinstance(error, ValidationError) else lines[0]}"
+    full = os.strerror(errno.ENOSPC)
+    with contextlib.suppress(OSError):
+        if full not in said and shutil.disk_usage(folder).free < NO_ROOM_BYTES:
+            return f"{said} ({full})"
+    return said
 
 
 def _redirect(log: Path) -> None:

@@ -9,7 +9,6 @@ and another is begun in a fresh folder with a fresh cache, so that preparation i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -19,15 +18,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from soak_judge import UNSEEN, allowed, differences, facts, records
 
-from una_bench import __version__, read
-from una_bench.record import Record, Status
+from una_bench import __version__
+from una_bench.record import Status
 
 RECIPE: dict[str, Any] = {
     "schema": 1,
@@ -54,8 +55,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 TARGETS = ("run", "group", "worker")
 PATIENCE = 300.0
 """Seconds that a run asked to stop may take to save."""
-SAME = ("oracle.", "task.", "frontier.")
-"""Metrics that decide, which a disturbed run must have to the bit; times and memory differ between any two runs."""
 
 
 @dataclass
@@ -100,23 +99,26 @@ class Series:
         judged = len(list(self.run.glob("cells/*/evaluated.json")))
         return "starting or evaluating" if judged < self.cells else "reporting"
 
-    def check_end(self, code: int) -> None:
-        """Note an end that no user may see."""
+    def check_end(self, code: int, sent: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Note an end, or words, that no user may see after the signals ``sent`` to this call."""
         said = (self.folder / "err.txt").read_text(encoding="utf-8", errors="replace")
-        if "Traceback" in said:
-            self.problems.append(f"a traceback after kill {len(self.kills)}: {said[-1500:]}")
-        if code not in {0, 3, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}:
+        for word in UNSEEN:
+            if word in said:
+                self.problems.append(f"'{word}' is said after kill {len(self.kills)}: {said[-1500:]}")
+        if code not in allowed(sent, said):
             self.problems.append(f"status {code} after kill {len(self.kills)}: {said[-500:]}")
 
 
-def disturb(series: Series, process: subprocess.Popen[str], draw: random.Random, whole: float) -> bool:
-    """Send one random signal to a random target at a random moment; say whether the run was still there.
+def disturb(
+    series: Series, process: subprocess.Popen[str], draw: random.Random, whole: float
+) -> tuple[dict[str, Any], ...]:
+    """Send random signals to random targets at random moments until the run ends; return those sent.
 
     Moments scale with ``whole``, the seconds that an undisturbed run took here: a slow machine must get further too.
     """
     try:
         process.wait(timeout=draw.uniform(0.2, whole * draw.choice((0.05, 0.2, 0.5))))
-        return False
+        return ()
     except subprocess.TimeoutExpired:
         pass
     target, number = draw.choice(TARGETS), draw.choice(SIGNALS)
@@ -130,11 +132,12 @@ def disturb(series: Series, process: subprocess.Popen[str], draw: random.Random,
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    series.kills.append({"signal": signal.Signals(number).name, "target": target, "stage": stage})
+    kill = {"signal": signal.Signals(number).name, "target": target, "stage": stage}
+    series.kills.append(kill)
     if target == "worker":
-        return disturb(series, process, draw, whole)
+        return kill, *disturb(series, process, draw, whole)
     process.wait(timeout=PATIENCE)
-    return True
+    return (kill,)
 
 
 def workers_of(pid: int) -> list[int]:
@@ -154,26 +157,7 @@ def compare(series: Series, expected: Series) -> None:
     series.problems += [f"doubled: {cell}" for cell, count in whole.items() if count > 1]
     for cell in wanted.keys() & found.keys():
         mine, theirs = facts(series.run, found[cell]), facts(expected.run, wanted[cell])
-        series.problems += [f"{cell}: {name} differs" for name in theirs if mine.get(name) != theirs[name]]
-
-
-def records(run: Path) -> dict[str, Record]:
-    """Records with a result, by cell."""
-    return {r.cell: r for r in read.records(run) if r.status is Status.OK}
-
-
-def facts(run: Path, record: Record) -> dict[str, Any]:
-    """Return what must not depend on how often a cell was killed: losses, weights, results, counts."""
-    folder = next((run / "cells").glob(f"*-{record.key[:8]}"))
-    files = sorted(folder.glob("checkpoint/*.safetensors"))
-    return {
-        "key": record.key,
-        "curves": {c.metric: (c.x, c.y) for c in record.curves if c.unit != "s"},
-        "weights": [hashlib.sha256(file.read_bytes()).hexdigest() for file in files],
-        "results": {m.metric: m.samples for m in record.measurements if m.metric.startswith(SAME)},
-        "steps": [record.steps.responses, record.steps.response_tokens, record.steps.optimizer_steps],
-        "timed steps": len(record.steps.seconds),
-    }
+        series.problems += [f"{cell}: {line}" for line in differences(mine, theirs)]
 
 
 def finish(series: Series) -> None:
@@ -200,9 +184,9 @@ def soak(folder: Path, *, kills: int, seed: int, before: str) -> dict[str, Any]:
         if before:
             subprocess.run(["sh", "-c", before], check=True)
         process = series.start()
-        killed = disturb(series, process, draw, undisturbed)
-        series.check_end(process.returncode)
-        if not killed and process.returncode == 0:
+        sent = disturb(series, process, draw, undisturbed)
+        series.check_end(process.returncode, sent)
+        if process.returncode == 0:
             compare(series, expected)
             all_series.append(Series(folder / f"series-{len(all_series)}", cells))
         spent = sum(len(s.kills) for s in all_series)
@@ -229,7 +213,7 @@ def summary(all_series: list[Series], expected: Series, seconds: dict[str, float
         "cells_resumed_from_a_state": sum(bool(r.facts.get("resumed")) for r in ended),
         "records_lost": sum(p.startswith("lost") for p in problems),
         "records_doubled": sum(p.startswith("doubled") for p in problems),
-        "cells_that_differ": len({p.partition(":")[0] for p in problems if p.endswith("differs")}),
+        "cells_that_differ": len({p.partition(":")[0] for p in problems if " differs" in p}),
         "problems": problems,
         "seconds": {name: round(value) for name, value in seconds.items()},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from una_bench.data import content_hash
 from una_bench.facts import weights_sha256
 from una_bench.una.examples import Examples
 
+DIGEST_BYTES = hashlib.sha256().digest_size
 logger = logging.getLogger(__name__)
 Score = Callable[[Mapping[str, Any]], torch.Tensor]
 """A batch of sequences -> log pi_ref of each, nats, on any device."""
@@ -78,21 +80,36 @@ def precompute(examples: Examples, *, key: str, folder: Path, score: Score, acce
         Whether they were found on disk.
     """
     distinct, where, inverse = np.unique(sequence_keys(examples), return_index=True, return_inverse=True)
-    file = folder / f"{key}-{hashlib.sha256(distinct.tobytes()).hexdigest()[:16]}.npy"
-    found = file.is_file()
+    file = folder / f"{key}-{hashlib.sha256(distinct.tobytes()).hexdigest()[:16]}.f32"
+    kept = _read(file, len(distinct))
     accelerator.wait_for_everyone()  # nobody writes before everybody has looked
-    if found:
-        values = np.load(file)
-    else:
-        values = _compute(examples, where, score, accelerator, batch)
-        if accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial.npy")
-            np.save(partial, values)
-            partial.replace(file)
+    values = _compute(examples, where, score, accelerator, batch) if kept is None else kept
+    if kept is None and accelerator.is_main_process:
+        _write(file, values)
     examples.reference = values[inverse]
-    logger.info("Reference log-probabilities of %d sequences %s.", len(values), "read" if found else "computed")
-    return found
+    logger.info("Reference log-probabilities of %d sequences %s.", len(values), "computed" if kept is None else "read")
+    return kept is not None
+
+
+def _read(file: Path, count: int) -> NDArray[np.float32] | None:
+    """Return the ``count`` values that `_write` kept, None where they are absent, half-written or altered."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    body, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest or len(body) != count * np.dtype(np.float32).itemsize:
+        return None
+    return np.frombuffer(body, dtype=np.float32)
+
+
+def _write(file: Path, values: NDArray[np.float32]) -> None:
+    """Keep values with their checksum; several processes may keep the same ones at once."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    body = values.astype(np.float32).tobytes()
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_bytes(body + hashlib.sha256(body).digest())
+    partial.replace(file)
 
 
 @torch.no_grad()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench import resume
 from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.facts import record_rows
@@ -67,6 +69,17 @@ def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]
     return [dict(zip(columns, row, strict=True)) for row in zip(*(table[c] for c in columns), strict=True)]
 
 
+def _reference_folder(job: Job) -> Path:
+    """Where this cell keeps its reference pass: its own folder, so that every cell pays for it once.
+
+    What a process left that was killed before it saved a state goes: the training that starts anew must pay again.
+    """
+    folder = job.out / "reference"
+    if resume.last_state(resume.folder_of(job)) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
 def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1) -> Path:
     """Train on what ``rows`` makes of the prepared responses; the reference pass is a phase of its own."""
     from una_bench.una.config import UNAConfig
@@ -88,7 +101,7 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     args = UNAConfig(
         **una_arguments(method, job, responses_per_row),
         reference="precomputed",
-        reference_cache=str(job.out / "reference"),  # its own, so that every cell pays for its reference pass
+        reference_cache=str(_reference_folder(job)),
     )
     with probe.phase("prepare"):
         trainer = UNATrainer(model, args, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(job))
