@@ -86,8 +86,8 @@ def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[
     block = BLOCKS[name]
     probe = switching_probe(block)
     plain = training.instrument
-    training.instrument = lambda trainer, probe, tally, budget: plain(
-        trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget
+    training.instrument = lambda trainer, probe, tally, budget, **how: plain(
+        trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget, **how
     )
     try:
         set_seed(0)
