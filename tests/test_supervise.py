@@ -44,6 +44,23 @@ def test_the_memory_of_one_task_does_not_show_in_the_next(tmp_path: Path) -> Non
     assert abs(second.result["before"] - first.result["before"]) < 20 * 2**20
 
 
+def test_a_worker_s_malloc_has_no_caches_of_small_blocks_and_a_reading_says_so(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "say_how_memory_is_read")
+    assert outcome.result["tunables"] == supervise.MALLOC
+    assert outcome.result["how"].endswith("malloc without caches of small blocks")
+
+
+def test_a_user_s_own_tunables_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=4")
+    with supervise._environment(1):
+        assert os.environ["GLIBC_TUNABLES"] == f"glibc.malloc.arena_max=4:{supervise.MALLOC}"
+
+
+def test_the_yardstick_is_no_memory_of_the_training_that_it_is_taken_in(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "take_the_yardstick", timeout_seconds=120.0)
+    assert outcome.result["bytes"] < 2 * 10**6
+
+
 def test_a_crash_is_failed_with_the_reason_and_the_last_lines(tmp_path: Path) -> None:
     (outcome,) = run(tmp_path, "crash")
     assert (outcome.status, outcome.reason) == (Status.FAILED, "ValueError: a wrong value")
