@@ -61,3 +61,20 @@ def hold_memory(spec: Any, pipe: Any) -> dict[str, Any]:
     before = resident_bytes("VmRSS")
     block = bytearray(spec["bytes"])
     return {"before": before, "block": len(block)}
+
+
+def say_how_memory_is_read(spec: Any, pipe: Any) -> dict[str, Any]:
+    from una_bench.peaks import ResidentMeter
+
+    return {"how": ResidentMeter().how, "tunables": os.environ["GLIBC_TUNABLES"]}
+
+
+def take_the_yardstick(spec: Any, pipe: Any) -> dict[str, Any]:
+    from una_bench import warmup
+    from una_bench.measure import Probe
+    from una_bench.yardstick import Yardstick
+
+    warmup.touch_code()
+    probe = Probe()
+    Yardstick().seconds()
+    return {"bytes": probe.peak_bytes}

@@ -14,7 +14,7 @@ from synthetic import measurement, record
 
 from una_bench import pareto, plot
 from una_bench.plots import style
-from una_bench.record import Better, Record
+from una_bench.record import Better, Record, StepSamples
 
 PLOTS = {p.name: p for p in plot.draw(synthetic.records(), synthetic.INFO, baseline="dpo")}
 
@@ -30,7 +30,7 @@ def looks(methods: list[str], known: list[str]) -> dict[str, style.Look]:
 
 
 def test_every_figure_is_drawn_where_there_is_something_to_draw() -> None:
-    assert list(PLOTS) == ["frontier", "curves", "tasks", "costs", "throughput", "memory", "steps", "logs"]
+    assert list(PLOTS) == ["frontier", "curves", "tasks", "costs", "throughput", "memory", "steps", "trend", "logs"]
 
 
 def test_records_without_measurements_draw_nothing() -> None:
@@ -206,3 +206,31 @@ def test_evaluations_are_averaged_over_seeds_both_ways() -> None:
 def test_how_much_of_a_budget_was_used_is_no_training_log() -> None:
     found = {p.name: p for p in plot.draw([with_progress("dpo", s) for s in range(2)], {})}
     assert "progress" not in found["logs"].svg
+
+
+# trend of step times -------------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_became_slower_rises() -> None:
+    from una_bench.plots import trend
+
+    xs, ys = trend.line([[1.0] * 10 + [2.0] * 10 + [3.0] * 20])
+    assert (xs[0], ys[0], ys[5], ys[-1]) == (2.5, 0.4, 0.8, 1.2)
+
+
+def test_seeds_share_a_line_by_their_own_medians() -> None:
+    from una_bench.plots import trend
+
+    assert trend.line([[1.0, 1.0, 1.0], [10.0, 10.0, 20.0]])[1] == [1.0, 1.0, 1.5]
+
+
+def test_a_step_that_stands_out_is_marked_where_it_came() -> None:
+    from una_bench.plots import trend
+
+    assert trend.outliers([1.0, 1.0, 1.6, 1.0, 99.0]) == [(50.0, 1.6), (90.0, trend.TOP)]
+
+
+def test_one_measured_step_has_no_trend() -> None:
+    made = record("dpo", 0)
+    short = made.model_copy(update={"steps": StepSamples(seconds=(1.0,), responses=(64,))})
+    assert "trend" not in names([short])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 from scipy.stats import t
 
 from una_bench import selfcheck
@@ -94,6 +96,13 @@ def test_the_resolvable_difference_is_half_an_interval_of_two_means() -> None:
 def test_more_seeds_resolve_smaller_differences() -> None:
     spread = Spread(readings=(9.0, 10.0, 11.0))
     assert spread.resolvable_share(5) < spread.resolvable_share(3)
+
+
+def test_names_of_figures_are_whole_on_a_narrow_terminal() -> None:
+    console = Console(width=80, file=io.StringIO())
+    names = ("throughput.tokens_per_second", "throughput.tokens_per_cpu_second")
+    selfcheck.show(console, Report(device="cpu", checks=[], noise=dict.fromkeys(names, Spread(readings=(1.0, 2.0)))))
+    assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_report_for_machines_says_what_failed() -> None:

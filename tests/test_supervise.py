@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from una_bench import supervise
+from una_bench import launch, supervise
 from una_bench.record import Status
 from una_bench.supervise import Outcome, Pool, Task
 
@@ -42,6 +42,22 @@ def test_each_task_has_a_process_of_its_own(tmp_path: Path) -> None:
 def test_the_memory_of_one_task_does_not_show_in_the_next(tmp_path: Path) -> None:
     first, second = run(tmp_path, "hold_memory", "hold_memory", bytes=200 * 2**20)
     assert abs(second.result["before"] - first.result["before"]) < 20 * 2**20
+
+
+def test_a_worker_s_malloc_has_no_caches_of_small_blocks_and_a_reading_says_so(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "say_how_memory_is_read")
+    assert outcome.result["tunables"] == launch.MALLOC
+    assert outcome.result["how"].endswith("malloc without caches of small blocks")
+
+
+def test_a_user_s_own_tunables_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=4")
+    assert launch.for_workers(1)["GLIBC_TUNABLES"] == f"glibc.malloc.arena_max=4:{launch.MALLOC}"
+
+
+def test_the_yardstick_is_no_memory_of_the_training_that_it_is_taken_in(tmp_path: Path) -> None:
+    (outcome,) = run(tmp_path, "take_the_yardstick", timeout_seconds=120.0)
+    assert outcome.result["bytes"] < 2 * 10**6
 
 
 def test_a_crash_is_failed_with_the_reason_and_the_last_lines(tmp_path: Path) -> None:

@@ -20,13 +20,19 @@ ENVIRONMENT = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "PYTHONHASHSEED": "0",
 }
+MALLOC = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+"""glibc's malloc without caches of small blocks. PyTorch asks for aligned memory, and the scraps that aligning leaves
+beside each tensor went into those caches: small objects took them, and the place of the freed tensor could hold no
+tensor of its size again. Peaks grew by up to a fifth, by chance. Other C libraries and CUDA know nothing of it."""
 UNWARNED = "ignore::UserWarning:multiprocessing.resource_tracker"
 """The tracker clears away what a killed worker left in silence: nobody can do anything about it."""
 
 
 def for_workers(threads: int) -> dict[str, str]:
     """What must be in the environment before the fork server imports torch."""
-    return {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    tunables = ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), MALLOC)))
+    own = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "GLIBC_TUNABLES": tunables}
+    return {**ENVIRONMENT, **own}
 
 
 def for_tracker() -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from types import TracebackType
 from typing import Any
 
 from una_bench import blame
@@ -20,7 +21,7 @@ SMALL = frozenset({YARDSTICK})
 """Those between any two steps that free next to nothing: handing memory back would slow the next step down."""
 
 
-@dataclass
+@dataclass(slots=True)
 class PhasePeak:
     """What one phase took, over all times that it ran."""
 
@@ -42,31 +43,36 @@ class Phases:
         self.instrument_seconds = 0.0
         """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
         self._open: list[str] = []
+        self._of_harness = 0
+        """Open phases of the harness."""
         meter.reset()
         self._start = clock()
 
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Open a phase; of two nested ones the inner has its own peak and time."""
+    def __call__(self, name: str) -> AbstractContextManager[None]:
+        """Return a phase to open; of two nested ones the inner has its own peak and time."""
+        return _Phase(self, name)
+
+    def open(self, name: str) -> None:
+        """Begin a phase inside the one that is open."""
         self.close_span()
         self._open.append(name)
-        try:
-            yield
-        except BaseException as error:
-            blame.note(error, phase=name)
-            raise
-        finally:
-            if name in NOT_TRAINING - SMALL:
-                # What the harness freed must not count as held by the training that goes on.
-                self.meter.trim()
-            self.close_span()
-            self._open.pop()
-            self.peaks[name].times += 1
+        self._of_harness += name in NOT_TRAINING
+
+    def close(self) -> None:
+        """End the innermost open phase."""
+        name = self._open[-1]
+        if name in NOT_TRAINING and name not in SMALL:
+            # What the harness freed must not count as held by the training that goes on.
+            self.meter.trim()
+        self.close_span()
+        self._open.pop()
+        self._of_harness -= name in NOT_TRAINING
+        self.peaks[name].times += 1
 
     @property
     def training(self) -> bool:
         """Whether what runs now is training, and not the harness."""
-        return NOT_TRAINING.isdisjoint(self._open)
+        return not self._of_harness
 
     @property
     def peak_bytes(self) -> int:
@@ -80,7 +86,8 @@ class Phases:
         peak = self.meter.peak()
         of = self.peaks[self._open[-1] if self._open else OTHER]
         of.seconds += end - self._start
-        of.bytes = max(of.bytes, peak.bytes)
+        if peak.bytes > of.bytes:
+            of.bytes = peak.bytes
         if peak.reserved_bytes is not None:
             of.reserved_bytes = max(of.reserved_bytes or 0, peak.reserved_bytes)
         self.meter.reset()
@@ -100,3 +107,20 @@ class Phases:
             of.bytes = max(of.bytes, before["bytes"])
             if before["reserved_bytes"] is not None:
                 of.reserved_bytes = max(of.reserved_bytes or 0, before["reserved_bytes"])
+
+
+class _Phase:
+    """Opens and closes one phase; a class, because a generator would take twice as long, several times a step."""
+
+    __slots__ = ("name", "phases")
+
+    def __init__(self, phases: Phases, name: str) -> None:
+        self.phases, self.name = phases, name
+
+    def __enter__(self) -> None:
+        self.phases.open(self.name)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None:
+            blame.note(error, phase=self.name)
+        self.phases.close()

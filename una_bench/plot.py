@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from una_bench import aggregate, frame, heads
-from una_bench.plots import bars, curves, scatter, scores, style
+from una_bench.plots import bars, curves, scatter, scores, style, trend
 from una_bench.record import Record
 
 FIGURES: Mapping[str, tuple[str, style.Draw]] = {
@@ -19,6 +19,7 @@ FIGURES: Mapping[str, tuple[str, style.Draw]] = {
     "throughput": ("Throughput", bars.throughput),
     "memory": ("Memory", bars.memory),
     "steps": ("Time of a training step", bars.steps),
+    "trend": ("Time of a step through the training", trend.draw),
     "logs": ("Training logs", curves.logs),
 }
 

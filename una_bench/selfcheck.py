@@ -134,7 +134,7 @@ def _check(name: str, unit: str, measured: float, expected: float, tolerance: fl
 
 def show(console: Console, report: Report) -> None:
     """Print what was found."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     table = Table(
         "known figure", "measured", "arithmetic", "ratio", "allowed", "", title="Instruments against arithmetic"
@@ -146,7 +146,8 @@ def show(console: Console, report: Report) -> None:
         table.add_row(c.name, *shown, f"{c.measured / c.expected:.4f}", allowed, "OK" if c.ok else "[red]WRONG[/red]")
     console.print(table)
     seeds = [f"{n} seeds" for n in SEEDS]
-    table = Table("figure", "mean", "largest − smallest", "sd", *seeds, title="Noise: the same cell again and again")
+    figure = Column("figure", overflow="fold")  # two names differ only at their ends
+    table = Table(figure, "mean", "largest − smallest", "sd", *seeds, title="Noise: the same cell again and again")
     table.title_justify = "left"
     for name, spread in report.noise.items():
         resolvable = (f"{100 * spread.resolvable_share(n):.1f} %" for n in SEEDS)

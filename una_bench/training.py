@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config", "record_facts", "weights_sha256"]
 
 Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
-"""A batch as the trainer's `training_step` got it -> counts for `Probe.count`, asked after that step has run."""
+"""A batch as the trainer's `training_step` got it -> counts for `Probe.count`."""
 LOG_POINTS, LOG_STEPS = 100, 10
 """Points of a training curve at least, where there are that many steps, and steps between two points at most: training
 can stop and go on only there."""
@@ -150,10 +150,12 @@ def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[...
     return inside
 
 
-def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget) -> None:
+def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, generates: bool = False) -> None:
     """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimiser step.
 
-    A budget that only training can tell ends it, and the learning rate follows what is used of it.
+    A budget that only training can tell ends it, and the learning rate follows what is used of it. A batch is counted
+    before the pass, while the code that made it is in the caches (half the cost), but after it where the trainer
+    generates what it trains on.
     """
     fetch, step = trainer.get_batch_samples, trainer.training_step
 
@@ -162,9 +164,12 @@ def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget) -> None
         return fetch(*args, **kwargs)
 
     def training_step(model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if not generates:
+            probe.count(**tally(inputs))
         with probe.phase("forward"):
             loss = step(model, inputs, *args, **kwargs)
-        probe.count(**tally(inputs))
+        if generates:
+            probe.count(**tally(inputs))
         return loss
 
     trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
@@ -172,7 +177,7 @@ def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget) -> None
     trainer.add_callback(_callback(trainer, probe, budget))
 
 
-def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, **beside: Any) -> Path:
+def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool = False, **beside: Any) -> Path:
     """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing.
 
     Args:
@@ -180,12 +185,13 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, **beside: Any) ->
         probe: Instruments.
         job: What it trains on.
         tally: Counts a batch.
+        generates: Whether the trainer makes what it trains on within its step, so that it is counted afterwards.
         beside: Further models kept in memory, by what they are (``reward``).
     """
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    instrument(trainer, probe, tally, job.budget)
+    instrument(trainer, probe, tally, job.budget, generates=generates)
     if not job.budget.planned:
         follow(trainer, probe, job.budget, trainer.args.lr_scheduler_kwargs["min_lr_rate"])
     watch_trainer(probe, trainer)

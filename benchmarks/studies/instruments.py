@@ -1,4 +1,4 @@
-"""What the instruments cost: one training of the exact suite with them on and off in turn, in one process.
+"""What the instruments cost: each method trains on the exact suite, in one process, with them on and off in turn.
 
     python benchmarks/studies/instruments.py [--rounds N] [--out FILE]
 
@@ -11,9 +11,12 @@ What stays on in both: Python's calls of the wrappers, a microsecond each.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -22,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from scipy.stats import binom
+
+from una_bench import launch
 
 BLOCKS = {"dpo": 4, "una_score": 4, "una_online": 16, "ppo": 1}
 """Steps of a block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
@@ -79,15 +84,18 @@ def switching_probe(block: int) -> Any:
 
 def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[str, Any]:
     """Train one method for ``rounds`` pairs of blocks after one pair of warm-up."""
+    import torch
     from transformers import set_seed
 
-    from una_bench import catalog, training
+    from una_bench import catalog, training, warmup
 
+    torch.set_num_threads(1)  # as in a cell
+    warmup.touch_code()
     block = BLOCKS[name]
     probe = switching_probe(block)
     plain = training.instrument
-    training.instrument = lambda trainer, probe, tally, budget: plain(
-        trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget
+    training.instrument = lambda trainer, probe, tally, budget, **how: plain(
+        trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget, **how
     )
     try:
         set_seed(0)
@@ -117,13 +125,17 @@ def compared(times: list[float], block: int, rounds: int) -> dict[str, Any]:
 
 
 def study(every: int | None) -> dict[str, Any]:
-    """Measure every method on the prepared exact suite, each in this process, for ``every`` or its own rounds."""
-    import torch
+    """Measure every method on the prepared exact suite, each in a fresh fork of the imports, as cells are.
 
-    from una_bench import environment, plan, preparation, recipe, warmup
+    For ``every`` rounds, or the method's own.
+    """
+    from una_bench import environment, plan, preparation, recipe, trl_bridge
     from una_bench.supervise import Pool
+    from una_bench.una import online, suite, trainer  # noqa: F401
 
-    torch.set_num_threads(1)  # as in a cell
+    trl_bridge.load()
+    gc.collect()
+    gc.freeze()
     load = os.getloadavg()[0]
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,8 +150,8 @@ def study(every: int | None) -> dict[str, Any]:
             out = Path(scratch) / name
             out.mkdir()
             job = plan.job(made, cell, prepared=prepared.path, out=out, device="cpu", lengths=lengths)
-            warmup.touch_code()
-            found[name] = measure(name, cell.settings, job, rounds)
+            with multiprocessing.get_context("fork").Pool(1) as fresh:
+                found[name] = fresh.apply(measure, (name, cell.settings, job, rounds))
             print(name, {k: found[name]["cpu"][k] for k in ("on_seconds_per_step", "share_median", "share_median_95")})
     return {
         "schema": 1,
@@ -157,6 +169,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="pairs of blocks of each method, default: as noise asks for")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
+    if launch.MALLOC not in os.environ.get("GLIBC_TUNABLES", ""):
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **launch.for_workers(1), "UNA_BENCH_WARM": ""})
     found = study(options.rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from una_bench import resume
 from una_bench.data import Prepared
 from una_bench.errors import UserError
@@ -19,6 +21,7 @@ from una_bench.una.parts import padded_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from una_bench.measure import Probe
     from una_bench.method import Job, Method
@@ -53,15 +56,19 @@ def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[
 def tally(batch: Mapping[str, Any]) -> dict[str, int]:
     """Count responses and tokens of a batch of `una_bench.una.examples.Examples`."""
     count, width = batch["input_ids"].shape
-    # As NumPy: counting must not cost what it counts for; on CPU these are views.
-    response_tokens = int(batch["lengths"].cpu().numpy().sum())
-    prompt_tokens = int(batch["prompt_ends"].cpu().numpy().sum()) - width * count * (count - 1) // 2 + count
+    response_tokens = _total(batch["lengths"])
+    prompt_tokens = _total(batch["prompt_ends"]) - width * count * (count - 1) // 2 + count
     return {
         "responses": count,
         "prompt_tokens": prompt_tokens,
         "response_tokens": response_tokens,
         "padding_tokens": padded_tokens(batch) - prompt_tokens - response_tokens,
     }
+
+
+def _total(numbers: Tensor) -> int:
+    """Sum in NumPy, a view on CPU: right after a backward pass PyTorch's own code for it is in no cache."""
+    return int(np.add.reduce((numbers if numbers.device.type == "cpu" else numbers.cpu()).numpy()))
 
 
 def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -165,4 +172,4 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel | Scorer)), None)
     if judge is not None:
         Counter(probe).watch("reward", judge)
-    return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), reward=judge)
+    return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), generates=True, reward=judge)
