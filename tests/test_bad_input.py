@@ -99,7 +99,7 @@ RECIPES: list[tuple[dict[str, Any], str]] = [
     ({"benchmarks": {"memory": {"x": 1}}}, "benchmarks.memory: there is no setting 'x'."),
     ({"benchmarks": {"leaderboard": {"batch_size": "big"}}}, "'benchmarks.leaderboard.batch_size' is 'big'"),
     ({"schema": 99}, "has schema 99; this una-bench reads up to 1. Upgrade una-bench."),
-    ({"precision": "float8"}, "'precision' is 'float8': input should be 'float32' or 'bfloat16'."),
+    ({"precision": "float8"}, "'precision' is 'float8': input should be 'auto', 'float32' or 'bfloat16'."),
     ({"reward": "guess"}, "'reward' is 'guess': input should be 'learned' or 'true'."),
     ({"temperature": 0}, "'temperature' is 0: input should be greater than 0."),
     ({"device": "tpu"}, "'device' is 'tpu': input should be 'auto', 'cpu' or 'cuda'."),
@@ -378,9 +378,9 @@ def test_a_cache_that_cannot_be_written(
 
 @pytest.mark.parametrize("command", ["run", "reproduce"])
 def test_a_card_that_is_not_there(command: str, attempt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from una_bench import runner
+    from una_bench import hardware
 
-    monkeypatch.setattr(runner, "CARDS", ())
+    monkeypatch.setattr(hardware, "CARDS", ())
     suite = {"run": ["exact"], "reproduce": ["una-table4", "--scale", "small"]}[command]
     assert "device=cuda: there is no card here" in attempt(command, *suite, "--set", "device=cuda")
 

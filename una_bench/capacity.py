@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench import environment, requirements, runner, words
+from una_bench import environment, hardware, requirements, words
 from una_bench.errors import UserError
 from una_bench.estimate import BYTES_PER_FLOAT
 from una_bench.requirements import CARD, CORE, GIB, Assumed, Rate, Sizes
@@ -56,7 +56,7 @@ class Need:
 
 def here(recipe_device: str, out: Path) -> Machine:
     """Examine this machine, without importing torch."""
-    device = runner.resolve_device(recipe_device)
+    device = hardware.resolve_device(recipe_device)
     facts = environment.machine()
     host = min(b for b in (facts["memory_bytes"], facts["memory_limit_bytes"]) if b)
     place = next(p for p in (out.absolute(), *out.absolute().parents) if p.is_dir())

@@ -91,8 +91,9 @@ def run(  # noqa: PLR0913 - one parameter an option
     from una_bench import offline as offlines
     from una_bench import plan as plans
     from una_bench import recipe as recipes
+    from una_bench.hardware import require_device
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Options, Runner, require_device
+    from una_bench.runner import Options, Runner
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")

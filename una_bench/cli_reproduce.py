@@ -38,8 +38,9 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     from una_bench import plan as plans
     from una_bench import recipe as recipes
     from una_bench.errors import UserError
+    from una_bench.hardware import require_device
     from una_bench.runfolder import RunFolder
-    from una_bench.runner import Options, require_device
+    from una_bench.runner import Options
 
     if retry not in {"", "failed"}:
         raise UserError(f"--retry {retry}: only `--retry failed` is known.")

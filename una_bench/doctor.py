@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from una_bench import catalog, estimate, plan, recipe, runner, store
+from una_bench import catalog, estimate, hardware, plan, recipe, store
 
 PACKAGES = ("una-bench", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "lm_eval", "numpy", "pandas")
 
@@ -26,7 +26,7 @@ def show(console: Console) -> None:
     memory = psutil.virtual_memory()
     console.print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     console.print(
-        f"Device: {runner.resolve_device('auto')}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
+        f"Device: {hardware.resolve_device('auto')}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
         f"{memory.available / 2**30:.1f} GiB free"
     )
     console.print(f"Cache: {escape(str(store.cache_folder()))} ({_size(store.cache_folder()) / 2**20:.0f} MiB used)")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from una_bench import __version__, catalog
+from una_bench import __version__, catalog, hardware
 from una_bench import recipe as recipes
 from una_bench.data import content_hash
 from una_bench.method import Feedback, Job, Method
@@ -65,7 +65,9 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
     The untrained policy is always a row.
     """
     names = catalog.expand_methods([*(methods or recipe.methods), "base"])
-    chosen = recipe.model_copy(update={"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds})
+    precision = hardware.resolve_precision(recipe.precision, recipe.device)
+    made = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds, "precision": precision}
+    chosen = recipe.model_copy(update=made)
     identity = identity_of(chosen)
     cells = [
         _cell(chosen, identity, name, method, variant, seed)

@@ -87,7 +87,8 @@ class Recipe(BaseModel):
     evaluate_points: int = Field(default=0, ge=0)
     """How often the benchmarks look at the policy during training."""
     lora: Lora | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of products in training, with weights in float32; ``auto`` is bfloat16 where the device is faster with it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` is ``cuda`` where there is a card; CUDA_VISIBLE_DEVICES chooses among several."""
     threads: int = Field(default=1, gt=0)

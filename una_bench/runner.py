@@ -17,16 +17,13 @@ from una_bench import plan as plans
 from una_bench import preparation
 from una_bench.accounting import Accounting
 from una_bench.data import Prepared
-from una_bench.errors import UserError
+from una_bench.hardware import resolve_device
 from una_bench.outcome import failed_record, finished_record
 from una_bench.plan import Cell, Plan
 from una_bench.progress import Reporter
 from una_bench.record import Record, Status
 from una_bench.runfolder import RunFolder, now
 from una_bench.supervise import Outcome, Pool, Task
-
-CARDS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
-"""Where drivers show cards: NVIDIA's, AMD's, and those of Windows below Linux."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,16 +252,3 @@ class Runner:
             "job": self._job_facts(cell),
             "started": self.started.get(cell.key, now()),
         }
-
-
-def resolve_device(name: str) -> str:
-    """Turn ``auto`` into ``cuda`` where the driver shows a card, without importing torch."""
-    if name != "auto":
-        return name
-    return "cuda" if shutil.which("nvidia-smi") and Path("/dev/nvidia0").exists() else "cpu"
-
-
-def require_device(name: str) -> None:
-    """Refuse ``cuda`` where the kernel shows no card of any maker, before anything is prepared."""
-    if name == "cuda" and not any(path.exists() for path in CARDS):
-        raise UserError("device=cuda: there is no card here that this process can see. Leave it out, or device=cpu.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from una_bench import catalog, repeat, runner, words
+from una_bench import catalog, hardware, repeat, words
 from una_bench.method import Feedback
 from una_bench.record import Status
 from una_bench.selfcheck_world import World
@@ -79,7 +79,7 @@ def measure(say: Callable[[str], None] = lambda _: None, world: World | None = N
     Raises:
         RuntimeError: A training failed.
     """
-    world, device = world or World(), runner.resolve_device("auto")
+    world, device = world or World(), hardware.resolve_device("auto")
     pool = Pool(workers=1, threads=1, listen=lambda *_: None)
     with tempfile.TemporaryDirectory(prefix="una-bench-") as scratch:
         folder = Path(scratch)

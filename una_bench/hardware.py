@@ -1,0 +1,43 @@
+"""On what a run computes, and in which precision: found out from the kernel and the driver, without importing torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from una_bench.errors import UserError
+
+CARDS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
+"""Where drivers show cards: NVIDIA's, AMD's, and those of Windows below Linux."""
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def resolve_device(name: str) -> str:
+    """Turn ``auto`` into ``cuda`` where the driver shows a card."""
+    if name != "auto":
+        return name
+    return "cuda" if shutil.which("nvidia-smi") and Path("/dev/nvidia0").exists() else "cpu"
+
+
+def require_device(name: str) -> None:
+    """Refuse ``cuda`` where the kernel shows no card of any maker, before anything is prepared."""
+    if name == "cuda" and not any(path.exists() for path in CARDS):
+        raise UserError("device=cuda: there is no card here that this process can see. Leave it out, or device=cpu.")
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """Turn ``auto`` into the precision in which matrix products are fast on ``device`` (``auto`` too, or resolved).
+
+    That is bfloat16 on a card, and on a processor with units for it: AMX, those of AMD, those of ARM. Other processors
+    that know the instructions (Intel's avx512_bf16 without AMX) were measured to multiply at half the rate of float32.
+    """
+    if name != "auto":
+        return name
+    if resolve_device(device) == "cuda":
+        return "bfloat16"
+    try:
+        words = set(CPUINFO.read_text(encoding="utf-8").partition("\n\n")[0].split())
+    except OSError:
+        return "float32"
+    fast = "amx_bf16" in words or {"AuthenticAMD", "avx512_bf16"} <= words or {"bf16", "asimd"} <= words
+    return "bfloat16" if fast else "float32"
