@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,16 @@ def test_a_training_that_stops_stepping_is_taken_for_hung(tmp_path: Path, monkey
 def test_the_others_go_on_after_a_failure(tmp_path: Path) -> None:
     outcomes = run(tmp_path, "crash", "kill_itself", "succeed", answer=1)
     assert [o.status for o in outcomes] == [Status.FAILED, Status.KILLED, Status.OK]
+
+
+def test_a_request_to_stop_at_once_waits_for_nothing(tmp_path: Path) -> None:
+    pool = Pool(workers=1, threads=1, listen=lambda *_: None, preload=())
+    task = Task(kind="fake_tasks:sleep", name="sleep", spec={}, log=tmp_path / "log", timeout_seconds=60)
+    threading.Timer(2.0, setattr, (pool, "at_once", True)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([task], lambda _: None)
+    assert time.monotonic() - began < 30
 
 
 def test_a_request_to_stop_interrupts_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:

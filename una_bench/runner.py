@@ -111,6 +111,7 @@ class Runner:
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self.pool.stopping:
+                self.pool.at_once = True
                 raise KeyboardInterrupt
             self.report.say("Stopping: cells save where they are. Once more to stop at once.")
             self.pool.stop()

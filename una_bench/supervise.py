@@ -87,6 +87,8 @@ class Pool:
         self._cores = [cores[i * threads : (i + 1) * threads] for i in range(self.workers)] if cores else []
         self._running: list[_Running] = []
         self.stopping = False
+        self.at_once = False
+        """Whether to end without waiting; an interrupt alone is lost where Python is inside a destructor."""
         self.import_seconds = 0.0
         """How long the first start of a process took, which waits for the fork server's imports."""
 
@@ -101,6 +103,8 @@ class Pool:
         waiting = list(tasks)
         try:
             while self._running or (waiting and not self.stopping):
+                if self.at_once:
+                    raise KeyboardInterrupt
                 while waiting and len(self._running) < self.workers and not self.stopping:
                     self._start(waiting.pop(0))
                 for outcome in self._poll():
