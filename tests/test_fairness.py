@@ -101,5 +101,7 @@ def test_the_same_adapters_are_ok(lora: dict[str, int] | None) -> None:
 
 def test_tokens_of_one_response_are_compared() -> None:
     first, second = {"completion_ids": [1, 2]}, {"completion_ids": [0, 1, 2]}
-    found = line(two({"tokenisation_example": first}, {"tokenisation_example": second}), "tokens of one")
+    found = line(
+        two({"tokenisation_example": first}, {"tokenisation_example": second}), "tokens of one and the same response"
+    )
     assert (str(found.verdict), "[0 1 2]" in found.detail) == ("DIFFERS", True)

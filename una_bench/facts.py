@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,9 @@ def record_facts(
     """Put into the probe what the fairness ledger compares; call it before adapters are added to ``model``.
 
     Args:
-        probe: Its ``facts`` get ``initial_weights_sha256`` and, with responses, ``responses_distinct``,
-            ``responses_set_sha256`` (over the sorted set of token sequences) and ``tokenisation_example``.
+        probe: Its ``facts`` get ``initial_weights_sha256``, ``prompts_distinct``, ``prompts_set_sha256`` (over the
+            sorted set of token sequences), ``prompt_example`` and, with responses, the same of responses
+            (``tokenisation_example``). Examples are the first of the sorted set, so the same one for every method.
         model: The policy as loaded.
         tokenizer: Shows the example as text.
         prompt_ids: Tokens of the prompt of each response, as the method will see them.
@@ -64,20 +66,28 @@ def _record_facts(
 ) -> None:
     probe.facts["initial_weights_sha256"] = weights_sha256(model)
     prompts = [tuple(map(int, ids)) for ids in prompt_ids]
+    distinct = sorted(set(prompts))
+    probe.facts["prompts_distinct"] = len(distinct)
+    probe.facts["prompts_set_sha256"] = hashlib.sha256(repr(distinct).encode()).hexdigest()
+    probe.facts["prompt_example"] = _example(tokenizer, distinct[0])
     if completion_ids is None:
-        distinct = sorted(set(prompts))
-        probe.facts["prompts_distinct"] = len(distinct)
-        probe.facts["prompts_set_sha256"] = hashlib.sha256(repr(distinct).encode()).hexdigest()
         return
     responses = sorted(set(zip(prompts, (tuple(map(int, ids)) for ids in completion_ids), strict=True)))
     probe.facts["responses_distinct"] = len(responses)
     probe.facts["responses_set_sha256"] = hashlib.sha256(repr(responses).encode()).hexdigest()
-    prompt, completion = responses[0]
-    probe.facts["tokenisation_example"] = {
-        "prompt_ids": list(prompt),
-        "completion_ids": list(completion),
-        "text": tokenizer.decode([*prompt, *completion]),
-    }
+    probe.facts["tokenisation_example"] = _example(tokenizer, *responses[0])
+
+
+def _example(tokenizer: Any, prompt: Sequence[int], completion: Sequence[int] = ()) -> dict[str, Any]:
+    """Show tokens: their numbers, how many BOS they begin and how many EOS they end with, and their text.
+
+    The text shows the template; a BOS put twice or an EOS left out is what trainers are most often apart in.
+    """
+    ids = [*prompt, *completion]
+    shown: dict[str, Any] = {"prompt_ids": list(prompt)} | ({"completion_ids": list(completion)} if completion else {})
+    shown["bos_tokens"] = sum(1 for _ in takewhile(lambda token: token == tokenizer.bos_token_id, ids))
+    shown["eos_tokens"] = sum(1 for _ in takewhile(lambda token: token == tokenizer.eos_token_id, reversed(ids)))
+    return shown | {"text": tokenizer.decode(ids)}
 
 
 def dropout(model: Any) -> float:

@@ -37,8 +37,9 @@ def _responses(record: Record) -> Any:
 
 
 def generates(record: Record) -> bool:
-    """Whether a method makes the responses that it trains on."""
-    return bool({"prompts_set_sha256", "responses_are"} & record.facts.keys())
+    """Whether a method makes the responses that it trains on: prompts or a word on responses, and no set of them."""
+    known = record.facts.keys()
+    return "responses_set_sha256" not in known and bool({"prompts_set_sha256", "responses_are"} & known)
 
 
 def _sampling(record: Record) -> Any:
@@ -87,6 +88,7 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("dropout", _fact("dropout")),
     ("maximum lengths, tokens", _job("max_prompt_length", "max_new_tokens")),
     ("rows dropped or truncated", _fact("rows_dropped", "rows_truncated")),
+    ("tokens of one and the same prompt", _fact("prompt_example")),
     ("tokens of one and the same response", _fact("tokenisation_example")),
     ("sampling", _sampling),
     ("reference model runs", _fact("reference")),
