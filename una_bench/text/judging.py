@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from una_bench.una.logprobs import causal_model
 
 Ids = Sequence[int]
 TOKENS_AT_ONCE = 2048
@@ -78,16 +81,19 @@ def _response_logits(
     Padding stands on the right, where no real token attends to it.
     """
     whole = [[*p, *c] for p, c in zip(prompts, completions, strict=True)]
+    cuts = "logits_to_keep" in signature(causal_model(model).forward).parameters
     for places in _batches([len(ids) for ids in whole]):
         width = len(whole[places[0]])
         ids_BT = torch.tensor([whole[i] + [0] * (width - len(whole[i])) for i in places], device=model.device)
         spans = [(len(prompts[i]), len(whole[i])) for i in places]
         rows_N = torch.tensor([r for r, (a, b) in enumerate(spans) for _ in range(a, b)], device=model.device)
         columns_N = torch.tensor([t for a, b in spans for t in range(a, b)], device=model.device)
+        first = min(a for a, _ in spans) - 1 if cuts else 0  # what comes before predicts no response token
+        kept = {"logits_to_keep": width - first} if cuts else {}
         # Closed before the yield: two of these generators run in turn, and each would restore the other's mode.
         with torch.no_grad():
-            logits_NV = model(input_ids=ids_BT, use_cache=False).logits[rows_N, columns_N - 1]
-            logp_NV = logits_NV.float().log_softmax(-1)
+            logits_BTV = model(input_ids=ids_BT, use_cache=False, **kept).logits
+            logp_NV = logits_BTV[rows_N, columns_N - 1 - first].float().log_softmax(-1)
         yield places, logp_NV, ids_BT[rows_N, columns_N], rows_N
 
 
