@@ -100,13 +100,13 @@ def _drag(wait: Callable[[float], None]) -> None:
 
     right = training.instrument
 
-    def instrument(trainer: Any, probe: Any, *rest: Any) -> None:
+    def instrument(trainer: Any, probe: Any, *rest: Any, **more: Any) -> None:
         class Drag(TrainerCallback):
             def on_step_end(self, *_: Any, **__: Any) -> None:
                 wait((probe.clock() - probe._start) / 2)
 
         trainer.add_callback(Drag())
-        right(trainer, probe, *rest)
+        right(trainer, probe, *rest, **more)
 
     training.instrument = instrument
 

@@ -178,12 +178,16 @@ def test_on_another_machine_roundings_are_no_regression(write: Callable[..., Pat
     assert not outcomes(found, Outcome.REGRESSION)
 
 
+def drawn(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a method says that draws its responses: the prompts, and no set of responses."""
+    return {k: v for k, v in facts.items() if k != "responses_set_sha256"} | {"prompts_set_sha256": "cc" * 32}
+
+
 def test_the_loss_on_drawn_responses_is_not_compared_on_another_machine(write: Callable[..., Path]) -> None:
     changed = elsewhere(loss=9.0).model_copy(update={"method": "ppo", "cell": "ppo-s0"})
-    drawn = {"prompts_set_sha256": "cc" * 32}
-    now = changed.model_copy(update={"facts": changed.facts | drawn})
+    now = changed.model_copy(update={"facts": drawn(changed.facts)})
     before = one()
-    before = before.model_copy(update={"method": "ppo", "cell": "ppo-s0", "facts": before.facts | drawn})
+    before = before.model_copy(update={"method": "ppo", "cell": "ppo-s0", "facts": drawn(before.facts)})
     assert judged(write, now, before)["loss.128"].outcome is Outcome.NOT_COMPARED
 
 
