@@ -55,6 +55,14 @@ def wait_for_the_request(spec: Any, pipe: Any) -> dict[str, Any]:
     return {}
 
 
+def end_at_the_request(spec: Any, pipe: Any) -> dict[str, Any]:
+    """As a process does that is asked while it still imports what would listen."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+    pipe.send(("say", "ready"))
+    time.sleep(30)
+    return {}
+
+
 def hold_memory(spec: Any, pipe: Any) -> dict[str, Any]:
     from una_bench.measure import resident_bytes
 

@@ -124,7 +124,8 @@ def test_a_request_to_stop_at_once_waits_for_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_a_request_to_stop_interrupts_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["wait_for_the_request", "end_at_the_request"])
+def test_a_request_to_stop_interrupts_what_runs_and_starts_nothing_more(kind: str, tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     pool: Pool
 
@@ -134,8 +135,7 @@ def test_a_request_to_stop_interrupts_what_runs_and_starts_nothing_more(tmp_path
 
     pool = Pool(workers=1, threads=1, listen=listen, preload=())
     tasks = [
-        Task(kind="fake_tasks:wait_for_the_request", name=str(i), spec={}, log=tmp_path / "l", timeout_seconds=30)
-        for i in range(2)
+        Task(kind=f"fake_tasks:{kind}", name=str(i), spec={}, log=tmp_path / "l", timeout_seconds=30) for i in range(2)
     ]
     pool.run(tasks, outcomes.append)
     assert [o.status for o in outcomes] == [Status.INTERRUPTED]

@@ -173,7 +173,7 @@ class Pool:
         running.process.join()
 
     def _outcome(self, running: _Running, *, late: str) -> Outcome:
-        status, reason = _verdict(running, late=late)
+        status, reason = _verdict(running, late=late, asked=self.stopping)
         return Outcome(
             task=running.task,
             status=status,
@@ -207,8 +207,8 @@ def _lateness(running: _Running) -> str:
     return ""
 
 
-def _verdict(running: _Running, *, late: str) -> tuple[Status, str]:
-    """Read the status of an ended process from what it said and how it went."""
+def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]:
+    """Read the status of an ended process from what it said, how it went, and whether it was asked to stop."""
     code = running.process.exitcode or 0
     if running.result is not None and code == 0:
         return Status.OK, ""
@@ -222,6 +222,8 @@ def _verdict(running: _Running, *, late: str) -> tuple[Status, str]:
         if memory:
             return Status.OUT_OF_MEMORY, reason
         return (Status.DIVERGED if running.failure["type"] == "Diverged" else Status.FAILED), reason
+    if asked and code != -signal.SIGKILL:  # it had no time to listen yet, and ended as Python or the kernel has it
+        return Status.INTERRUPTED, "stopped on request"
     if code < 0:
         name = signal.Signals(-code).name
         hint = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
