@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -15,3 +16,15 @@ def same(name: str, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
+
+
+MESSAGES = FOLDER.parent / "bad_input.json"
+
+
+def told(name: str, message: str) -> None:
+    """Assert that a message is what the golden file holds under ``name``, to the letter; regenerate with ``-n 0``."""
+    known: dict[str, str] = json.loads(MESSAGES.read_text(encoding="utf-8")) if MESSAGES.is_file() else {}
+    if os.environ.get("REGENERATE_GOLDEN"):
+        known[name] = message
+        MESSAGES.write_text(json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert message == known[name]
