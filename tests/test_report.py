@@ -225,4 +225,4 @@ def test_the_page_renders_in_a_browser_without_scrolling_sideways(width: int, sc
         timeout=120,
     )
     background = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}[scheme]
-    assert f'data-found="true;8;{background}"' in done.stdout
+    assert f'data-found="true;9;{background}"' in done.stdout
