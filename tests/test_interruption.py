@@ -17,9 +17,10 @@ from typing import Any
 import plugin
 import psutil
 import pytest
+import typer
 
 import una_bench
-from una_bench import __main__, facts, lmcache, plan, recipe, store, worker
+from una_bench import __main__, facts, lmcache, plan, recipe, say, store, worker
 from una_bench.benchmark import Benchmark
 from una_bench.measure import Probe
 from una_bench.record import Better, Measurement, Status
@@ -366,3 +367,21 @@ def test_the_time_between_two_processes_is_no_step() -> None:
     step(after)
     assert after.step_samples().seconds == (1.0, 1.0)
     assert after.used("seconds") == 2.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_that_a_library_turns_into_its_own_error_is_a_request(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as end, say.stoppable("una-bench run x"):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise ValueError("Invalid affine transformation matrix") from None
+    assert end.value.exit_code == 130
+    assert "the same command goes on from there: una-bench run x" in capsys.readouterr().err
+
+
+def test_an_error_that_nobody_asked_for_stays_one() -> None:
+    with pytest.raises(ValueError, match="a bug"), say.stoppable("una-bench run x"):
+        raise ValueError("a bug")

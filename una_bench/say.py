@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 from rich.console import Console
@@ -26,12 +28,27 @@ def wrong(message: str) -> None:
 
 @contextmanager
 def stoppable(command: str) -> Iterator[None]:
-    """Where what runs inside is stopped at once, say how to go on with it."""
+    """Where what runs inside is stopped at once, say how to go on with it.
+
+    A request that meets a library's own code may come out as any error of that library: it is the request all the same.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, typer.Exit) or not (asked or isinstance(error, KeyboardInterrupt)):
+            raise
         wrong(f"Interrupted. Finished cells are kept; the same command goes on from there: {command}")
         raise typer.Exit(STOPPED) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stopped(command: str) -> typer.Exit:
