@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -113,8 +113,9 @@ class Runner:
             if self.pool.stopping:
                 self.pool.at_once = True
                 raise KeyboardInterrupt
-            self.report.say("Stopping: cells save where they are. Once more to stop at once.")
             self.pool.stop()
+            with suppress(RuntimeError):  # this very process may be in the middle of printing
+                self.report.say("Stopping: cells save where they are. Once more to stop at once.")
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

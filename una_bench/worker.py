@@ -36,8 +36,8 @@ AT_ONCE = {"prepare"}
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
     try:
-        _redirect(Path(log))
         interrupt.listen(at_once=task in AT_ONCE)
+        _redirect(Path(log))
         _pin(spec)
         result = _task(task)(spec, pipe)
     except interrupt.Interrupted as error:
