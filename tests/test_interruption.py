@@ -20,7 +20,7 @@ import pytest
 import typer
 
 import una_bench
-from una_bench import __main__, facts, lmcache, plan, recipe, say, store, worker
+from una_bench import __main__, cli, facts, lmcache, plan, recipe, say, store, worker
 from una_bench.benchmark import Benchmark
 from una_bench.measure import Probe
 from una_bench.record import Better, Measurement, Status
@@ -385,3 +385,18 @@ def test_a_request_that_a_library_turns_into_its_own_error_is_a_request(
 def test_an_error_that_nobody_asked_for_stays_one() -> None:
     with pytest.raises(ValueError, match="a bug"), say.stoppable("una-bench run x"):
         raise ValueError("a bug")
+
+
+def test_an_interrupt_while_the_run_is_planned_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "make", interrupt)
+    monkeypatch.setattr(sys, "argv", ["una-bench", "run", "exact"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = "una-bench: Interrupted. To do it again: una-bench run exact\n"
+    assert (end.value.code, capsys.readouterr().err, list(tmp_path.iterdir())) == (130, said, [])

@@ -8,15 +8,30 @@ from io import TextIOWrapper
 from itertools import islice
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce, say
 from una_bench.errors import UserError
 
+
+class Commands(TyperGroup):
+    """The commands; one that is stopped before or outside a run says so, where typer would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say.wrong(f"Interrupted. To do it again: {shlex.join(['una-bench', *sys.argv[1:]])}")
+            raise typer.Exit(say.STOPPED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     name="una-bench",
     help="Compare PPO, DPO, KTO and UNA on one model and data: how good, how fast, how much memory, and how fairly.",
     no_args_is_help=True,
