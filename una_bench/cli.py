@@ -102,7 +102,7 @@ def run(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
     from una_bench import bundle as bundles
-    from una_bench import needs, show, trackers
+    from una_bench import needs, preparation, show, trackers
     from una_bench import offline as offlines
     from una_bench import plan as plans
     from una_bench import recipe as recipes
@@ -128,6 +128,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     require_device(recipe.device)
     for need in needs.check(plan):
         say.note(f"{need.what}: {need.command}")
+    preparation.check(plan)
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(

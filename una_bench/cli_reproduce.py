@@ -33,7 +33,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     """Run a suite of a paper and print its numbers beside ours, with a verdict each; run it again to resume."""
     from rich.console import Console
 
-    from una_bench import aims, capacity, needs, reference, requirements, say
+    from una_bench import aims, capacity, needs, preparation, reference, requirements, say
     from una_bench import offline as offlines
     from una_bench import plan as plans
     from una_bench import recipe as recipes
@@ -69,6 +69,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
     for need in needs.check(plan):
         typer.echo(f"{need.what}: {need.command}", err=True)
+    preparation.check(plan)
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(quiet=quiet, retry_failed=retry == "failed", command=command)

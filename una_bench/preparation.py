@@ -22,15 +22,31 @@ def folder_of(plan: Plan) -> Path:
     return store.cache_folder() / "prepared" / f"{plan.recipe.problem['kind']}-{plan.problem_key}"
 
 
+def check(plan: Plan) -> None:
+    """Refuse a cache that cannot be written, before anything is; leave nothing in it.
+
+    Raises:
+        UserError: It says why.
+    """
+    cache = folder_of(plan).parent
+    missing = [folder for folder in (cache, *cache.parents) if not folder.exists()]
+    _make_room(cache)
+    for folder in missing:
+        with suppress(OSError):  # another run uses it by now
+            folder.rmdir()
+
+
+def _make_room(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The cache {cache} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE.") from None
+
+
 def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> Prepared:
     """Return the prepared suite, making it in a worker if no run has yet; several runs may ask at once."""
     folder = folder_of(plan)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"The cache {folder.parent} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE."
-        ) from None
+    _make_room(folder.parent)
     with _alone(folder, pool, say):
         wrong = seal.damage(folder)
         if wrong:
