@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -17,6 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 
 sys.path.append(str(Path(__file__).parent))  # for tiny_world; pytest's importlib mode leaves the path alone
 
+import goldens
 import pytest
 from tiny_world import write_tiny_prepared
 
@@ -43,3 +47,41 @@ def tiny_job(tiny_prepared: Path, tmp_path: Path) -> Job:
         max_prompt_length=2,
         max_new_tokens=4,
     )
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    """Take the place of all work."""
+    raise AssertionError("work was started")
+
+
+@pytest.fixture
+def attempt(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., str]:
+    """Call the command line, or a function in its place, in a folder where nothing may start or be written.
+
+    What it says must be the golden message of this test, to the letter, with status 2; it is returned.
+    """
+    from una_bench import cli, supervise
+
+    monkeypatch.setattr(supervise.Pool, "run", refuse)
+    monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, instead: Callable[[], object] | None = None) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(sys, "argv", ["una-bench", *arguments])
+        if instead is not None:
+            monkeypatch.setattr(cli, "app", instead)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr().err
+        assert end.value.code == 2, said
+        assert said.startswith("una-bench: ")
+        assert "Traceback" not in said
+        assert sorted(tmp_path.rglob("*")) == before, "something was written"
+        text = re.sub(r"\S*/benchmarks/recipes/", "…/", said.strip().replace(str(tmp_path), "…"))
+        goldens.told(request.node.name, re.sub(r"\b[0-9a-f]{16}\b", "KEY", text))
+        return said
+
+    return call

@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(change: str, message: st
 
 
 def test_a_suite_without_presets_says_so() -> None:
-    with pytest.raises(UserError, match=r"has no preset 'paper'\. It has none\."):
+    with pytest.raises(UserError, match=r"has no preset 'paper'\. It has none; leave it out\."):
         recipe.load("exact", ["preset=paper"])
 
 

@@ -75,6 +75,8 @@ def read(name: str) -> Baseline:
     Raises:
         UserError: There is none, or it is not one that this version reads.
     """
+    if not name:
+        raise UserError("--baseline is empty. Give a file, or the name of one in results/baselines.")
     path = find(name)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -98,7 +100,9 @@ def read(name: str) -> Baseline:
     except ValidationError as error:
         first = error.errors()[0]
         where = words.clean(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
-        raise UserError(f"{path} is not a valid baseline: {where}.") from None
+        raise UserError(
+            f"{path} is not a valid baseline: {where}. Make it anew with `una-bench baseline update`."
+        ) from None
 
 
 def write(path: Path, baseline: Baseline) -> None:

@@ -69,7 +69,7 @@ def _seeds(text: str) -> list[int]:
         if len(seeds) > MOST_SEEDS:
             raise UserError(f"--seeds {text}: more than {MOST_SEEDS} seeds. Write fewer.")
     if len(set(seeds)) != len(seeds):
-        raise UserError(f"--seeds {text}: a seed is given twice.")
+        raise UserError(f"--seeds {text}: a seed is given twice. Write each once.")
     return seeds
 
 

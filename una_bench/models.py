@@ -131,7 +131,7 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
 
 def _check_files(model: Model) -> None:
     if not (model.folder / "config.json").is_file():
-        raise UserError(f"{model.name} is not a model: it has no config.json.")
+        raise UserError(f"{model.name} is not a model: it has no config.json. Give a folder that holds one, or a name.")
     files = [p for p in model.folder.glob("*.safetensors") if p.is_file()]
     if not files:
         raise UserError(f"{model.name} has no safetensors. Other formats can run code when they are read; convert it.")

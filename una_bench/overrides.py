@@ -23,7 +23,9 @@ def parse(override: str) -> Change:
     try:
         return key.strip(), yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise UserError(f"--set {override}: the value is not valid YAML.") from None
+        raise UserError(
+            f"--set {override}: the value is not valid YAML. Put text in quotes and a list in brackets: 'text', [1, 2]."
+        ) from None
 
 
 def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str], said: str = "--set") -> None:
@@ -66,7 +68,7 @@ def _place(target: Any, parts: Sequence[str], value: Any, said: str) -> None:
             break
         target = target.setdefault(part, {})
     if not isinstance(target, dict):
-        raise UserError(f"{said}: '{'.'.join(parts[:-1])}' has no keys below it.")
+        raise UserError(f"{said}: '{'.'.join(parts[:-1])}' has no keys below it. Write {'.'.join(parts[:-1])}=VALUE.")
     target[parts[-1]] = value
 
 

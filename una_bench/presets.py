@@ -74,6 +74,6 @@ def _pick(kind: str, wanted: Any, known: Mapping[str, Any], source: str) -> str:
         return ""
     name = str(wanted).replace("-", "_")
     if name not in known:
-        choices = f"{nearest(name, known)} Choose from: {', '.join(known)}." if known else " It has none."
+        choices = f"{nearest(name, known)} Choose from: {', '.join(known)}." if known else " It has none; leave it out."
         raise UserError(f"{source} has no {kind} '{wanted}'.{choices}")
     return name

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from una_bench import catalog, overrides, presets
-from una_bench.errors import UserError, nearest
+from una_bench.errors import UserError, expected, nearest
 from una_bench.method import Lora, Method
 
 SCHEMA = 1
@@ -140,17 +140,24 @@ def _read(path: Path) -> Any:
     """Return the plain data of a YAML file; what a file could do to its reader is refused."""
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path} has more than {MOST_BYTES} bytes; a recipe has a few thousand.")
+            raise UserError(f"{path} has more than {MOST_BYTES} bytes; a recipe has a few thousand. Give another file.")
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date may be none, nesting may have no end
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Give a file that can.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply. Write it as the suites that `una-bench list` names.") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date may be none
+        said = " ".join(str(error).split())
+        raise UserError(f"{path} is not valid YAML: {said}. Mend it there; text with signs needs quotes.") from None
     left, seen = [raw], 0
     while left:
         one, seen = left.pop(), seen + 1
         if seen > MOST_VALUES:
-            raise UserError(f"{path} unfolds to more than {MOST_VALUES} values; a recipe has about a hundred.")
+            raise UserError(
+                f"{path} unfolds to more than {MOST_VALUES} values; a recipe has about a hundred. Write fewer."
+            )
         left.extend([*one.keys(), *one.values()] if isinstance(one, dict) else one if isinstance(one, list) else ())
     return raw
 
@@ -179,7 +186,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
         raise UserError(f"{source} has schema {number}; this una-bench reads up to {SCHEMA}. Upgrade una-bench.")
     if isinstance(raw.get("settings"), dict):
         raw["settings"] = {
-            catalog.canonical(str(k)): [v] if isinstance(v, dict) else v for k, v in raw["settings"].items()
+            catalog.canonical(str(k)): v if isinstance(v, list | tuple) else [v] for k, v in raw["settings"].items()
         }
     recipe = _checked(Recipe, raw, source, "")
     kind = str(recipe.problem.get("kind", ""))
@@ -190,7 +197,9 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     unknown = set(recipe.training) - overrides.setting_names()
     for key in sorted(unknown):
         hint = nearest(key, overrides.setting_names())
-        raise UserError(f"{source}: training.{key}: no method has a setting '{key}'.{hint}")
+        raise UserError(
+            f"{source}: training.{key}: no method has a setting '{key}'.{hint} `una-bench show METHOD` lists them."
+        )
     checked: Recipe = recipe.model_copy(
         update={
             "problem": problem.model_dump(mode="json"),
@@ -209,14 +218,15 @@ def _check_benchmark(name: str, settings: dict[str, Any], source: str) -> None:
     try:
         cls(**settings)
     except TypeError as error:
-        raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.") from None
+        hint = nearest(str(error), vars(cls))
+        raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.{hint} Leave it out.") from None
     for key, value in settings.items():
         kind = type(getattr(cls, key))
         if kind in {bool, int, float, str}:
             try:
                 TypeAdapter(kind).validate_python(value)
             except ValidationError as error:
-                said = error.errors()[0]["msg"]
+                said = expected(error.errors()[0]["msg"])
                 raise UserError(f"{source}: 'benchmarks.{name}.{key}' is {reprlib.repr(value)}: {said}.") from None
 
 
@@ -243,9 +253,8 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
         keys = [f.alias or n for n, f in owner.model_fields.items()] if owner is not None else []
         return f"there is no key '{where}'.{nearest(str(first['loc'][-1]), keys)} Valid keys: {', '.join(keys)}."
     if first["type"] == "missing":
-        return f"the key '{where}' is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"'{where}' is {reprlib.repr(first['input'])}: {message[:1].lower()}{message[1:]}."
+        return f"the key '{where}' is missing. Add it; `una-bench show exact` prints a whole recipe."
+    return f"'{where or prefix[:-1]}' is {reprlib.repr(first['input'])}: {expected(first['msg'])}."
 
 
 def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
@@ -267,7 +276,7 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
             first = error.errors()[0]
             where = f"settings.{name}." + ".".join(str(p) for p in first["loc"])
             raise UserError(
-                f"{source or recipe.name}: '{where}' is {reprlib.repr(first['input'])}: {first['msg']}."
+                f"{source or recipe.name}: '{where}' is {reprlib.repr(first['input'])}: {expected(first['msg'])}."
             ) from None
         except ValueError as error:
             raise UserError(f"{source or recipe.name}: settings.{name}: {error}") from None

@@ -29,7 +29,7 @@ def header(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         table, end = {}, -1
     if end != file.stat().st_size:
-        raise UserError(f"{file.name} is damaged or cut off. Fetch the model again.")
+        raise UserError(f"{file} is damaged or cut off. Fetch the model again.")
     return table
 
 

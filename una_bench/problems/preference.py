@@ -49,9 +49,9 @@ class RewardModel(BaseModel):
         if self.name and self.init:
             raise ValueError("reward_model has a name and an init: name one to use, or one to start from")
         if self.own_template and not (self.name and self.own_tokenizer):
-            raise ValueError("own_template is for a named reward model with its own tokenizer")
+            raise ValueError("own_template is for a named reward model with its own tokenizer; leave it out")
         if self.reads == "policy_tokens" and (not self.name or self.own_template):
-            raise ValueError("policy_tokens is for a named reward model without own_template")
+            raise ValueError("policy_tokens is for a named reward model without own_template; leave it out")
         return self
 
 
@@ -140,7 +140,7 @@ class Preference(Problem):
         try:
             return Path(given).read_text(encoding="utf-8")
         except OSError:
-            raise ValueError("there is no such file, and it is no template") from None
+            raise ValueError("there is no such file, and it is no template; give one of the two") from None
 
     @field_validator("score_weights")
     @classmethod

@@ -77,7 +77,7 @@ def _pair_prompt(row: Row) -> Messages:
     if row.get("prompt") is not None:
         return conversation(row["prompt"], "prompt")
     if isinstance(row["chosen"], str):
-        raise UserError("Columns chosen and rejected are text, so a column prompt is needed beside them.")
+        raise UserError("columns chosen and rejected are text, so a column prompt is needed beside them.")
     return conversation(row["chosen"], "chosen")[:-1]
 
 
@@ -147,9 +147,13 @@ def judged(rows: Sequence[Row], scoring: Scoring, where: str) -> tuple[list[Judg
     for place, row in enumerate(rows):
         missing = [column for column in format_.needs if column not in row]
         if missing:
-            raise UserError(f"{where}: row {place} has no {', '.join(missing)}, which other rows have.")
+            raise UserError(
+                f"{where}: row {place} has no {', '.join(missing)}, which other rows have. Fill it in, or drop the row."
+            )
         try:
             found.extend(list(format_.read(place, row, scoring)))
+        except UserError as error:
+            raise UserError(f"{where}, row {place}: {error}") from None
         except ScoreError:
             counts["rows_without_valid_score"] += 1
     return found, {"format": name, **counts}

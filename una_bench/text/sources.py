@@ -76,7 +76,7 @@ def read(source: Source) -> tuple[list[Row], dict[str, Any]]:
         rows = data.to_list()
         facts = {"source": source.source, "config": source.config, "split": source.split, "revision": source.revision}
     if not rows:
-        raise UserError(f"{source.name} has no rows.")
+        raise UserError(f"{source.name} has no rows. Give data with at least one.")
     return rows, {**facts, "rows": len(rows), "rows_sha256": content_hash(rows)}
 
 
@@ -103,8 +103,10 @@ def _file_rows(file: Path) -> list[Row]:
     try:
         return _parse(file)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{file} cannot be read as {file.suffix[1:] or 'data'}: {line}.") from None
+        said = str(error).strip().partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"{file} cannot be read as {file.suffix[1:] or 'data'}: {said}. Mend the file, or give another."
+        ) from None
 
 
 def _parse(file: Path) -> list[Row]:
@@ -119,7 +121,7 @@ def _parse(file: Path) -> list[Row]:
     elif file.suffix == ".jsonl":
         # Not splitlines: JSON strings may hold line separators that are no newlines.
         lines = file.read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
+        rows = [_json_line(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
     elif file.suffix == ".json":
         rows = json.loads(file.read_text(encoding="utf-8"))
     else:
@@ -127,3 +129,10 @@ def _parse(file: Path) -> list[Row]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("one object a row is needed")
     return rows
+
+
+def _json_line(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None

@@ -10,6 +10,7 @@ from una_bench.text.judged import Messages
 
 PROBE = "una bench probe"
 """A response that no template changes, to see what a template puts around one."""
+OTHERWISE = "Give one (problem.chat_template=FILE), or use the words as they are (problem.template=plain)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,9 @@ def make(tokenizer: Any, *, chat: bool, name: str) -> Template:
     if end and end != tokenizer.eos_token:
         tokenizer.eos_token = end
     if tokenizer.eos_token is None:
-        raise UserError(f"The tokenizer of {name} has no end token, so that no response could end.")
+        raise UserError(
+            f"The tokenizer of {name} has no end token, so that no response could end. Give it an eos_token."
+        )
     return Template(
         tokenizer=tokenizer, chat=chat, lead=lead, end=tokenizer.eos_token, start="" if chat else _start(tokenizer)
     )
@@ -81,17 +84,15 @@ def _around_a_response(tokenizer: Any, name: str) -> tuple[str, str]:
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
-        raise UserError(
-            f"{name} has no chat template. Give one (problem.chat_template=FILE), or use the words as they are "
-            "(problem.template=plain)."
-        )
+        raise UserError(f"{name} has no chat template. {OTHERWISE}")
     asked = [{"role": "user", "content": PROBE}]
     answered = [*asked, {"role": "assistant", "content": PROBE}]
     try:
         before = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template(answered, tokenize=False)
     except (TemplateError, ValueError) as error:
-        raise UserError(f"The chat template of {name} cannot be used: {error}.") from None
+        said = str(error).rstrip(".")
+        raise UserError(f"The chat template of {name} cannot be used: {said}. {OTHERWISE}") from None
     if not whole.startswith(before) or PROBE not in whole[len(before) :]:
         return "", ""  # the template writes past turns in other words; what it asks for now is what counts
     lead, _, rest = whole[len(before) :].partition(PROBE)

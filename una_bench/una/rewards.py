@@ -90,7 +90,9 @@ class WeightedReward:
                 )
             if not np.isfinite(values).all():
                 place = int(np.flatnonzero(~np.isfinite(values))[0])
-                raise UserError(f"Reward {number} ({name}) gave {values[place]} to {completions[place]!r}.")
+                raise UserError(
+                    f"Reward {number} ({name}) gave {values[place]} to {completions[place]!r}. Return finite numbers."
+                )
             total += weight * values
         return total
 
