@@ -59,3 +59,11 @@ class GrowingLayer(DynamicLayer):
 def growing_cache() -> Cache:
     """Return an empty cache; what is cut off its end is written over by what comes next."""
     return Cache(layer_class_to_replicate=GrowingLayer)
+
+
+def attends_to_all(model: Any) -> bool:
+    """Whether every layer attends to all tokens so far, which is what this cache holds."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return kinds == {"full_attention"} and not window

@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.markup import escape
 
+from una_bench import estimate, preparation
 from una_bench import plan as plans
-from una_bench import preparation
 from una_bench.accounting import Accounting
 from una_bench.data import Prepared
 from una_bench.hardware import resolve_device
@@ -143,7 +143,11 @@ class Runner:
             else:
                 self._fail(cell, outcome, "train")
 
-        self.pool.run([self._train_task(cell) for cell in cells], ended)
+        self.pool.run([self._train_task(cell) for cell in self._longest_first(cells)], ended)
+
+    def _longest_first(self, cells: list[Cell]) -> list[Cell]:
+        """Start what is known to take long before the rest, so that no worker waits long for the last one."""
+        return sorted(cells, key=lambda cell: -(estimate.of_cell(self.plan, cell).seconds or 0.0))
 
     def _fail(self, cell: Cell, outcome: Outcome, phase: str) -> None:
         self.report.say(f"[red]{outcome.status}[/red] {escape(cell.name)} ({phase}): {escape(outcome.reason)}")

@@ -19,7 +19,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import DynamicCache
 
 from una_bench import greedy
-from una_bench.growing_cache import growing_cache
+from una_bench.grouped_attention import grouped
+from una_bench.growing_cache import attends_to_all, growing_cache
 
 LEAST_SHARED = 32
 """Tokens that a beginning must have, beyond the one above it, to be computed apart."""
@@ -61,7 +62,7 @@ class SharedPrefixLM(HFLM):
             wanted.setdefault(tuple(whole[:-1]), []).append((place, list(continuation)))
         sequences = [_Sequence(ids, min(len(ids) - len(c) for _, c in asked)) for ids, asked in sorted(wanted.items())]
         answers: list[Any] = [None] * len(requests)
-        with torch.no_grad():
+        with torch.no_grad(), grouped(self.model):
             for sequence, logp_TV in self._predictions(sequences):
                 for place, continuation in wanted[sequence.ids]:
                     answers[place] = _answer(logp_TV[-len(continuation) :], continuation)
@@ -78,7 +79,8 @@ class SharedPrefixLM(HFLM):
         most = max_length - context.shape[1]
         mask = settings["attention_mask"]
         prompts = [row[real].tolist() for row, real in zip(context, mask.bool(), strict=True)]
-        written = greedy.decode(self.model, prompts, self._ends(stop, most))
+        with grouped(self.model):
+            written = greedy.decode(self.model, prompts, self._ends(stop, most))
         pad = self.tokenizer.pad_token_id
         padded = [row + [pad] * (most - len(row)) for row in written]
         return torch.cat([context, torch.tensor(padded, dtype=context.dtype, device=context.device)], dim=1)
@@ -138,11 +140,8 @@ def can_share(model: Any) -> bool:
     """Whether the attention cache of this model can be cut and repeated: plain attention over all tokens."""
     from inspect import signature
 
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return kinds == {"full_attention"} and not window and "logits_to_keep" in signature(inner.forward).parameters
+    return attends_to_all(model) and "logits_to_keep" in signature(inner.forward).parameters
 
 
 def plainly_greedy(model: Any, settings: Mapping[str, Any]) -> bool:

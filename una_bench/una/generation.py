@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from una_bench.growing_cache import attends_to_all, growing_cache
 from una_bench.una.logprobs import causal_model
+
+
+WORTH_DROPPING = 0.75
+"""Share of the rows that may be left for those that are over to be dropped, which copies the cache of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +39,17 @@ class _Draw(LogitsProcessor):
         self.uniform_BT, self.sampling, self.step = uniform_BT, sampling, 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        logits_BV = _cut(scores.float() / self.sampling.temperature, self.sampling)
-        shares_BV = logits_BV.softmax(-1).cumsum(-1)
-        number_B1 = self.uniform_BT[:, self.step, None] * shares_BV[:, -1:]
+        token_B1 = _drawn(scores, self.uniform_BT[:, self.step], self.sampling)
         self.step += 1
-        token_B1 = torch.searchsorted(shares_BV, number_B1, right=True).clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(-1, token_B1, 0.0)
+
+
+def _drawn(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> Tensor:
+    """Return the token whose share of [0, 1) holds each row's number, (B, 1)."""
+    logits_BV = _cut(logits_BV.float() / sampling.temperature, sampling)
+    shares_BV = logits_BV.softmax(-1).cumsum(-1)
+    number_B1 = uniform_B[:, None] * shares_BV[:, -1:]
+    return torch.searchsorted(shares_BV, number_B1, right=True).clamp(max=logits_BV.shape[-1] - 1)
 
 
 def _cut(logits_BV: Tensor, sampling: Sampling) -> Tensor:
@@ -88,24 +99,56 @@ def generate(
 
 
 def _generate(model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
+    policy = causal_model(model)
     device = next(model.parameters()).device
     width = max(map(len, prompts))
-    ids = torch.tensor([[sampling.pad] * (width - len(p)) + list(p) for p in prompts], device=device)
-    real = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    policy = causal_model(model)
+    ids_BT = torch.tensor([[sampling.pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    real_BT = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    if attends_to_all(policy) and "logits_to_keep" in signature(policy.forward).parameters:
+        return _stepwise(policy, ids_BT, real_BT, sampling, uniform_BT.to(device))
     own = policy.generation_config  # may hold penalties and cuts, which would not be samples of the policy
     policy.generation_config = GenerationConfig(eos_token_id=list(sampling.eos), pad_token_id=sampling.pad)
     try:
-        out = policy.generate(
-            input_ids=ids,
-            attention_mask=real,
+        out_BT = policy.generate(
+            input_ids=ids_BT,
+            attention_mask=real_BT,
             do_sample=False,
             max_new_tokens=sampling.max_new_tokens,
             logits_processor=LogitsProcessorList([_Draw(uniform_BT.to(device), sampling)]),
         )
     finally:
         policy.generation_config = own
-    return [_ended(row, sampling.eos) for row in out[:, width:].tolist()]
+    return [_ended(row, sampling.eos) for row in out_BT[:, width:].tolist()]
+
+
+def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
+    """Sample as ``generate`` would, without a copy of the cache for each token and without what is over already."""
+    written: list[list[int]] = [[] for _ in ids_BT]
+    rows, over = list(range(len(written))), set[int]()
+    cache = growing_cache()
+    for step in range(sampling.max_new_tokens):
+        places_BT = (real_BT.cumsum(-1) - 1).clamp(min=0)[:, -ids_BT.shape[1] :]
+        logits_BTV = policy(
+            input_ids=ids_BT,
+            attention_mask=real_BT,
+            position_ids=places_BT,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        ids_BT = _drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
+        for row, token in zip(rows, ids_BT[:, 0].tolist(), strict=True):
+            written[row].append(token)
+            over |= {row} if token in sampling.eos else set()
+        going = [i for i, row in enumerate(rows) if row not in over]
+        if not going:
+            break
+        if len(going) <= WORTH_DROPPING * len(rows):
+            kept = torch.tensor(going, device=ids_BT.device)
+            cache.batch_select_indices(kept)
+            rows, ids_BT, real_BT = [rows[i] for i in going], ids_BT[kept], real_BT[kept]
+        real_BT = torch.cat([real_BT, torch.ones_like(ids_BT)], dim=1)
+    return [_ended(row, sampling.eos) for row in written]
 
 
 def _ended(tokens: list[int], eos: tuple[int, ...]) -> list[int]:

@@ -1,0 +1,74 @@
+"""Attention of several new tokens to cached ones, without a copy of keys and values for every query head.
+
+With grouped-query attention a few heads of keys and values serve several heads of queries. Where more than one token is
+read at once, transformers first copies each key and value for every query head (``repeat_kv``), which on a CPU takes
+longer than the attention itself once there is a long cache. Here the query heads of a group stand below each other as
+further queries of their one head of keys instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "una_bench_grouped"
+
+
+def grouped_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
+) -> tuple[Tensor, None]:
+    """Attend as transformers' ``sdpa`` does.
+
+    Args:
+        module: Attention layer.
+        query: (B, H, T, D).
+        key: (B, K, S, D), where each of K heads serves H / K heads of queries.
+        value: (B, K, S, D).
+        attention_mask: True where a query may look, the same for all heads, (B, 1, T, S); None: nothing is hidden, or
+            only what comes later.
+        settings: Further arguments of transformers.
+
+    Returns:
+        (B, T, H, D), and None for the attention weights.
+    """
+    batch, heads, new, width = query.shape
+    shared = key.shape[1]
+    if attention_mask is None or new == 1 or heads == shared or attention_mask.shape[1] != 1:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)  # type: ignore[no-any-return]
+    each = heads // shared
+    out = scaled_dot_product_attention(
+        query.reshape(batch, shared, each * new, width),
+        key,
+        value,
+        attn_mask=attention_mask[..., : key.shape[2]].repeat(1, 1, each, 1),
+        dropout_p=settings.get("dropout", 0.0),
+        scale=settings.get("scaling"),
+    )
+    return out.reshape(batch, heads, new, width).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, grouped_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+@contextmanager
+def grouped(model: Any) -> Iterator[None]:
+    """Let ``model`` attend this way inside, where it attends by ``sdpa`` on a CPU; elsewhere nothing changes."""
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    if before != "sdpa" or torch.device(model.device).type != "cpu":
+        yield
+        return
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
