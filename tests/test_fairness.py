@@ -93,6 +93,24 @@ def test_a_trainer_that_does_not_clip_is_found_out() -> None:
     assert str(line(found, "gradient clipping").verdict) == "DIFFERS"
 
 
+@pytest.mark.parametrize(
+    ("settings", "read"),
+    [
+        ({"per_device_train_batch_size": 2, "responses_per_rollout": 64, "num_mini_batches": 1}, "2"),
+        ({"per_device_train_batch_size": None, "responses_per_rollout": 64, "num_mini_batches": 4}, "16"),
+    ],
+)
+def test_reading_fewer_responses_at_once_is_told(settings: dict[str, Any], read: str) -> None:
+    found = line([record("dpo", 0, settings={}), record("ppo", 0, settings=settings)], "responses in one forward")
+    assert (str(found.verdict), f"DPO 64, PPO {read}" in found.detail) == ("DIFFERS", True)
+
+
+def test_a_rollout_cut_into_parts_of_a_step_is_read_like_a_step() -> None:
+    cut = {"responses_per_rollout": 256, "num_mini_batches": 4}
+    found = line([record("dpo", 0, settings={}), record("ppo", 0, settings=cut)], "responses in one forward")
+    assert found.verdict == "OK"
+
+
 @pytest.mark.parametrize("lora", [None, {"r": 16}])
 def test_the_same_adapters_are_ok(lora: dict[str, int] | None) -> None:
     found = [record(m, 0, job={**synthetic.JOB, "lora": lora}) for m in ("dpo", "kto")]

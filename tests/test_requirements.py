@@ -184,3 +184,11 @@ def test_the_state_of_dpo_is_that_of_the_weights_that_are_trained(lora: str, flo
     planned = plan.make(recipe.load("smollm2", [f"lora={lora}"]), ["dpo"], [0])
     [cell] = [cell for cell in planned.cells if cell.trains]
     assert estimate.of_cell(planned, cell).state_bytes == 4 * floats
+
+
+def test_cells_that_take_long_start_first_and_unknown_ones_keep_their_order() -> None:
+    known = {"kto": {"seconds": 30.0}, "ppo": {"seconds": 50.0}}
+    made = recipe.load("exact").model_copy(update={"expected": known})
+    planned = plan.make(made, methods=["dpo", "kto", "una_score", "ppo"], seeds=[0])
+    cells = estimate.longest_first(planned, planned.cells)
+    assert [cell.method for cell in cells] == ["ppo", "kto", "base", "dpo", "una_score"]

@@ -68,7 +68,16 @@ def test_a_missing_file_is_told_apart_from_a_hub_name(tmp_path: Path) -> None:
         read(Source(source=str(tmp_path / "lost.jsonl")))
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"prompt": '), ("a.parquet", "no"), ("a.json", '{"a": 1}')])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"prompt": '),
+        ("a.parquet", "no"),
+        ("a.json", '{"a": 1}'),
+        ("deep.json", "[" * 100_000),
+        ("deep.jsonl", "[" * 100_000),
+    ],
+)
 def test_a_damaged_file_is_one_message(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=f"{name} cannot be read"):

@@ -13,7 +13,8 @@ from tiny_world import DIGITS, END, tiny_policy, tiny_tokenizer
 
 from una_bench import OnlineUNAConfig, OnlineUNATrainer
 from una_bench.errors import UserError
-from una_bench.una.generation import Sampling, generate, uniform_numbers
+from una_bench.una import generation
+from una_bench.una.generation import WORTH_DROPPING, Sampling, generate, uniform_numbers
 from una_bench.una.rewards import Normalizer, RewardModel, WeightedReward
 from una_bench.una.rollout import RolloutSampler, prompts_of
 
@@ -88,7 +89,30 @@ def test_responses_do_not_depend_on_how_many_are_generated_at_a_time() -> None:
     assert generate(model, prompts, SAMPLING, numbers, 30) == generate(model, prompts, SAMPLING, numbers, 7)
 
 
-def test_penalties_in_the_models_own_settings_do_not_bend_the_samples() -> None:
+def test_the_samples_are_those_of_transformers_own_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, numbers = tiny_policy(), uniform_numbers(60, 4, (5, 0))
+    prompts = [[9 + i % 5] * (1 + i % 3) for i in range(60)]
+    ours = generate(model, prompts, SAMPLING, numbers, 60)
+    monkeypatch.setattr(generation, "attends_to_all", lambda _: False)
+    assert generate(model, prompts, SAMPLING, numbers, 60) == ours
+
+
+def test_responses_that_are_over_are_not_read_again() -> None:
+    model, read = tiny_policy(), []
+    model.register_forward_pre_hook(lambda _, __, given: read.append(len(given["input_ids"])), with_kwargs=True)
+    ends = tuple(range(10))  # about half of all tokens
+    sampling = Sampling(max_new_tokens=4, eos=ends, pad=17)
+    responses = generate(model, [[9, 10]] * 200, sampling, uniform_numbers(200, 4, (0, 0)), 200)
+    going = [sum(len(r) > step for r in responses) for step in range(4)]
+    assert read[0] == 200 > read[1] > read[3]
+    assert all(left <= rows <= left / WORTH_DROPPING for rows, left in zip(read, going, strict=True))
+
+
+@pytest.mark.parametrize("stepwise", [True, False])
+def test_penalties_in_the_models_own_settings_do_not_bend_the_samples(
+    stepwise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "attends_to_all", lambda _: stepwise)
     model, numbers = tiny_policy(), uniform_numbers(50, 4, (2, 0))
     plain = generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50)
     model.generation_config.repetition_penalty = 5.0

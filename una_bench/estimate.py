@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from una_bench import catalog, shapes
@@ -63,6 +63,11 @@ def _state_bytes(plan: Plan, cell: Cell) -> int | None:
     named = shapes.of(str(given.get("name") or given.get("init"))) if isinstance(given, Mapping) else None
     reward = named.parameters if named else weights
     return state_bytes(catalog.method(cell.method).resident, weights, adapters=adapters, reward=reward)
+
+
+def longest_first(plan: Plan, cells: Sequence[Cell]) -> list[Cell]:
+    """Put what is known to take long before the rest, so that no worker waits long for the last cell to end."""
+    return sorted(cells, key=lambda cell: -(of_cell(plan, cell).seconds or 0.0))
 
 
 def wall_seconds(plan: Plan) -> float | None:

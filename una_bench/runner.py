@@ -143,11 +143,7 @@ class Runner:
             else:
                 self._fail(cell, outcome, "train")
 
-        self.pool.run([self._train_task(cell) for cell in self._longest_first(cells)], ended)
-
-    def _longest_first(self, cells: list[Cell]) -> list[Cell]:
-        """Start what is known to take long before the rest, so that no worker waits long for the last one."""
-        return sorted(cells, key=lambda cell: -(estimate.of_cell(self.plan, cell).seconds or 0.0))
+        self.pool.run([self._train_task(cell) for cell in estimate.longest_first(self.plan, cells)], ended)
 
     def _fail(self, cell: Cell, outcome: Outcome, phase: str) -> None:
         self.report.say(f"[red]{outcome.status}[/red] {escape(cell.name)} ({phase}): {escape(outcome.reason)}")

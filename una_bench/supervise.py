@@ -14,13 +14,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from una_bench import launch, worker
+from una_bench import cores, launch, worker
 from una_bench.record import Status
 
 TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
 """A training that has stepped before is given at least this long for its next step."""
 HANG_FACTOR = 20
+SHARED = "Another run of una-bench uses the same processor cores: times and speeds of both are not theirs alone."
 
 
 @dataclass(kw_only=True)
@@ -82,9 +83,8 @@ class Pool:
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self.workers = max(1, min(workers, (len(cores) or os.cpu_count() or 1) // threads))
-        self._cores = [cores[i * threads : (i + 1) * threads] for i in range(self.workers)] if cores else []
+        self.workers = max(1, min(workers, (len(cores.usable()) or os.cpu_count() or 1) // threads))
+        self._cores: list[list[int]] = []
         self._running: list[_Running] = []
         self.stopping = False
         self.at_once = False
@@ -100,6 +100,13 @@ class Pool:
 
     def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
         """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
+        with cores.claimed(self.workers * self.threads) as (claimed, shared):
+            self._cores = [claimed[i * self.threads :][: self.threads] for i in range(self.workers)] if claimed else []
+            if shared and tasks:
+                self.listen(tasks[0], "say", SHARED)
+            self._run(tasks, done)
+
+    def _run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
         waiting = list(tasks)
         try:
             while self._running or (waiting and not self.stopping):

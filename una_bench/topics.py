@@ -47,6 +47,16 @@ def _sampling(record: Record) -> Any:
     return record.facts.get("sampling") or _several(record.job, ("temperature", "top_k", "top_p"))
 
 
+def _pass(record: Record) -> Any:
+    """Responses whose activations are held together, which decides memory and speed but not the step.
+
+    Most methods read what is behind a step at once; some have a setting of their own, or cut a rollout into parts.
+    """
+    settings, whole = record.settings, record.job.get("batch_responses")
+    rollout, parts = settings.get("responses_per_rollout"), settings.get("num_mini_batches")
+    return settings.get("per_device_train_batch_size") or (rollout // parts if rollout and parts else whole)
+
+
 def _schedule(record: Record) -> Any:
     """Settings of the schedule, and what the trainer makes of them where it is not what they say."""
     share = record.settings.get("warmup_ratio") is not None
@@ -80,6 +90,7 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("padding tokens", _fact("padding_tokens")),
     ("optimizer steps", _fact("optimizer_steps")),
     ("responses behind one optimizer step", _job("batch_responses")),
+    ("responses in one forward and backward pass", _pass),
     ("learning rate and schedule", _schedule),
     ("optimizer", _setting("adam_beta1", "adam_beta2", "weight_decay")),
     ("gradient clipping", _clipping),

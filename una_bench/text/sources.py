@@ -102,8 +102,9 @@ def _file_rows(file: Path) -> list[Row]:
 
     try:
         return _parse(file)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        said = str(error).strip().partition("\n")[0].rstrip(".")
+    except (OSError, ValueError, RecursionError, pyarrow.ArrowException) as error:
+        deep = isinstance(error, RecursionError)  # of which Python says only how deep it went itself
+        said = "it is nested too deeply" if deep else str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(
             f"{file} cannot be read as {file.suffix[1:] or 'data'}: {said}. Mend the file, or give another."
         ) from None

@@ -14,7 +14,6 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from una_bench.growing_cache import attends_to_all, growing_cache
 from una_bench.una.logprobs import causal_model
 
-
 WORTH_DROPPING = 0.75
 """Share of the rows that may be left for those that are over to be dropped, which copies the cache of the others."""
 
