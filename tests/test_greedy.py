@@ -61,8 +61,8 @@ def test_the_text_is_that_of_one_token_after_the_other(name: str, model: Any) ->
 def test_guesses_save_passes_where_the_text_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(tmp_path, 0.02)
     passes: list[int] = []
-    forward = greedy._forward
-    monkeypatch.setattr(greedy, "_forward", lambda *a, **k: (passes.append(1), forward(*a, **k))[1])
+    forward = greedy.read_on
+    monkeypatch.setattr(greedy, "read_on", lambda *a, **k: (passes.append(1), forward(*a, **k))[1])
     [text] = greedy.decode(model, [[5, 6, 7, 8]], ends(150))
     assert text == plain(model, [5, 6, 7, 8], 150)
     assert len(passes) < 50

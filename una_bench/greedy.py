@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from una_bench.growing_cache import growing_cache
+from una_bench.growing_cache import growing_cache, read_on
 
 MATCHES = (6, 3)
 """Tokens that must have stood together before for what followed them to be a guess; the longer run is asked first."""
@@ -143,7 +143,7 @@ def _read(model: Any, prompts: Sequence[list[int]], cache: Any) -> Tensor:
     real = [[1] * common + [0] * (width - len(row)) + [1] * len(row) for row in rest]
     real_BS = torch.tensor(real, device=model.device)
     if width:
-        _forward(model, ids, (cache, real_BS), keep=1)
+        read_on(model, torch.tensor(ids, device=model.device), real_BS, cache, keep=1)
     return real_BS
 
 
@@ -156,23 +156,6 @@ def _step(
     ids = [[row.text[-1], *guess, *[0] * (width - 1 - len(guess))] for row, guess in zip(rows, guesses, strict=True)]
     new = [[1] * (1 + len(guess)) + [0] * (width - 1 - len(guess)) for guess in guesses]
     real_BS = torch.cat([real_BS, torch.tensor(new, device=real_BS.device)], dim=1)
-    logits_BTV = _forward(model, ids, (cache, real_BS), keep=width)
+    logits_BTV = read_on(model, torch.tensor(ids, device=real_BS.device), real_BS, cache, keep=width)
     best: list[list[int]] = logits_BTV.argmax(-1).tolist()
     return [answers[: 1 + len(guess)] for answers, guess in zip(best, guesses, strict=True)], real_BS
-
-
-def _forward(model: Any, ids: list[list[int]], seen: tuple[Any, Tensor], *, keep: int) -> Tensor:
-    """Run the model on (B, T) tokens after those in the cache; logits of the last positions, (B, keep, V)."""
-    cache, real_BS = seen
-    ids_BT = torch.tensor(ids, device=real_BS.device)
-    places_BT = (real_BS.cumsum(-1) - 1).clamp(min=0)[:, -ids_BT.shape[1] :]
-    out = model(
-        input_ids=ids_BT,
-        attention_mask=real_BS,
-        position_ids=places_BT,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=keep,
-    )
-    logits_BTV: Tensor = out.logits
-    return logits_BTV

@@ -67,3 +67,19 @@ def attends_to_all(model: Any) -> bool:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     return kinds == {"full_attention"} and not window
+
+
+def read_on(model: Any, ids_BT: Tensor, real_BS: Tensor, cache: Cache, *, keep: int) -> Tensor:
+    """Read (B, T) tokens after those in the cache; logits of the last ``keep`` positions, (B, keep, V).
+
+    ``real_BS`` says which slots, those of the new tokens last, hold a token that may be looked at.
+    """
+    logits_BTV: Tensor = model(
+        input_ids=ids_BT,
+        attention_mask=real_BS,
+        position_ids=(real_BS.cumsum(-1) - 1).clamp(min=0)[:, -ids_BT.shape[1] :],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+    ).logits
+    return logits_BTV

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from una_bench.growing_cache import attends_to_all, growing_cache
+from una_bench.growing_cache import attends_to_all, growing_cache, read_on
 from una_bench.una.logprobs import causal_model
 
 WORTH_DROPPING = 0.75
@@ -126,15 +126,7 @@ def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, 
     rows, over = list(range(len(written))), set[int]()
     cache = growing_cache()
     for step in range(sampling.max_new_tokens):
-        places_BT = (real_BT.cumsum(-1) - 1).clamp(min=0)[:, -ids_BT.shape[1] :]
-        logits_BTV = policy(
-            input_ids=ids_BT,
-            attention_mask=real_BT,
-            position_ids=places_BT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
+        logits_BTV = read_on(policy, ids_BT, real_BT, cache, keep=1)
         ids_BT = _drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
         for row, token in zip(rows, ids_BT[:, 0].tolist(), strict=True):
             written[row].append(token)
