@@ -88,9 +88,8 @@ class Preference(Benchmark):
 
     def _judge_pairs(self, model: Any, prepared: Prepared) -> list[Measurement]:
         table = self._heldout(prepared)
-        ratios = [
-            ours - theirs for ours, theirs in zip(self._logps(model, prepared), self._reference_logps, strict=True)
-        ]
+        logps = self._reference_logps if model is self._reference else self._logps(model, prepared)
+        ratios = [ours - theirs for ours, theirs in zip(logps, self._reference_logps, strict=True)]
         margins = [
             (first - second) if chosen else (second - first)
             for first, second, chosen in zip(ratios[::2], ratios[1::2], table.chosen[::2], strict=True)
@@ -107,7 +106,10 @@ class Preference(Benchmark):
         most = self.max_new_tokens or int(prepared.manifest["max_new_tokens"])
         samples = sample(model, tokenizer, _ids(asked.prompt_ids), max_new_tokens=most, seed=self.seed)
         prompt_ids, completion_ids = [s.prompt_ids for s in samples], [s.completion_ids for s in samples]
-        moved = divergences(model, self._reference, prompt_ids, completion_ids)
+        if model is self._reference:
+            moved = [0.0] * len(samples)
+        else:
+            moved = divergences(model, self._reference, prompt_ids, completion_ids)
         texts = [tokenizer.decode(ids, skip_special_tokens=False) for ids in completion_ids]
         rewards = self._scorer(asked.prompt.tolist(), texts) if self._scorer else None
         _keep(checkpoint.out / "generations.jsonl", asked.prompt.tolist(), texts, samples, rewards)

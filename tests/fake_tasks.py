@@ -16,6 +16,10 @@ def succeed(spec: Any, pipe: Any) -> dict[str, Any]:
     return {"answer": spec["answer"], "pid": os.getpid()}
 
 
+def tell_cores(spec: Any, pipe: Any) -> dict[str, Any]:
+    return {"cores": sorted(os.sched_getaffinity(0))}
+
+
 def crash(spec: Any, pipe: Any) -> dict[str, Any]:
     sys.stderr.write("the last words\n")
     raise ValueError("a wrong value\nwith a second line")

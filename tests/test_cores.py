@@ -12,6 +12,7 @@ from una_bench.cores import claimed
 from una_bench.supervise import Outcome, Pool, Task
 
 sys.path.insert(0, str(Path(__file__).parent))
+REAL = cores.usable()
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +67,16 @@ def test_a_pool_says_that_it_shares_its_cores(other: int, tmp_path: Path) -> Non
         pool.run([task], outcomes.append)
     assert outcomes[0].result["answer"] == 1
     assert said.count(("say", supervise.SHARED)) == (1 if other else 0)
+
+
+@pytest.mark.skipif(len(REAL) < 2, reason="needs two cores whose numbers the system tells")
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_runs_alone_may_use_the_cores_of_all_workers(
+    alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, log = REAL[:2], tmp_path / "log"
+    monkeypatch.setattr(cores, "usable", lambda: mine)
+    task = Task(kind="fake_tasks:tell_cores", name="one", spec={}, log=log, timeout_seconds=30.0, alone=alone)
+    outcomes: list[Outcome] = []
+    Pool(workers=2, threads=1, listen=lambda *_: None, preload=()).run([task], outcomes.append)
+    assert outcomes[0].result["cores"] == (mine if alone else mine[:1])

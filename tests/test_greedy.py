@@ -14,7 +14,7 @@ from text_models import byte_tokenizer, write_model
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from una_bench import greedy
-from una_bench.shared_prefix import SharedPrefixLM, plainly_greedy
+from una_bench.shared_prefix_lm import SharedPrefixLM, plainly_greedy
 
 BEGINNING = list(range(10, 60))
 

@@ -390,6 +390,17 @@ def test_log_probabilities_do_not_depend_on_what_stands_beside(prepared: Prepare
     assert together == pytest.approx(alone, abs=1e-4)
 
 
+def test_a_prompt_that_two_responses_share_changes_nothing(prepared: Prepared) -> None:
+    model = AutoModelForCausalLM.from_pretrained(prepared.policy)
+    prompts = [[i % 50 + 3 for i in range(40)], [(3 * i) % 50 + 3 for i in range(45)]]
+    pairs = [(prompt, completion) for prompt in prompts for completion in ([8, 9, 2], [9, 7, 7, 3, 2])]
+    expected = []
+    for prompt, completion in pairs:
+        logits_TV = model(torch.tensor([[*prompt, *completion]])).logits[0, len(prompt) - 1 : -1]
+        expected.append(logits_TV.log_softmax(-1)[range(len(completion)), completion].sum().item())
+    assert judging.log_probabilities(model, *zip(*pairs, strict=True)) == pytest.approx(expected, abs=1e-4)
+
+
 def test_every_checkpoint_is_sampled_with_the_same_random_numbers(prepared: Prepared) -> None:
     model = AutoModelForCausalLM.from_pretrained(prepared.policy)
     tokenizer = AutoTokenizer.from_pretrained(prepared.policy)

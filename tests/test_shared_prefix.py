@@ -19,7 +19,8 @@ from una_bench.benchmark import Checkpoint
 from una_bench.data import Prepared
 from una_bench.growing_cache import growing_cache
 from una_bench.lmeval import Options
-from una_bench.shared_prefix import SharedPrefixLM, can_share
+from una_bench.shared_prefix import Reader, can_share
+from una_bench.shared_prefix_lm import SharedPrefixLM
 
 SHOTS = "an example that every question shows first, and an answer to it. " * 2
 
@@ -162,13 +163,13 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
 def run(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[list[Any], int]:
     """Run the task; return the measurements and how many passes through the model that took."""
     passes = []
-    forward = SharedPrefixLM._forward
-    monkeypatch.setattr(SharedPrefixLM, "_forward", lambda *a, **k: (passes.append(1), forward(*a, **k))[1])
+    forward = Reader._forward
+    monkeypatch.setattr(Reader, "_forward", lambda *a, **k: (passes.append(1), forward(*a, **k))[1])
     harness = lmtasks.load(["letters"], checkpoint.prepared.path / "tasks", Options(**options))
     network = AutoModelForCausalLM.from_pretrained(checkpoint.path)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
     found = harness.run(network, tokenizer, checkpoint.out, content=lmcache.model_key(checkpoint))
-    monkeypatch.setattr(SharedPrefixLM, "_forward", forward)
+    monkeypatch.setattr(Reader, "_forward", forward)
     return found, len(passes)
 
 

@@ -110,7 +110,7 @@ class Harness:
     def _wrapped(self, model: Any, tokenizer: Any) -> Any:
         from lm_eval.models.huggingface import HFLM
 
-        from una_bench.shared_prefix import SharedPrefixLM
+        from una_bench.shared_prefix_lm import SharedPrefixLM
 
         settings = {"tokenizer": tokenizer, "backend": "causal", "batch_size": self.options.batch_size}
         settings["softmax_dtype"] = "float32"

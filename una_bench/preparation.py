@@ -83,7 +83,8 @@ def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str
     spec = {"out": str(folder), "problem": plan.recipe.problem}
     limit = plan.recipe.timeout_minutes * 60
     outcomes: list[Outcome] = []
-    pool.run([Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit)], outcomes.append)
+    task = Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit, alone=True)
+    pool.run([task], outcomes.append)
     if not outcomes or outcomes[0].status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     if outcomes[0].status is not Status.OK:

@@ -34,6 +34,8 @@ class Task:
     spec: Mapping[str, Any]
     log: Path
     timeout_seconds: float
+    alone: bool = False
+    """Whether nothing runs beside it, so that it may use the cores of all workers."""
 
 
 @dataclass(kw_only=True)
@@ -123,7 +125,7 @@ class Pool:
 
     def _start(self, task: Task) -> None:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
-        spec = {**task.spec, "threads": self.threads, "cores": self._cores[slot] if self._cores else []}
+        spec = {**task.spec, "threads": self.threads, "cores": self._cores_of(task, slot)}
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
         with launch.environment(launch.for_tracker()):
@@ -141,6 +143,11 @@ class Pool:
         if self.stopping:  # asked to stop while the fork server was importing
             process.terminate()
         self.listen(task, "start", None)
+
+    def _cores_of(self, task: Task, slot: int) -> list[int]:
+        if task.alone:
+            return [core for cores in self._cores for core in cores]
+        return self._cores[slot] if self._cores else []
 
     def _poll(self) -> list[Outcome]:
         wait([r.pipe for r in self._running if not r.pipe.closed] + [r.process.sentinel for r in self._running], 0.5)

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from una_bench import blame, catalog, interrupt, store
+from una_bench import allocator, blame, catalog, interrupt, store
 from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.data import Prepared
 from una_bench.errors import UserError
@@ -31,6 +31,8 @@ NO_ROOM_BYTES = 2**20
 """Less free than this counts as a full disk."""
 AT_ONCE = {"prepare"}
 """Tasks that keep nothing when they stop early, so that they need not come to a good end first."""
+NOT_MEASURED = {"prepare", "evaluate"}
+"""Tasks whose memory is no method's."""
 
 
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
@@ -39,6 +41,8 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
         interrupt.listen(at_once=task in AT_ONCE)
         _redirect(Path(log))
         _pin(spec)
+        if task in NOT_MEASURED:
+            allocator.keep_freed_memory()
         result = _task(task)(spec, pipe)
     except interrupt.Interrupted as error:
         pipe.send(("stopped", str(error)))

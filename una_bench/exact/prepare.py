@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from una_bench import threads
 from una_bench.data import folder_hash
 from una_bench.exact import feedback, language, policy, reward_model, tasks, world
 from una_bench.exact.truth import Truth, make
@@ -19,21 +18,10 @@ if TYPE_CHECKING:
     from una_bench.problems.exact import Exact
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: sums come out the same on every machine, and models this small gain nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def prepare(problem: Exact, out: Path, say: Callable[[str], None]) -> None:
     """Write everything that `una_bench.data` describes, and ``truth.npz``."""
     out.mkdir(parents=True, exist_ok=True)
-    with _one_thread():
+    with threads.fixed(1):  # models this small gain nothing from more
         truth = make_truth(problem, out, say)
         say("feedback")
         counts = _write_feedback(problem, truth, out)

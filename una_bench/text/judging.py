@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from una_bench.shared_prefix import Reader, can_share
 from una_bench.una.logprobs import causal_model
 
 Ids = Sequence[int]
@@ -28,8 +29,13 @@ class Sample:
 
 
 def log_probabilities(model: Any, prompts: Sequence[Ids], completions: Sequence[Ids]) -> list[float]:
-    """Return log π(completion | prompt) of each pair, nats."""
+    """Return log π(completion | prompt) of each pair, nats; a prompt that several share is read once."""
     out = [0.0] * len(prompts)
+    if can_share(model):
+        for place, logp_CV in Reader(model, torch.float32).continuations(list(zip(prompts, completions, strict=True))):
+            labels_C = torch.tensor(list(completions[place]), device=logp_CV.device)
+            out[place] = float(logp_CV.gather(-1, labels_C[:, None]).double().sum())
+        return out
     for places, logps_NV, labels_N, rows_N in _response_logits(model, prompts, completions):
         chosen_N = logps_NV.gather(-1, labels_N[:, None])[:, 0]
         sums = torch.zeros(len(places), dtype=torch.float64, device=chosen_N.device)

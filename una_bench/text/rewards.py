@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
-from una_bench import models
+from una_bench import models, threads
 from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.text import starts
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 MOST_TO_CENTRE = 256
 """Training responses whose mean reward becomes 0."""
+THREADS = 2
+"""Of training, while nothing else runs: always as many, because sums over more or fewer come out otherwise."""
 
 
 def write_reward_model(problem: Preference, out: Path, template: Template, say: Say) -> dict[str, Any]:
@@ -113,15 +115,16 @@ def _train(model: Model, settings: RewardModel, out: Path, template: Template, f
             data = Path(folder) / "data"
             starts.from_other_tokens(model, foreign, template, Prepared(out), init)
             starts.retokenise(Prepared(out), foreign, model, data)
-        trained = train_reward_model(
-            init,
-            data,
-            out / "reward",
-            seed=settings.seed,
-            steps=settings.steps,
-            batch=settings.batch,
-            learning_rate=settings.learning_rate,
-        )
+        with threads.fixed(THREADS):
+            trained = train_reward_model(
+                init,
+                data,
+                out / "reward",
+                seed=settings.seed,
+                steps=settings.steps,
+                batch=settings.batch,
+                learning_rate=settings.learning_rate,
+            )
     if foreign is not None:
         write_style(out / "reward", end=template.end, own_template=False)
     return {"trained": True, **trained, **_centre(out)}
