@@ -122,8 +122,9 @@ def test_generated_text_is_what_greedy_decoding_writes(kind: type, model: Any) -
     assert found == expected
 
 
-def test_a_cache_with_room_holds_what_a_plain_one_holds(model: Any) -> None:
-    plain, roomy = DynamicCache(), growing_cache()
+@pytest.mark.parametrize(("most", "room"), [(None, 100 + 256), (300, 300), (250, 300)])
+def test_a_cache_with_room_holds_what_a_plain_one_holds(most: int | None, room: int, model: Any) -> None:
+    plain, roomy = DynamicCache(), growing_cache(most)
     ids = torch.randint(3, 200, (2, 300), generator=torch.Generator().manual_seed(0))
     for start in range(0, 300, 100):
         for cache in (plain, roomy):
@@ -132,6 +133,7 @@ def test_a_cache_with_room_holds_what_a_plain_one_holds(model: Any) -> None:
     for ours, theirs in zip(roomy.layers, plain.layers, strict=True):
         torch.testing.assert_close(ours.keys, theirs.keys)
         torch.testing.assert_close(ours.values, theirs.values)
+        assert ours.keys.untyped_storage().nbytes() == ours.keys[..., 0, :].nbytes * room
 
 
 # Results by content.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,9 +19,10 @@ class GrowingLayer(DynamicLayer):
     keys: Tensor
     values: Tensor
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, most: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._all: tuple[Tensor, Tensor] | None = None
+        self._most = most
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append keys and values, (B, H, T, D), and return all so far."""
@@ -48,17 +50,21 @@ class GrowingLayer(DynamicLayer):
     def _larger(self, held: Tensor, like: Tensor, length: int) -> Tensor:
         """Return a tensor with room for half as much again that begins with what is held."""
         batch, heads, _, width = like.shape
-        room: Tensor = torch.empty(
-            batch, heads, length + max(ROOM, length // 2), width, dtype=like.dtype, device=like.device
-        )
+        wanted = length + max(ROOM, length // 2)
+        wanted = wanted if self._most is None else max(length, min(wanted, self._most))
+        room: Tensor = torch.empty(batch, heads, wanted, width, dtype=like.dtype, device=like.device)
         if held.numel():
             room[..., : held.shape[-2], :] = held
         return room
 
 
-def growing_cache() -> Cache:
-    """Return an empty cache; what is cut off its end is written over by what comes next."""
-    return Cache(layer_class_to_replicate=GrowingLayer)
+def growing_cache(most: int | None = None) -> Cache:
+    """Return an empty cache; what is cut off its end is written over by what comes next.
+
+    Args:
+        most: Tokens that it will hold at most, where that is known: no room is kept beyond them.
+    """
+    return Cache(layer_class_to_replicate=partial(GrowingLayer, most=most))
 
 
 def attends_to_all(model: Any) -> bool:

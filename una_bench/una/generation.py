@@ -124,7 +124,7 @@ def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, 
     """Sample as ``generate`` would, without a copy of the cache for each token and without what is over already."""
     written: list[list[int]] = [[] for _ in ids_BT]
     rows, over = list(range(len(written))), set[int]()
-    cache = growing_cache()
+    cache = growing_cache(ids_BT.shape[1] + sampling.max_new_tokens - 1)
     for step in range(sampling.max_new_tokens):
         logits_BTV = read_on(policy, ids_BT, real_BT, cache, keep=1)
         ids_BT = _drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
