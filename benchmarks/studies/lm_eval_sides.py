@@ -95,10 +95,11 @@ def adapters(*, policy: str, out: str, count: int, seed: int) -> None:
 
 def ours(*, prepared: str, checkpoints: Mapping[str, str], settings: Mapping[str, Any], out: str) -> None:
     """Evaluate every checkpoint with the leaderboard benchmark, and write when each began and ended."""
-    from una_bench import catalog
+    from una_bench import allocator, catalog
     from una_bench.benchmark import Checkpoint
     from una_bench.data import Prepared
 
+    allocator.keep_freed_memory()  # as every process of a run that evaluates
     world, folder = Prepared(Path(prepared)), Path(out)
     benchmark = catalog.benchmark("leaderboard")(**settings)
     benchmark.prepare(world, "cpu")
