@@ -71,11 +71,13 @@ def longest_first(plan: Plan, cells: Sequence[Cell]) -> list[Cell]:
 
 
 def wall_seconds(plan: Plan) -> float | None:
-    """Predict the whole run: training spread over the workers; None where a cell is unknown."""
+    """Predict the whole run: training spread over the workers; None where a cell or an evaluation is unknown."""
     cells = [of_cell(plan, cell).seconds for cell in plan.cells if cell.trains]
     known = [s for s in cells if s is not None]
     if len(known) < len(cells):
         return None
     setup = plan.recipe.expected.get("setup", {}).get("seconds", 0.0)
-    evaluation = plan.recipe.expected.get("evaluation", {}).get("seconds", 0.0) * len(plan.cells)
-    return setup + (sum(known) + evaluation) / plan.recipe.workers
+    evaluation = plan.recipe.expected.get("evaluation", {"seconds": 0.0}).get("seconds")
+    if evaluation is None:
+        return None
+    return setup + (sum(known) + evaluation * len(plan.cells)) / plan.recipe.workers

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from una_bench import overrides
+from una_bench import expectation, overrides
 from una_bench.errors import UserError, nearest
 
 KEYS = ("preset", "presets", "scales", "reproduces")
@@ -54,6 +54,7 @@ def choose(raw: Mapping[str, Any], changes: Sequence[overrides.Change], keys: Co
         overrides.apply(made, found.get(name, {}).items(), known, said=f"{source}, {name}:")
     overrides.apply(made, [change for change in changes if change[0] not in asked], known)
     rest = {key: value for key, value in made.items() if key not in KEYS}
+    rest |= expectation.after(rest, raw)
     if isinstance(rest.get("name"), str):
         rest["name"] = "-".join(filter(None, (rest["name"], preset, scale)))
     reproduces = made.get("reproduces") or {}
