@@ -62,6 +62,12 @@ def test_another_kind_of_budget_has_no_known_time(budget: Any) -> None:
     assert changed("budget", budget)["dpo"] == {"peak_bytes": 7}
 
 
+@pytest.mark.parametrize("budget", [{}, {"responses": 1, "steps": 2}, [3]])
+def test_a_recipe_file_with_a_budget_that_is_none_is_left_to_validation(budget: Any) -> None:
+    own = MEASURED | {"budget": budget}
+    assert after(own, own)["expected"]["dpo"] == {"peak_bytes": 7}
+
+
 def test_other_benchmarks_take_a_time_that_nobody_knows() -> None:
     expected = changed("benchmarks.leaderboard.limit", None)
     assert expected["evaluation"] == {}

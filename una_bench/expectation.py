@@ -48,9 +48,9 @@ def _share(budget: Any, measured: Any) -> float | None:
     """How much of the measured budget there is; None: of another kind, or not a number."""
     if not isinstance(budget, Mapping) or not isinstance(measured, Mapping) or list(budget) != list(measured):
         return None
-    ((_, amount),), ((_, before),) = budget.items(), measured.items()
-    numbers = all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 for n in (amount, before))
-    return float(amount / before) if numbers else None
+    amounts = [*budget.values(), *measured.values()]
+    numbers = all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 for n in amounts)
+    return float(amounts[0] / amounts[1]) if numbers and len(amounts) == 2 else None
 
 
 def _scaled(figures: Any, share: float | None) -> Any:
