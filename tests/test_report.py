@@ -186,6 +186,13 @@ def test_the_answer_of_one_seed_says_that_it_is_one_seed() -> None:
     assert "with one seed nothing says" in summary.sentences(found)[0]
 
 
+def test_the_answer_names_all_that_have_the_same_mean() -> None:
+    best = record("dpo", 0)
+    same = best.model_copy(update={"method": "una_pairwise", "label": "UNA-pairwise", "cell": "p", "key": "p"})
+    assert ", as UNA-pairwise has; " in summary.sentences([best, same, record("kto", 0)])[0]
+    assert ", as " not in summary.sentences([best, record("kto", 0)])[0]
+
+
 def test_a_report_of_a_thousand_records_takes_less_than_five_seconds(tmp_path: Path) -> None:
     run = synthetic.write_run(tmp_path / "r", synthetic.thousand())
     report.page([record("dpo", 0)], {})  # imports of matplotlib are not what is bounded

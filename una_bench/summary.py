@@ -45,7 +45,14 @@ def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, group
     count = len([row for row in rows if row.values.get(metric.name)])
     first = f"{best.label} has the {word} {heads.head(metric.name)} of {count} trained methods, {shown}"
     apart = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
-    return f"{first}{apart}; {_lead(best, rows, metric)}."
+    return f"{first}{_equals(best, rows, metric.name)}{apart}; {_lead(best, rows, metric)}."
+
+
+def _equals(best: Row, rows: Sequence[Row], metric: str) -> str:
+    """Name the rows with the very same mean: the first of them in the table is no better than they are."""
+    mean = _mean(best, metric)
+    equal = [row.label for row in rows if row is not best and row.values.get(metric) and _mean(row, metric) == mean]
+    return f", as {_list(equal)} {'has' if len(equal) == 1 else 'have'}" if equal else ""
 
 
 def _lead(best: Row, rows: Sequence[Row], metric: Metric) -> str:
