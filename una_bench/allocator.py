@@ -24,8 +24,11 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether glibc took it.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEPT_BYTES, M_TOP_PAD: STEP_BYTES}
-    return all([libc.mallopt(number, value) == 1 for number, value in settings.items()])  # type: ignore[union-attr]  # noqa: C419 - all of them, even after one that failed
+    taken = [libc.mallopt(number, value) == 1 for number, value in settings.items()]
+    return all(taken)
