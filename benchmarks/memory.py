@@ -46,7 +46,9 @@ class Memory(Benchmark):
         how = meter.how
         found = [
             _bytes("memory.peak", peak, Better.LOWER, how),
-            _bytes("memory.baseline", probe.baseline_bytes, Better.NEITHER, "held after imports, in no other figure"),
+            _bytes(
+                "memory.baseline", probe.baseline_bytes, Better.NEITHER, "held before any model, in no other figure"
+            ),
         ]
         found += [_bytes(f"memory.phase.{name}", size, Better.LOWER, how) for name, size in most.items()]
         for name, phase in shown:

