@@ -60,6 +60,11 @@ def training(folder: Path) -> Callable[[], Any]:
     return lambda: list(folder.glob("run/cells/breaks-*/train.log"))
 
 
+def records(folder: Path) -> str:
+    path = folder / "run" / "records.jsonl"
+    return path.read_text() if path.exists() else ""
+
+
 def stopped(process: subprocess.Popen[str], seconds: float = 30.0) -> tuple[int, str]:
     """Wait for a stopped run; its status and what it said."""
     out, err = process.communicate(timeout=seconds)
@@ -187,6 +192,7 @@ def test_a_stopped_evaluation_keeps_what_was_trained_and_judged(start: Any, tmp_
     process.send_signal(signal.SIGINT)
     code, err = stopped(process)
     assert (code, "To go on: una-bench run" in err) == (130, True), err
+    assert "Trained, kept, and not evaluated yet: breaks[how=not-" in err
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("run/cells/*/trained.json")}
     code, out, err = plugin.call(tmp_path, recipe)
     assert (code, "0 cells trained now, 4 in the table" in out) == (0, True), err
@@ -194,6 +200,18 @@ def test_a_stopped_evaluation_keeps_what_was_trained_and_judged(start: Any, tmp_
     lines = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines()]
     whole = [line["cell"] for line in lines if line["status"] == Status.OK]
     assert len(whole) == len(set(whole)) == 4
+
+
+def test_where_nothing_evaluates_a_cell_is_in_the_table_as_soon_as_it_is_trained(start: Any, tmp_path: Path) -> None:
+    settings = {"breaks": [{"how": "not"}, {"how": "not", "wait": 2.0}]}
+    recipe = {**plugin.RECIPE, "workers": 1, "settings": settings, "benchmarks": {"memory": {}, "throughput": {}}}
+    process = start(tmp_path, recipe)
+    wait_for(lambda: '"breaks[wait=0.12]-s0"' in records(tmp_path), process)
+    process.send_signal(signal.SIGINT)
+    code, err = stopped(process)
+    assert (code, "not evaluated yet" in err) == (130, False), err
+    done = [(line["cell"], line["status"]) for line in map(json.loads, records(tmp_path).splitlines())]
+    assert done == [("base-s0", "ok"), ("breaks[wait=0.12]-s0", "ok"), ("breaks[wait=2.0]-s0", "ok")]
 
 
 def test_a_run_that_waits_for_another_ones_preparation_can_be_stopped(start: Any, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         if finished.records or not finished.stopped:
             show.results(_console(), finished, baseline=compared, differences=bool(baseline))
     if finished.stopped:
-        raise say.stopped(command)
+        raise say.stopped(command, finished.waiting)
     if finished.failed:
         raise typer.Exit(3)
 

@@ -78,7 +78,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         if not finished.stopped:
             _show(console, finished, chosen, recipe)
     if finished.stopped:
-        raise say.stopped(command)
+        raise say.stopped(command, finished.waiting)
     if finished.failed:
         raise typer.Exit(3)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from rich.markup import escape
 
-from una_bench import estimate, preparation
+from una_bench import catalog, estimate, preparation
 from una_bench import plan as plans
 from una_bench.accounting import Accounting
+from una_bench.benchmark import Benchmark
 from una_bench.data import Prepared
 from una_bench.hardware import resolve_device
 from una_bench.outcome import failed_record, finished_record
@@ -36,6 +37,8 @@ class Finished:
     """Cells that this call trained; the others were there."""
     stopped: bool = False
     """Whether the user stopped it before the end."""
+    waiting: tuple[str, ...] = ()
+    """Cells that are trained and not evaluated yet, because it was stopped."""
     time: Accounting | None = None
     """Where the time of this call went, so far."""
 
@@ -77,6 +80,8 @@ class Runner:
         self.gave_up = False
         self.started: dict[str, str] = {}
         self.prepared = Prepared(preparation.folder_of(plan))
+        found = [catalog.benchmark(name) for name in plan.recipe.benchmarks]
+        self.evaluates = any(benchmark.evaluate is not Benchmark.evaluate for benchmark in found)
 
     def run(self) -> Finished:
         """Do what is missing, write the records, and return all of them."""
@@ -94,10 +99,18 @@ class Runner:
             if missing:
                 self._train([c for c in missing if not self.folder.trained(c)])
                 self.time.once_seconds = self.time.once_seconds or self.pool.import_seconds
-                self._evaluate([c for c in missing if self.folder.result(c, "trained")])
+                self._evaluate([c for c in self._missing() if self.folder.result(c, "trained")])
             records = self.folder.records(self.plan)
         stopped = self.pool.stopping and not self.gave_up
-        return Finished(run=self.folder.path, records=records, trained=self.trained, stopped=stopped, time=self.time)
+        waiting = [c.name for c in self._missing() if self.folder.result(c, "trained") and not self._evaluated(c)]
+        return Finished(
+            run=self.folder.path,
+            records=records,
+            trained=self.trained,
+            stopped=stopped,
+            waiting=tuple(waiting) if stopped else (),
+            time=self.time,
+        )
 
     def _missing(self) -> list[Cell]:
         """Cells without a result; failures count as results unless they are to be tried again."""
@@ -140,6 +153,8 @@ class Runner:
             if outcome.status is Status.OK:
                 self.trained += cell.trains
                 self.report.say(f"trained {escape(cell.name)} in {outcome.seconds:.0f} s")
+                if not self.evaluates:
+                    self._complete(cell)
             else:
                 self._fail(cell, outcome, "train")
 
@@ -232,11 +247,15 @@ class Runner:
 
     def _complete(self, cell: Cell) -> bool:
         """Append the record of a cell that is trained and evaluated; say whether it is."""
-        trained, evaluated = self.folder.result(cell, "trained"), self.folder.result(cell, "evaluated")
+        trained, evaluated = self.folder.result(cell, "trained"), self._evaluated(cell)
         if trained is None or evaluated is None:
             return False
         self.folder.append(finished_record(self._common(cell), trained, evaluated))
         return True
+
+    def _evaluated(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what the evaluation of a cell left; at once, where no benchmark of the suite evaluates anything."""
+        return self.folder.result(cell, "evaluated") if self.evaluates else {"measurements": [], "seconds": 0.0}
 
     def _common(self, cell: Cell) -> dict[str, Any]:
         """What every record of a cell says, however the cell ended."""

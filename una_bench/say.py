@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -51,7 +51,13 @@ def stoppable(command: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def stopped(command: str) -> typer.Exit:
-    """Say how to go on with a run that stopped where it could, and return how to end."""
-    wrong(f"Stopped. To go on: {command}")
+def stopped(command: str, waiting: Sequence[str] = ()) -> typer.Exit:
+    """Say how to go on with a run that stopped where it could, and return how to end.
+
+    Args:
+        command: What was called.
+        waiting: Cells that no table shows yet, because they are trained and not evaluated.
+    """
+    kept = f" Trained, kept, and not evaluated yet: {', '.join(waiting)}." if waiting else ""
+    wrong(f"Stopped.{kept} To go on: {command}")
     return typer.Exit(STOPPED)
