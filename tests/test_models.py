@@ -183,10 +183,10 @@ def write_gguf(path: Path, model: Path, *, pre: str) -> Path:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
     vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
-    vocabulary += ["ĠĠ", *(f"<unused{i}>" for i in range(config.vocab_size - len(vocabulary) - 1))]
+    vocabulary += ["ĠĠ", "ĠĠĠ", *(f"<unused{i}>" for i in range(config.vocab_size - len(vocabulary) - 2))]
     writer.add_token_list(vocabulary)
     writer.add_token_types([3] * 3 + [1] * (len(vocabulary) - 3))
-    writer.add_token_merges(["Ġ Ġ"])
+    writer.add_token_merges(["Ġ Ġ", "ĠĠ Ġ"])  # one alone transformers 5.17 reads letter by letter
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
@@ -228,6 +228,21 @@ def test_a_converted_model_can_be_trained_and_saved(converted: Path, tmp_path: P
 def test_spaces_before_a_digit_are_split_as_the_original_splits_them(converted: Path) -> None:
     pieces = AutoTokenizer.from_pretrained(converted).tokenize("x  5")
     assert pieces == ["x", "ĠĠ", "5"]
+
+
+def test_the_special_tokens_are_those_that_the_file_names(converted: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted)
+    assert (tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (
+        0,
+        1,
+        2,
+        2,
+    )
+
+
+def test_text_comes_back_from_its_tokens(converted: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted)
+    assert tokenizer.decode(tokenizer.encode(" x   5", add_special_tokens=False)) == " x   5"
 
 
 def test_the_mending_is_recorded(converted: Path) -> None:
