@@ -117,6 +117,18 @@ def test_the_page_says_how_to_run_it_again() -> None:
     assert synthetic.INFO["command"] in FOUND.text
 
 
+def test_the_page_says_at_its_top_what_the_run_changed_of_its_suite() -> None:
+    command = "una-bench run x --set problem.policy=big --offline --set 'settings.ppo=[{a: <1>}]' --set=budget.steps=3"
+    text = Structure(report.page(synthetic.records(), {**synthetic.INFO, "command": command})).text
+    said = " ".join(text.partition("Answer")[0].split())
+    assert "Changed for this run: problem.policy=big, settings.ppo=[{a: <1>}], budget.steps=3" in said
+
+
+@pytest.mark.parametrize("command", ["", "una-bench run x", "una-bench run 'x --set a=1"])
+def test_a_run_of_a_suite_as_it_is_changed_nothing(command: str) -> None:
+    assert "Changed for this run" not in report.page(synthetic.records(), {**synthetic.INFO, "command": command})
+
+
 def test_the_page_has_a_citation() -> None:
     assert "arXiv preprint arXiv:2408.15339" in FOUND.text
 

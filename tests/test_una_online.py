@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_world import DIGITS, END, tiny_policy, tiny_tokenizer
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from una_bench import OnlineUNAConfig, OnlineUNATrainer
 from una_bench.errors import UserError
 from una_bench.una import generation
-from una_bench.una.generation import WORTH_DROPPING, Sampling, generate, uniform_numbers
+from una_bench.una.generation import WORTH_DROPPING, Sampling, cast_once, generate, uniform_numbers
 from una_bench.una.rewards import Normalizer, RewardModel, WeightedReward
 from una_bench.una.rollout import RolloutSampler, prompts_of
 
@@ -95,6 +97,34 @@ def test_the_samples_are_those_of_transformers_own_generation(monkeypatch: pytes
     ours = generate(model, prompts, SAMPLING, numbers, 60)
     monkeypatch.setattr(generation, "attends_to_all", lambda _: False)
     assert generate(model, prompts, SAMPLING, numbers, 60) == ours
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often some weights are cast."""
+
+    def __init__(self, weights: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.weights, self.count = {weight.data_ptr() for weight in weights}, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._to_copy.default and args[0].data_ptr() in self.weights
+        return func(*args, **(kwargs or {}))
+
+
+def test_frozen_weights_are_cast_once_for_all_tokens_of_a_rollout() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(tiny_policy(), LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    found = []
+    for kept in (nullcontext, cast_once):
+        with torch.autocast("cpu", torch.bfloat16), kept(model), Casts(frozen) as casts:
+            drawn = generate(model, [[9, 10]] * 20, SAMPLING, uniform_numbers(20, 4, (2, 0)), 20)
+        found.append((casts.count, drawn))
+    (many, expected), (once, drawn) = found
+    assert drawn == expected
+    assert 0 < once <= len(frozen) and many == 4 * once
+    assert not any(p.requires_grad for p in frozen)
 
 
 def test_responses_that_are_over_are_not_read_again() -> None:

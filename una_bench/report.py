@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +66,7 @@ def page(
         .render(
             suite=words.clean(records[0].suite),
             about=words.clean(info.get("about") or ""),
+            changes=_changes(words.clean(info.get("command") or "")),
             answer=summary.sentences(records, ledger),
             ledger=_markup(fairness.table(ledger).to_html()),
             results=_markup(compose.results(records, baseline=baseline, documents=beside.scores).to_html()),
@@ -90,6 +93,16 @@ def page(
             seconds=words.quantity(sum(r.seconds for r in records), "s"),
         )
     )
+
+
+def _changes(command: str) -> list[str]:
+    """Return what a command line changes of its suite: what the suite says of itself may hold no longer."""
+    try:
+        parts = shlex.split(command)
+    except ValueError:
+        return []
+    after = [value for option, value in pairwise(parts) if option == "--set"]
+    return after + [part.removeprefix("--set=") for part in parts if part.startswith("--set=")]
 
 
 def _environment() -> Environment:

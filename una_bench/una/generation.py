@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -75,6 +76,24 @@ def end_tokens(policy: Any, tokenizer: Any) -> tuple[int, ...]:
     configured = getattr(policy.generation_config, "eos_token_id", None)
     many = configured if isinstance(configured, list) else [configured]
     return tuple(sorted({int(token) for token in (*many, tokenizer.eos_token_id) if token is not None}))
+
+
+@contextmanager
+def cast_once(model: Any) -> Iterator[None]:
+    """Let autocast, where it is on, keep its casts of frozen weights until it ends, as it keeps those of trained ones.
+
+    Else it casts the whole model for each token: on a CPU that takes as long as the products. To be used without
+    gradients.
+    """
+    on = torch.is_autocast_enabled(next(model.parameters()).device.type)
+    frozen = [p for p in model.parameters() if on and p.is_floating_point() and not p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 @torch.no_grad()

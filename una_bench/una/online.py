@@ -15,7 +15,7 @@ from torch import Tensor
 from una_bench.errors import UserError
 from una_bench.una.config import OnlineUNAConfig
 from una_bench.una.examples import Examples
-from una_bench.una.generation import Sampling, end_tokens, generate, uniform_numbers
+from una_bench.una.generation import Sampling, cast_once, end_tokens, generate, uniform_numbers
 from una_bench.una.logprobs import causal_model
 from una_bench.una.rewards import Normalizer, make_reward
 from una_bench.una.rollout import (
@@ -120,7 +120,7 @@ class OnlineUNATrainer(UNATrainer):
         policy = self.policy
         was_training = policy.training
         policy.eval()
-        with self.phase("generation"), self.accelerator.autocast():
+        with self.phase("generation"), self.accelerator.autocast(), cast_once(policy):
             numbers = uniform_numbers(size, self.args.max_completion_length, (self.args.seed, number))[mine]
             batch = self.args.generation_batch_size or share
             responses = generate(policy, prompts, self.sampling, numbers, batch)
