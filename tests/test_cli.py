@@ -47,6 +47,16 @@ def test_a_dry_run_names_every_cell_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_says_what_would_stop_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert call(["run", "smollm2", "--set", "problem.policy=nope/none", "--dry-run"], monkeypatch) == 0
+    said = capsys.readouterr()
+    assert "una_score-s0" in said.out and "nope/none" not in said.out
+    assert "As things are this run would not start. The suite smollm2 needs" in said.err and "nope/none" in said.err
+
+
 @pytest.mark.parametrize("name", catalog.method_names())
 def test_every_method_explains_itself(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from io import TextIOWrapper
 from itertools import islice
 from json import dumps
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 
 from una_bench import __version__, catalog, cli_data, cli_gate, cli_reproduce, say
 from una_bench.errors import UserError
+from una_bench.offline import Need
 
 
 class Commands(TyperGroup):
@@ -124,10 +126,13 @@ def run(  # noqa: PLR0913 - one parameter an option
     following = trackers.parse(report_to)
     if dry_run:
         show.plan(_console(), plan, folder.path)
+        try:
+            _note_missing(needs.check(plan))
+        except UserError as error:
+            say.note(f"As things are this run would not start. {error}")
         return
     require_device(recipe.device)
-    for need in needs.check(plan):
-        say.note(f"{need.what}: {need.command}")
+    _note_missing(needs.check(plan))
     preparation.check(plan)
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])
@@ -147,6 +152,11 @@ def run(  # noqa: PLR0913 - one parameter an option
         raise say.stopped(command, finished.waiting)
     if finished.failed:
         raise typer.Exit(3)
+
+
+def _note_missing(missing: Iterable[Need]) -> None:
+    for need in missing:
+        say.note(f"{need.what}: {need.command}")
 
 
 @app.command("list")
