@@ -46,3 +46,29 @@ def test_a_plan_says_which_precision_auto_is(tmp_path: Path, monkeypatch: pytest
     made = plan.make(recipe.load("smollm2"))
     asked = plan.make(recipe.load("smollm2", ["precision=float32"]))
     assert (made.recipe.precision, made.key) == ("float32", asked.key)
+
+
+def driver(folder: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    """Put a driver on the path that names one card, and any other that it is asked for."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{says}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+def test_the_driver_tells_name_and_memory_of_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, monkeypatch, 'echo "NVIDIA H200, 143771"; echo "NVIDIA H100, 81559"')
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert hardware.card() == ("NVIDIA H200", 143771 * 2**20)
+
+
+def test_the_card_is_the_first_that_this_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, monkeypatch, 'for last; do :; done; echo "card $last, 1"')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,0")
+    assert hardware.card() == ("card --id=3", 2**20)
+
+
+@pytest.mark.parametrize("says", ["exit 9", "true", "echo nothing", "echo 'a, b'"])
+def test_a_driver_that_names_no_card_is_no_error(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, monkeypatch, says)
+    assert hardware.card() is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,17 +59,8 @@ def here(recipe_device: str, out: Path) -> Machine:
     facts = environment.machine()
     host = min(b for b in (facts["memory_bytes"], facts["memory_limit_bytes"]) if b)
     place = next(p for p in (out.absolute(), *out.absolute().parents) if p.is_dir())
-    memory = _card_bytes() if device.startswith("cuda") else host
-    return Machine(device=device, device_bytes=memory or host, disk_bytes=shutil.disk_usage(place).free)
-
-
-def _card_bytes() -> int | None:
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-        return int(said.split()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+    card = hardware.card() if device.startswith("cuda") else None
+    return Machine(device=device, device_bytes=card.bytes if card else host, disk_bytes=shutil.disk_usage(place).free)
 
 
 def need(plan: Plan, assumed: Assumed, rate: Rate) -> Need:

@@ -26,7 +26,7 @@ def show(console: Console) -> None:
     memory = psutil.virtual_memory()
     console.print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     console.print(
-        f"Device: {hardware.resolve_device('auto')}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
+        f"Device: {_device()}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
         f"{memory.available / 2**30:.1f} GiB free"
     )
     console.print(f"Cache: {escape(str(store.cache_folder()))} ({_size(store.cache_folder()) / 2**20:.0f} MiB used)")
@@ -48,6 +48,12 @@ def show(console: Console) -> None:
             f"{max(states) / 2**20:.1f} MiB" if states else "unknown",
         )
     console.print(table)
+
+
+def _device() -> str:
+    device = hardware.resolve_device("auto")
+    card = None if device == "cpu" else hardware.card()
+    return device if card is None else f"{device} ({escape(card.name)}, {card.bytes / 2**30:.1f} GiB)"
 
 
 def _version(package: str) -> str:

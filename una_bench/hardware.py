@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from una_bench.errors import UserError
 
@@ -17,6 +20,27 @@ def resolve_device(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if shutil.which("nvidia-smi") and Path("/dev/nvidia0").exists() else "cpu"
+
+
+class Card(NamedTuple):
+    """What the driver says of a card."""
+
+    name: str
+    bytes: int
+    """Memory of the whole card."""
+
+
+def card() -> Card | None:
+    """Return the first NVIDIA card that this process may use; None where the driver names none."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    command += [f"--id={chosen}"] if chosen else []
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        name, _, mebibytes = said.splitlines()[0].rpartition(",")
+        return Card(name=name.strip(), bytes=int(mebibytes) * 2**20)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
 
 
 def require_device(name: str) -> None:
