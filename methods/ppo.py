@@ -19,14 +19,15 @@ class Ppo(Method):
     As TRL has it, gradients are never clipped (``max_grad_norm`` is ignored), the learning rate moves once per update
     and not per optimiser step, and every pass over the rollout is inside the time of a step, as are TRL's own calls of
     the garbage collector. The value model starts from the reward model where that shares the policy's tokenizer, else
-    from the policy. With adapters on the policy the value model is still trained in full.
+    from the policy. With adapters on the policy the value model is still trained in full, unless ``value_adapters``
+    says otherwise.
     """
 
     label = "PPO"
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD, Resident.VALUE})
     paper = "Schulman et al. 2017, arXiv:1707.06347, Eq. 7; Ziegler et al. 2019, arXiv:1909.08593"
-    later = Method.later | {"per_device_train_batch_size": None}
+    later = Method.later | {"per_device_train_batch_size": None, "value_adapters": False}
 
     responses_per_rollout: Count = 256
     """Responses generated and scored between two phases of training."""
@@ -57,6 +58,9 @@ class Ppo(Method):
     """Scale the rewards of each rollout to unit variance."""
     missing_eos_penalty: float | None = None
     """Taken off the score of a response that does not end."""
+
+    value_adapters: bool = False
+    """Where the policy has adapters, give the value model the same and train these and its head, not all of it."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Generate from the training prompts and train on what the reward says."""

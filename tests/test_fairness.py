@@ -12,6 +12,7 @@ from synthetic import facts, record
 
 from una_bench import fairness
 from una_bench.record import Record
+from una_bench.topics import ADAPTED
 
 
 def line(records: list[Record], topic: str) -> fairness.LedgerLine:
@@ -115,6 +116,17 @@ def test_a_rollout_cut_into_parts_of_a_step_is_read_like_a_step() -> None:
 def test_the_same_adapters_are_ok(lora: dict[str, int] | None) -> None:
     found = [record(m, 0, job={**synthetic.JOB, "lora": lora}) for m in ("dpo", "kto")]
     assert line(found, "adapters").verdict == "OK"
+
+
+@pytest.mark.parametrize(("trained", "verdict"), [(None, "DIFFERS"), ("in full", "DIFFERS"), (ADAPTED, "OK")])
+def test_a_value_model_that_is_trained_in_full_beside_adapters_differs(trained: str | None, verdict: str) -> None:
+    facts = {"value_model": "the policy's body under a new head"} | (
+        {"value_model_trained": trained} if trained else {}
+    )
+    job = {**synthetic.JOB, "lora": {"r": 16}}
+    found = line([record("dpo", 0, job=job), record("ppo", 0, job=job, facts=facts)], "adapters")
+    assert found.verdict == verdict
+    assert ("value model trained in full" in found.detail) == (verdict == "DIFFERS")
 
 
 def test_tokens_of_one_response_are_compared() -> None:

@@ -98,6 +98,26 @@ def test_the_checkpoint_carries_its_tokenizer(name: str, lora: bool, trained: Ca
     assert tokenizer("0a.")["input_ids"] == [9, 1, 0]
 
 
+def test_ppo_can_train_adapters_on_its_value_model_too(tiny_prepared: Path, tmp_path: Path) -> None:
+    found = {
+        adapted: train("ppo", tiny_prepared, tmp_path / str(adapted), lora=True, value_adapters=adapted).probe
+        for adapted in (False, True)
+    }
+    value = found[False].resident["value"]
+    assert found[False].resident["gradients"] > 0.9 * value
+    assert found[True].resident["gradients"] < 0.2 * value
+    assert found[True].resident["value"] < 1.1 * value
+    assert found[True].flops["value.backward"] < 0.8 * found[False].flops["value.backward"]
+    assert [probe.facts["value_model_trained"] for probe in found.values()] == ["in full", "adapters and head"]
+    losses = found[True].curves["loss/value_avg"][1]
+    assert losses[0] != losses[-1]
+
+
+def test_without_adapters_on_the_policy_the_value_model_has_none_either(tiny_prepared: Path, tmp_path: Path) -> None:
+    probe = train("ppo", tiny_prepared, tmp_path / "cell", value_adapters=True).probe
+    assert probe.facts["value_model_trained"] == "in full"
+
+
 # what was measured ---------------------------------------------------------------------------------------------------
 
 

@@ -73,6 +73,16 @@ def test_adapters_need_no_gradients_of_the_weights(plans: dict[str, Plan]) -> No
     assert bytes_of(plans["una-table1"], "una_score") < 2 * 4 * 7_241_732_096
 
 
+def test_a_value_model_with_adapters_needs_no_gradients_of_its_weights_either() -> None:
+    plans = {
+        adapted: plan.make(recipe.load("una-table4", ["lora={r: 16}", "seeds=[0]", f"ppo.value_adapters={adapted}"]))
+        for adapted in ("true", "false")
+    }
+    saved = bytes_of(plans["false"], "ppo") - bytes_of(plans["true"], "ppo")
+    adapters = requirements.sizes(plans["true"]).adapters or 0
+    assert saved == 12 * 1_543_714_304 - 16 * adapters
+
+
 def test_operations_of_adapters_are_forward_twice_and_the_reference(plans: dict[str, Plan]) -> None:
     found = plans["una-table1"]
     size, cell = requirements.sizes(found), next(c for c in found.cells if c.method == "una_score")

@@ -33,19 +33,24 @@ def of_cell(plan: Plan, cell: Cell) -> Estimate:
     )
 
 
-def state_bytes(resident: Collection[Resident], weights: int, *, adapters: int | None, reward: int) -> int:
+def state_bytes(
+    resident: Collection[Resident], weights: int, *, adapters: int | None, reward: int, value_whole: bool = True
+) -> int:
     """Return the bytes that weights, gradients, Adam's moments and the models beside the policy take, all in float32.
 
     Args:
         resident: Models that the method keeps beside the policy.
-        weights: Of the policy; a value model has as many and is trained whole.
+        weights: Of the policy; a value model has as many.
         adapters: Weights that are trained in place of the policy's, whose reference is then the policy without them.
         reward: Weights of the reward model.
+        value_whole: Whether a value model is trained whole where the policy has adapters.
     """
     trained = weights if adapters is None else adapters
     held = weights + (TRAINED_COPIES - 1) * trained + (adapters or 0)
     held += weights if Resident.REFERENCE in resident and adapters is None else 0
-    held += TRAINED_COPIES * weights if Resident.VALUE in resident else 0
+    if Resident.VALUE in resident:
+        whole = value_whole or adapters is None
+        held += TRAINED_COPIES * weights if whole else weights + TRAINED_COPIES * (adapters or 0)
     held += reward if Resident.REWARD in resident else 0
     return BYTES_PER_FLOAT * held
 
@@ -62,7 +67,13 @@ def _state_bytes(plan: Plan, cell: Cell) -> int | None:
     given = problem.get("reward_model")
     named = shapes.of(str(given.get("name") or given.get("init"))) if isinstance(given, Mapping) else None
     reward = named.parameters if named else weights
-    return state_bytes(catalog.method(cell.method).resident, weights, adapters=adapters, reward=reward)
+    resident, whole = catalog.method(cell.method).resident, value_whole(cell)
+    return state_bytes(resident, weights, adapters=adapters, reward=reward, value_whole=whole)
+
+
+def value_whole(cell: Cell) -> bool:
+    """Whether a value model of this cell is trained whole, also where the policy has adapters."""
+    return not cell.settings.get("value_adapters")
 
 
 def longest_first(plan: Plan, cells: Sequence[Cell]) -> list[Cell]:

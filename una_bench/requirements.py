@@ -12,7 +12,7 @@ from typing import Any
 
 from una_bench import catalog, evaluation_cost, shapes
 from una_bench.errors import UserError
-from una_bench.estimate import BYTES_PER_FLOAT, state_bytes
+from una_bench.estimate import BYTES_PER_FLOAT, state_bytes, value_whole
 from una_bench.method import Feedback, Resident
 from una_bench.plan import Cell, Plan
 from una_bench.shapes import Shape
@@ -101,7 +101,8 @@ def cell_bytes(plan: Plan, cell: Cell, size: Sizes) -> float:
     resident, settings = catalog.method(cell.method).resident, cell.settings
     weights = size.policy.parameters
     reward = size.reward.parameters if size.reward else 0
-    state = float(state_bytes(resident, weights, adapters=size.adapters, reward=reward))
+    whole = value_whole(cell)
+    state = float(state_bytes(resident, weights, adapters=size.adapters, reward=reward, value_whole=whole))
     longest = _longest(plan)
     rows = _rows_at_once(plan, cell)
     training = _activations(size.policy, rows * longest, again=bool(settings.get("activation_checkpointing")))
@@ -155,7 +156,8 @@ def train_seconds(plan: Plan, cell: Cell, size: Sizes, assumed: Assumed, rate: R
     generated = responses / int(settings.get("num_iterations") or settings.get("num_ppo_epochs") or 1)
     judged = 2 * weights + 2 * (size.reward.parameters if size.reward else 0)
     if Resident.VALUE in resident:
-        passes, judged = passes + 6 * weights, judged + 2 * weights
+        value = 6 * weights if value_whole(cell) or size.adapters is None else 4 * weights + 2 * size.adapters
+        passes, judged = passes + value, judged + 2 * weights
     at_once = min(int(settings.get("local_rollout_forward_batch_size") or rollout), int(rollout))
     steps = math.ceil(generated / at_once) * assumed.response_tokens
     return assumed.tokens * (responses * passes + generated * judged) / rate.flops + steps * _step(size.policy, rate)

@@ -8,6 +8,8 @@ from typing import Any
 from una_bench.record import Record
 
 OWN = "generates its own"
+ADAPTED = "adapters and head"
+"""What is trained of a value model that is not trained in full."""
 Read = Callable[[Record], Any]
 """Returns what one record says on a topic, None where it says nothing."""
 
@@ -72,7 +74,13 @@ def _clipping(record: Record) -> Any:
 
 
 def _adapters(record: Record) -> Any:
-    return None if "lora" not in record.job else record.job["lora"] or "none"
+    """What is trained of the policy, and of a value model where that is not the same."""
+    if "lora" not in record.job:
+        return None
+    lora = record.job["lora"]
+    # Older records have a value model without a word on this: it was trained in full.
+    whole = bool(lora) and "value_model" in record.facts and record.facts.get("value_model_trained") != ADAPTED
+    return {**lora, "value_model": "trained in full"} if whole else lora or "none"
 
 
 def _tuned(record: Record) -> Any:

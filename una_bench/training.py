@@ -88,8 +88,8 @@ def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
         return model.to(job.device), AutoTokenizer.from_pretrained(folder, **trust.loading(folder))
 
 
-def lora_config(job: Job) -> Any:
-    """Return the peft configuration of the job's adapters, or None for full fine-tuning."""
+def lora_config(job: Job, task: str = "CAUSAL_LM") -> Any:
+    """Return the peft configuration of the job's adapters for a model of that task, None for full fine-tuning."""
     if job.lora is None:
         return None
     from peft import LoraConfig
@@ -100,7 +100,7 @@ def lora_config(job: Job) -> Any:
         lora_alpha=job.lora.lora_alpha,
         lora_dropout=job.lora.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
-        task_type="CAUSAL_LM",
+        task_type=task,
     )
 
 

@@ -17,6 +17,7 @@ from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.facts import dropout, record_rows
 from una_bench.phases import BOOKKEEPING
+from una_bench.topics import ADAPTED
 from una_bench.training import common_arguments, load_policy, lora_config, record_facts
 from una_bench.trl_bridge.common import own_settings, quiet_arguments, silence
 from una_bench.trl_bridge.rollout import Instruments
@@ -61,7 +62,7 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
             model=policy,
             ref_model=None if job.lora else _load("AutoModelForCausalLM", prepared.policy),
             reward_model=reward,
-            value_model=_load("AutoModelForSequenceClassification", value_from or prepared.policy, num_labels=1),
+            value_model=_value_model(method, job, probe, value_from or prepared.policy),
             train_dataset=data,
             eval_dataset=data.select(range(1)),  # a loader is made of it; nothing reads it
             peft_config=lora_config(job),
@@ -88,6 +89,20 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
     return checkpoint
 
 
+def _value_model(method: Method, job: Job, probe: Probe, folder: Path) -> Any:
+    """Load the value model, all of it to be trained, or adapters inside it and its head."""
+    model = _load("AutoModelForSequenceClassification", folder, num_labels=1)
+    adapted = job.lora is not None and method.settings()["value_adapters"]
+    probe.facts["value_model_trained"] = ADAPTED if adapted else "in full"
+    if adapted:
+        from peft import inject_adapter_in_model
+
+        # Inside the model and not around it: PPOTrainer takes its body and its head apart.
+        model = inject_adapter_in_model(lora_config(job, task="SEQ_CLS"), model)
+        model.score.requires_grad_(True)
+    return model
+
+
 def _note_facts(probe: Probe, prepared: Prepared, policy: Any, tokenizer: Any, value_from_reward: bool) -> None:
     prompt_ids = prepared.prompts("train").prompt_ids
     with probe.phase(BOOKKEEPING):
@@ -104,6 +119,7 @@ def _arguments(method: Method, job: Job) -> Any:
     from trl.experimental.ppo import PPOConfig
 
     own = own_settings(method)
+    own.pop("value_adapters")
     rollout, epochs, parts = own.pop("responses_per_rollout"), own["num_ppo_epochs"], own["num_mini_batches"]
     at_once = _at_once(own.pop("per_device_train_batch_size"), rollout, parts)
     if method.activation_checkpointing:
