@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,15 @@ import numpy as np
 import pytest
 import torch
 from tiny_world import DIGITS, END, tiny_policy, tiny_tokenizer
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from una_bench import OnlineUNAConfig, OnlineUNATrainer
 from una_bench.errors import UserError
-from una_bench.una import generation
-from una_bench.una.generation import WORTH_DROPPING, Sampling, cast_once, generate, uniform_numbers
 from una_bench.una.rewards import Normalizer, RewardModel, WeightedReward
 from una_bench.una.rollout import RolloutSampler, prompts_of
 
 # peft 0.21 asks transformers 5.23 by a name that 6 will not have
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 PROMPTS = [{"prompt": a + b} for a in DIGITS[:3] for b in DIGITS[1:3]]
-SAMPLING = Sampling(max_new_tokens=4, eos=(0,), pad=17)
 
 
 def count_a(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
@@ -61,111 +56,6 @@ def history(made: OnlineUNATrainer, name: str = "loss") -> list[float]:
 
 def weights(made: OnlineUNATrainer) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in made.model.parameters()])
-
-
-# generation ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_response_stops_at_its_first_end_token() -> None:
-    responses = generate(tiny_policy(), [[9, 10]] * 200, SAMPLING, uniform_numbers(200, 4, (0, 0)), 200)
-    assert all(0 not in response[:-1] for response in responses)
-
-
-def test_a_response_that_does_not_end_has_the_full_length() -> None:
-    responses = generate(tiny_policy(), [[9, 10]] * 200, SAMPLING, uniform_numbers(200, 4, (0, 0)), 200)
-    assert {len(response) for response in responses if response[-1] != 0} == {4}
-
-
-def test_tokens_are_drawn_with_the_policys_probabilities() -> None:
-    model, count = tiny_policy(), 20_000
-    responses = generate(model, [[9, 10]] * count, SAMPLING, uniform_numbers(count, 4, (1, 0)), count)
-    share = np.bincount([response[0] for response in responses], minlength=18) / count
-    with torch.no_grad():
-        expected = model(input_ids=torch.tensor([[9, 10]])).logits[0, -1].softmax(-1).numpy()
-    np.testing.assert_allclose(share, expected, atol=4 * np.sqrt(0.25 / count))
-
-
-def test_responses_do_not_depend_on_how_many_are_generated_at_a_time() -> None:
-    model, numbers = tiny_policy(), uniform_numbers(30, 4, (2, 0))
-    prompts = [[9 + i % 5] * (1 + i % 3) for i in range(30)]
-    assert generate(model, prompts, SAMPLING, numbers, 30) == generate(model, prompts, SAMPLING, numbers, 7)
-
-
-def test_the_samples_are_those_of_transformers_own_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, numbers = tiny_policy(), uniform_numbers(60, 4, (5, 0))
-    prompts = [[9 + i % 5] * (1 + i % 3) for i in range(60)]
-    ours = generate(model, prompts, SAMPLING, numbers, 60)
-    monkeypatch.setattr(generation, "attends_to_all", lambda _: False)
-    assert generate(model, prompts, SAMPLING, numbers, 60) == ours
-
-
-class Casts(TorchDispatchMode):
-    """Counts how often some weights are cast."""
-
-    def __init__(self, weights: list[torch.Tensor]) -> None:
-        super().__init__()
-        self.weights, self.count = {weight.data_ptr() for weight in weights}, 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func is torch.ops.aten._to_copy.default and args[0].data_ptr() in self.weights
-        return func(*args, **(kwargs or {}))
-
-
-def test_frozen_weights_are_cast_once_for_all_tokens_of_a_rollout() -> None:
-    from peft import LoraConfig, get_peft_model
-
-    model = get_peft_model(tiny_policy(), LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    found = []
-    for kept in (nullcontext, cast_once):
-        with torch.autocast("cpu", torch.bfloat16), kept(model), Casts(frozen) as casts:
-            drawn = generate(model, [[9, 10]] * 20, SAMPLING, uniform_numbers(20, 4, (2, 0)), 20)
-        found.append((casts.count, drawn))
-    (many, expected), (once, drawn) = found
-    assert drawn == expected
-    assert 0 < once <= len(frozen) and many == 4 * once
-    assert not any(p.requires_grad for p in frozen)
-
-
-def test_responses_that_are_over_are_not_read_again() -> None:
-    model, read = tiny_policy(), []
-    model.register_forward_pre_hook(lambda _, __, given: read.append(len(given["input_ids"])), with_kwargs=True)
-    ends = tuple(range(10))  # about half of all tokens
-    sampling = Sampling(max_new_tokens=4, eos=ends, pad=17)
-    responses = generate(model, [[9, 10]] * 200, sampling, uniform_numbers(200, 4, (0, 0)), 200)
-    going = [sum(len(r) > step for r in responses) for step in range(4)]
-    assert read[0] == 200 > read[1] > read[3]
-    assert all(left <= rows <= left / WORTH_DROPPING for rows, left in zip(read, going, strict=True))
-
-
-@pytest.mark.parametrize("stepwise", [True, False])
-def test_penalties_in_the_models_own_settings_do_not_bend_the_samples(
-    stepwise: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generation, "attends_to_all", lambda _: stepwise)
-    model, numbers = tiny_policy(), uniform_numbers(50, 4, (2, 0))
-    plain = generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50)
-    model.generation_config.repetition_penalty = 5.0
-    assert generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50) == plain
-
-
-def test_top_k_of_one_takes_the_likeliest_token() -> None:
-    model = tiny_policy()
-    greedy = Sampling(max_new_tokens=1, eos=(0,), pad=17, top_k=1)
-    response = generate(model, [[9, 10]] * 20, greedy, uniform_numbers(20, 1, (3, 0)), 20)
-    with torch.no_grad():
-        best = int(model(input_ids=torch.tensor([[9, 10]])).logits[0, -1].argmax())
-    assert response == [[best]] * 20
-
-
-def test_top_p_keeps_the_smallest_set_with_that_probability() -> None:
-    model = tiny_policy()
-    nucleus = Sampling(max_new_tokens=1, eos=(0,), pad=17, top_p=0.5)
-    seen = {r[0] for r in generate(model, [[9, 10]] * 2000, nucleus, uniform_numbers(2000, 1, (3, 0)), 2000)}
-    with torch.no_grad():
-        shares, order = model(input_ids=torch.tensor([[9, 10]])).logits[0, -1].softmax(-1).sort(descending=True)
-    kept = int((shares.cumsum(0) < 0.5).sum()) + 1
-    assert seen == set(order[:kept].tolist())
 
 
 # order ---------------------------------------------------------------------------------------------------------------
