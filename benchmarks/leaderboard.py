@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.errors import UserError
+from una_bench.hardware import resolve_precision
 
 if TYPE_CHECKING:
     from una_bench.data import Prepared
@@ -33,7 +34,8 @@ class Leaderboard(Benchmark):
     """Requests at once."""
     apply_chat_template = False
     precision = "float32"
-    """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat."""
+    """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat. ``auto``:
+    bfloat16 where its products are fast, as for training."""
     share_prefixes = True
     """Compute what requests begin with alike, and what an answer repeats, only once: scores agree with lm-eval's own
     model, which False takes, up to rounding."""
@@ -43,7 +45,7 @@ class Leaderboard(Benchmark):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._harness: Harness | None = None
-        for name, choices in (("precision", ("float32", "bfloat16")), ("limit_per", ("subtask", "task"))):
+        for name, choices in (("precision", ("float32", "bfloat16", "auto")), ("limit_per", ("subtask", "task"))):
             if getattr(self, name) not in choices:
                 raise UserError(
                     f"benchmarks.leaderboard.{name} is '{getattr(self, name)}': write {' or '.join(choices)}."
@@ -65,7 +67,7 @@ class Leaderboard(Benchmark):
             bootstrap_iters=self.bootstrap_iters,
             batch_size=self.batch_size,
             apply_chat_template=self.apply_chat_template,
-            precision=self.precision,
+            precision=resolve_precision(self.precision, device),
             share_prefixes=self.share_prefixes,
         )
         names = [self.tasks] if isinstance(self.tasks, str) else list(self.tasks)
@@ -80,7 +82,7 @@ class Leaderboard(Benchmark):
             self.prepare(checkpoint.prepared, checkpoint.device)
         assert self._harness is not None
         model, tokenizer = load_checkpoint(checkpoint)
-        if self.precision == "bfloat16":
+        if resolve_precision(self.precision, checkpoint.device) == "bfloat16":
             model = copy.deepcopy(model).bfloat16()
         content = model_key(checkpoint) if self.keep_results else ""
         return self._harness.run(model, tokenizer, checkpoint.out / "lmeval", content=content)

@@ -35,6 +35,6 @@ class Dpo(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on pairs, half as many a step as responses."""
-        from una_bench.trl_bridge.offline import train_dpo
+        from una_bench.trl_bridge.dpo import train_dpo
 
         return train_dpo(self, job, probe)

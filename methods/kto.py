@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 class Kto(Method):
     """TRL's KTOTrainer on single responses with a label, with the tokens as prepared.
 
-    The reference point is estimated from mismatched prompts and responses of the same batch, which is a further
-    forward pass of policy and reference in every step.
+    The reference point is estimated from mismatched prompts and responses, which is a further forward pass of policy
+    and reference in every step; with ``precompute_ref_log_probs`` of the policy alone.
     """
 
     label = "KTO"
     feedback = Feedback.BINARY
     resident = frozenset({Resident.REFERENCE})
     paper = "Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7 and 8"
+    later = Method.later | {"precompute_ref_log_probs": False}
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""
@@ -31,9 +32,12 @@ class Kto(Method):
     """Weight of desirable responses."""
     undesirable_weight: NotNegative = 1.0
     """Weight of undesirable responses."""
+    precompute_ref_log_probs: bool = False
+    """Run the reference model once before training and not in every step. A prompt then borrows the same response in
+    every pass, as in TRL's own order; without it each pass mismatches anew."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on labelled responses, one batch a step."""
-        from una_bench.trl_bridge.offline import train_kto
+        from una_bench.trl_bridge.kto import train_kto
 
         return train_kto(self, job, probe)

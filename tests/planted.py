@@ -56,16 +56,16 @@ def wrong_sign(spec: Spec, pipe: Any) -> dict[str, Any]:
 
 def swapped_weights(spec: Spec, pipe: Any) -> dict[str, Any]:
     """KTO's two weights, each in the place of the other."""
-    from una_bench.trl_bridge import offline
+    from una_bench.trl_bridge import kto
 
-    right = offline.own_settings
+    right = kto.own_settings
 
     def swapped(method: Any) -> dict[str, Any]:
         own = right(method)
         one, other = "desirable_weight", "undesirable_weight"
         return own | {one: own[other], other: own[one]}
 
-    offline.own_settings = swapped
+    kto.own_settings = swapped
     return _train(spec, pipe)
 
 

@@ -48,6 +48,15 @@ def test_a_plan_says_which_precision_auto_is(tmp_path: Path, monkeypatch: pytest
     assert (made.recipe.precision, made.key) == ("float32", asked.key)
 
 
+@pytest.mark.parametrize(("cpuinfo", "precision"), PROCESSORS.items())
+def test_a_plan_says_in_which_precision_the_leaderboards_are_evaluated(
+    cpuinfo: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert plan.make(recipe.load("smollm2")).recipe.benchmarks["leaderboard"]["precision"] == precision
+
+
 def driver(folder: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
     """Put a driver on the path that names one card, and any other that it is asked for."""
     tool = folder / "nvidia-smi"

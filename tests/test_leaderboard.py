@@ -145,6 +145,19 @@ def test_a_suite_without_tasks_needs_named_ones(tmp_path: Path) -> None:
     assert (Leaderboard().applies(prepared), Leaderboard(tasks=("gsm8k",)).applies(prepared)) == (False, True)
 
 
+@pytest.mark.parametrize("fast", ["float32", "bfloat16"])
+def test_auto_is_recorded_as_the_precision_that_it_was(
+    fast: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : amx_bf16" if fast == "bfloat16" else "flags : avx2")
+    monkeypatch.setattr("una_bench.hardware.CPUINFO", cpuinfo)
+    found = Leaderboard(precision="auto").evaluate(
+        Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path / "cell")
+    )
+    assert {"bfloat16" in m.how for m in found} == {fast == "bfloat16"}
+
+
 @pytest.mark.parametrize("settings", [{"precision": "float8"}, {"limit_per": "group"}])
 def test_a_setting_with_no_such_choice_is_refused_at_once(settings: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"benchmarks\.leaderboard\.\w+ is '\w+': write"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "kto": {"warmup_steps": 0},
     "ppo": {"warmup_steps": 0, "responses_per_rollout": 16, "num_ppo_epochs": 2, "num_mini_batches": 2},
 }
-BUDGET, BATCH, ROLLOUTS = 64, 8, 2
+BUDGET, BATCH, ROLLOUTS, PASSES = 64, 8, 2, 3
 CASES = [(name, lora) for name in SETTINGS for lora in (False, True)]
 
 
@@ -36,13 +37,13 @@ class Trained:
     checkpoint: Path
 
 
-def train(name: str, prepared: Path, out: Path, *, lora: bool = False, **changes: Any) -> Trained:
+def train(name: str, prepared: Path, out: Path, *, lora: bool = False, budget: int = BUDGET, **changes: Any) -> Trained:
     out.mkdir()
     job = Job(
         prepared=prepared,
         out=out,
         seed=0,
-        budget_responses=BUDGET,
+        budget_responses=budget,
         batch_responses=BATCH,
         max_prompt_length=2,
         max_new_tokens=4,
@@ -50,7 +51,7 @@ def train(name: str, prepared: Path, out: Path, *, lora: bool = False, **changes
     )
     set_seed(0)
     probe = Probe()
-    checkpoint = catalog.method(name)(**SETTINGS[name], **changes).train(job, probe)
+    checkpoint = catalog.method(name)(**{"warmup_steps": 0} | SETTINGS.get(name, {}) | changes).train(job, probe)
     return Trained(probe, checkpoint)
 
 
@@ -213,6 +214,39 @@ def test_precomputed_reference_log_probabilities_change_no_loss(
     assert before.probe.curves["loss"][1] == pytest.approx(trained("dpo").probe.curves["loss"][1], abs=1e-5)
 
 
-def test_precomputed_reference_log_probabilities_leave_no_reference_model(tiny_prepared: Path, tmp_path: Path) -> None:
-    before = train("dpo", tiny_prepared, tmp_path / "cell", precompute_ref_log_probs=True)
+def test_precomputed_reference_log_probabilities_change_no_loss_of_kto(
+    tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from una_bench.trl_bridge import kto
+
+    monkeypatch.setattr(kto, "labelled", partial(_paired_for_good, kto.labelled))
+    before, every = (
+        train("kto", tiny_prepared, tmp_path / str(once), budget=PASSES * BUDGET, precompute_ref_log_probs=once)
+        for once in (True, False)
+    )
+    assert before.probe.curves["loss"][1] == pytest.approx(every.probe.curves["loss"][1], abs=1e-5)
+    once, each = (sum(f for name, f in t.probe.flops.items() if "forward" in name) for t in (before, every))
+    # Two sequences a row: policy and reference in every pass, or the policy in every pass and the reference in one.
+    assert once / each == pytest.approx((2 * PASSES + 2) / (4 * PASSES), rel=0.05)
+
+
+def _paired_for_good(labelled: Callable[..., Any], table: Any, job: Job, *, once: bool, grouped: bool) -> Any:
+    """The same data whether or not the reference reads it beforehand."""
+    return labelled(table, job, once=True, grouped=grouped)
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_precomputed_reference_log_probabilities_leave_no_reference_model(
+    name: str, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    before = train(name, tiny_prepared, tmp_path / "cell", precompute_ref_log_probs=True)
     assert "reference" not in before.probe.resident
+    assert before.probe.facts["reference"] == "one pass before training"
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto", "una_pairwise", "una_score"])
+def test_rows_of_like_length_need_less_padding(name: str, tiny_prepared: Path, tmp_path: Path) -> None:
+    apart, grouped = (train(name, tiny_prepared, tmp_path / str(on), group_by_length=on).probe for on in (False, True))
+    assert grouped.totals["padding_tokens"] < 0.8 * apart.totals["padding_tokens"]
+    assert grouped.totals["responses"] == apart.totals["responses"] == BUDGET
+    assert grouped.facts["responses_set_sha256"] == apart.facts["responses_set_sha256"]

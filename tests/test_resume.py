@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "una_binary": {"offset": "ema"},
     "dpo": {"precompute_ref_log_probs": True},
 }
+GROUPED: dict[str, dict[str, Any]] = {
+    "dpo": {"group_by_length": True},
+    "kto": {"group_by_length": True, "precompute_ref_log_probs": True},
+    "una_score": {"group_by_length": True},
+}
+CASES = [(name, SETTINGS.get(name, {})) for name in RESUMING] + list(GROUPED.items())
 
 
 def weights(folder: Path) -> str:
@@ -32,10 +39,10 @@ def weights(folder: Path) -> str:
     return weights_sha256(AutoModelForCausalLM.from_pretrained(folder))
 
 
-def train(name: str, job: Job, probe: Probe) -> Path:
+def train(name: str, job: Job, probe: Probe, settings: Mapping[str, Any] | None = None) -> Path:
     set_seed(job.seed)
-    settings = {"warmup_steps": 2, **SETTINGS.get(name, {})}
-    return catalog.method(name)(**settings).train(job, probe)
+    settings = SETTINGS.get(name, {}) if settings is None else settings
+    return catalog.method(name)(warmup_steps=2, **settings).train(job, probe)
 
 
 def stopping_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Probe:
@@ -48,17 +55,17 @@ def stopping_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Probe:
     return Probe(on_step=ask)
 
 
-@pytest.mark.parametrize("name", RESUMING)
+@pytest.mark.parametrize(("name", "settings"), CASES)
 def test_a_stopped_training_goes_on_to_the_same_weights_and_curves(
-    name: str, tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, settings: dict[str, Any], tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Probe()
-    expected = weights(train(name, replace(tiny_job, out=tmp_path / "whole"), whole))
+    expected = weights(train(name, replace(tiny_job, out=tmp_path / "whole"), whole, settings))
     with pytest.raises(interrupt.Interrupted):
-        train(name, tiny_job, stopping_after(3, monkeypatch))
+        train(name, tiny_job, stopping_after(3, monkeypatch), settings)
     monkeypatch.setattr(interrupt, "_requested", False)
     resumed = Probe()
-    assert weights(train(name, tiny_job, resumed)) == expected
+    assert weights(train(name, tiny_job, resumed, settings)) == expected
     assert without_seconds(resumed) == without_seconds(whole)
     assert (resumed.totals, resumed.flops) == (whole.totals, whole.flops)
     assert len(resumed.samples["seconds"]) == len(whole.samples["seconds"])

@@ -18,7 +18,7 @@ from una_bench import catalog
 from una_bench.data import Prepared
 from una_bench.errors import UserError
 from una_bench.method import Job, Method
-from una_bench.trl_bridge import offline, ppo, reward, scoring
+from una_bench.trl_bridge import dpo, kto, offline, ppo, reward, scoring
 from una_bench.trl_bridge.common import own_settings, quiet_arguments
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -44,41 +44,58 @@ def method(name: str, **settings: Any) -> Method:
 
 
 def test_pairs_get_no_end_token_that_they_did_not_have() -> None:
-    pairs = offline._pairs(UNENDED)
+    pairs = dpo.pairs(UNENDED)
     assert pairs["rejected_ids"][:] == [[1, 2, 3, 4], [3, 3, 3, 3]]
 
 
 def test_the_chosen_flag_decides_the_sides_of_a_pair() -> None:
-    assert offline._pairs(UNENDED)["chosen_ids"][:] == [[1, 0], [2, 0]]
+    assert dpo.pairs(UNENDED)["chosen_ids"][:] == [[1, 0], [2, 0]]
 
 
 def test_a_pair_without_a_chosen_response_is_refused() -> None:
     with pytest.raises(ValueError, match="one chosen and one rejected"):
-        offline._pairs(UNENDED.assign(chosen=[True, True, False, False]))
+        dpo.pairs(UNENDED.assign(chosen=[True, True, False, False]))
 
 
 def test_kto_borrows_the_response_of_the_row_before() -> None:
-    rows, borrowed = offline.kto_order(12, steps=3, batch=4, seed=0)
+    rows, borrowed = kto.kto_order(kto.shuffled_passes(12, 1, seed=0), steps=3, batch=4)
     assert (borrowed.reshape(3, 4) == np.roll(rows.reshape(3, 4), 1, axis=1)).all()
 
 
-def test_kto_sees_every_response_once_in_each_pass() -> None:
-    rows, _ = offline.kto_order(12, steps=6, batch=4, seed=0)
-    assert [sorted(part) for part in rows.reshape(2, 12)] == [list(range(12))] * 2
+def test_kto_visits_pass_after_pass() -> None:
+    passes = kto.shuffled_passes(12, 2, seed=0)
+    assert kto.kto_order(passes, steps=5, batch=4)[0].tolist() == passes.reshape(-1)[:20].tolist()
 
 
-def test_kto_shuffles_each_pass_anew() -> None:
-    rows, _ = offline.kto_order(64, steps=2, batch=64, seed=0)
-    assert (rows[:64] != rows[64:]).any()
+@pytest.mark.parametrize("lengths", [None, np.arange(64) % 7])
+def test_kto_sees_every_response_once_in_each_pass(lengths: Any) -> None:
+    passes = kto.shuffled_passes(64, 2, seed=0, batch=4, lengths=lengths)
+    assert [sorted(one) for one in passes] == [list(range(64))] * 2
+    assert (passes[0] != passes[1]).any()
 
 
 def test_the_order_of_kto_follows_the_seed() -> None:
-    first, second = (offline.kto_order(64, steps=1, batch=64, seed=seed)[0] for seed in (0, 1))
-    assert (first != second).any()
+    assert (kto.shuffled_passes(64, 1, seed=0) != kto.shuffled_passes(64, 1, seed=1)).any()
+
+
+def test_each_row_lends_to_one_other() -> None:
+    lender = kto.lenders(kto.shuffled_passes(9, 1, seed=0)[0])
+    assert sorted(lender) == list(range(9))
+    assert (lender != np.arange(9)).all()
+
+
+def test_a_row_of_kto_borrows_the_same_response_in_every_pass_where_the_reference_reads_it_once(tiny_job: Job) -> None:
+    long = replace(tiny_job, budget_responses=64, batch_responses=4)
+    loans = {fixed: set() for fixed in (True, False)}
+    for fixed, found in loans.items():
+        rows = kto.labelled(UNENDED, long, once=fixed)[:]
+        found.update(zip(map(str, rows["completion_ids"]), map(str, rows["KL_completion_ids"]), strict=True))
+        assert len(rows["label"]) == 64
+    assert len(loans[True]) == 4 < len(loans[False])
 
 
 def test_a_row_of_kto_carries_the_borrowed_response(tiny_job: Job) -> None:
-    data = offline._labelled(UNENDED, replace(tiny_job, budget_responses=4, batch_responses=4))
+    data = kto.labelled(UNENDED, replace(tiny_job, budget_responses=4, batch_responses=4))
     completions = data[:]["completion_ids"]
     assert data[:]["KL_completion_ids"] == [completions[-1], *completions[:-1]]
 
@@ -87,7 +104,7 @@ def test_kto_refuses_batches_of_one(tiny_job: Job) -> None:
     from una_bench.measure import Probe
 
     with pytest.raises(UserError, match="batch_responses"):
-        offline.train_kto(method("kto"), replace(tiny_job, batch_responses=1), Probe())
+        kto.train_kto(method("kto"), replace(tiny_job, batch_responses=1), Probe())
 
 
 def test_padding_is_counted_apart_from_tokens() -> None:
@@ -96,7 +113,7 @@ def test_padding_is_counted_apart_from_tokens() -> None:
         "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]),
         "completion_mask": torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0]]),
     }
-    assert offline._tally(batch) == {
+    assert offline.tally(batch) == {
         "responses": 2,
         "prompt_tokens": 4,
         "response_tokens": 3,
@@ -105,7 +122,12 @@ def test_padding_is_counted_apart_from_tokens() -> None:
 
 
 def test_only_a_method_s_own_settings_go_to_trl() -> None:
-    assert own_settings(method("kto", beta=0.3)) == {"beta": 0.3, "desirable_weight": 1.0, "undesirable_weight": 1.0}
+    assert own_settings(method("kto", beta=0.3)) == {
+        "beta": 0.3,
+        "desirable_weight": 1.0,
+        "undesirable_weight": 1.0,
+        "precompute_ref_log_probs": False,
+    }
 
 
 def test_recomputing_activations_is_off() -> None:

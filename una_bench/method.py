@@ -128,7 +128,12 @@ class Method(ABC):
     resident: ClassVar[frozenset[Resident]] = frozenset()
     paper: ClassVar[str]
     """Citation with section or equation."""
-    later: ClassVar[dict[str, Any]] = {"warmup_ratio": None, "batch_responses": None, "activation_checkpointing": False}
+    later: ClassVar[dict[str, Any]] = {
+        "warmup_ratio": None,
+        "batch_responses": None,
+        "activation_checkpointing": False,
+        "group_by_length": False,
+    }
     """Settings that came after methods had been run -> what they were before (`una_bench.plan.before`)."""
 
     learning_rate: Positive = 1e-3
@@ -148,6 +153,9 @@ class Method(ABC):
     """Responses behind one optimiser step of this method; None: the suite's, the same for all."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, same numbers."""
+    group_by_length: bool = False
+    """Put rows of like length into one batch, the batches in random order: less padding. Methods that generate their
+    responses draw prompts without regard to length all the same, and ``prompt_mean`` keeps a prompt's together."""
 
     @property
     def display(self) -> str:

@@ -65,8 +65,7 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
     The untrained policy is always a row.
     """
     names = catalog.expand_methods([*(methods or recipe.methods), "base"])
-    precision = hardware.resolve_precision(recipe.precision, recipe.device)
-    made = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds, "precision": precision}
+    made = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds} | _precisions(recipe)
     chosen = recipe.model_copy(update=made)
     identity = identity_of(chosen)
     cells = [
@@ -77,6 +76,15 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
         if seed == chosen.seeds[0] or method.feedback is not Feedback.NONE
     ]
     return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity))
+
+
+def _precisions(recipe: Recipe) -> dict[str, Any]:
+    """Turn each ``auto``, of training and benchmarks, into what is fast here: a run goes on where it is the same."""
+    benchmarks = {name: dict(settings) for name, settings in recipe.benchmarks.items()}
+    for settings in benchmarks.values():
+        if "precision" in settings:
+            settings["precision"] = hardware.resolve_precision(str(settings["precision"]), recipe.device)
+    return {"precision": hardware.resolve_precision(recipe.precision, recipe.device), "benchmarks": benchmarks}
 
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:

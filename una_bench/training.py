@@ -59,6 +59,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "max_grad_norm": method.max_grad_norm,
         "seed": job.seed,
         "data_seed": job.seed,
+        "train_sampling_strategy": "group_by_length" if method.group_by_length else "random",
         "use_cpu": job.device == "cpu",
         "bf16": job.precision == "bfloat16",
         checkpointing: method.activation_checkpointing,  # TRL's configurations switch it on

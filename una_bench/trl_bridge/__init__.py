@@ -1,7 +1,7 @@
 """The only part that knows TRL's API. Everything else asks this package.
 
-`offline` trains DPO and KTO, `ppo` trains PPO with what `scoring` wraps around a reward, `reward` fits reward models.
-Each module pulls in only the TRL trainer that it uses.
+`dpo` and `kto` train on given responses with what `offline` has for both, `ppo` trains PPO with what `scoring` wraps
+around a reward, `reward` fits reward models. Each module pulls in only the TRL trainer that it uses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _NEEDED = (
     "transformers.models.auto.tokenization_auto",
     "trl.experimental.ppo",
     "trl.trainer.reward_trainer",
-    "una_bench.trl_bridge.offline",
+    "una_bench.trl_bridge.dpo",
+    "una_bench.trl_bridge.kto",
     "una_bench.trl_bridge.ppo",
     "una_bench.trl_bridge.reward",
 )

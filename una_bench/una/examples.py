@@ -78,6 +78,10 @@ class Examples(Dataset[dict[str, Any]]):
                 batch[name] = torch.from_numpy(values[sequences])
         return batch
 
+    def longest(self) -> NDArray[np.int64]:
+        """Return the tokens of the longest sequence of each row, (I,)."""
+        return np.maximum.reduceat(self.lengths, self.first)
+
     def sequences(self, sequences: NDArray[np.int64]) -> dict[str, Any]:
         """Return the model's inputs for N sequences and where their M response tokens are.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from una_bench.batching import LengthSampler
 from una_bench.errors import UserError
 from una_bench.una.bookkeeping import Bookkeeping
 from una_bench.una.config import UNAConfig
@@ -136,6 +137,9 @@ class UNATrainer(Bookkeeping):
         examples = self.train_dataset if train_dataset is None else train_dataset
         if self.args.offset == "prompt_mean":
             self.sampler = GroupSampler(examples.groups, self.args.data_seed)
+            return self.sampler
+        if self.args.train_sampling_strategy == "group_by_length":
+            self.sampler = LengthSampler(examples.longest(), self.args.per_device_train_batch_size, self.args.data_seed)
             return self.sampler
         return super()._get_train_sampler(train_dataset)
 
