@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,16 @@ class Trained:
     checkpoint: Path
 
 
-def train(name: str, prepared: Path, out: Path, *, lora: bool = False, budget: int = BUDGET, **changes: Any) -> Trained:
+def train(
+    name: str,
+    prepared: Path,
+    out: Path,
+    *,
+    lora: bool = False,
+    budget: int = BUDGET,
+    precision: str = "float32",
+    **changes: Any,
+) -> Trained:
     out.mkdir()
     job = Job(
         prepared=prepared,
@@ -48,6 +58,7 @@ def train(name: str, prepared: Path, out: Path, *, lora: bool = False, budget: i
         max_prompt_length=2,
         max_new_tokens=4,
         lora=Lora(r=2) if lora else None,
+        precision=precision,
     )
     set_seed(0)
     probe = Probe()
@@ -212,6 +223,24 @@ def test_precomputed_reference_log_probabilities_change_no_loss(
 ) -> None:
     before = train("dpo", tiny_prepared, tmp_path / "cell", precompute_ref_log_probs=True)
     assert before.probe.curves["loss"][1] == pytest.approx(trained("dpo").probe.curves["loss"][1], abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_the_reference_is_read_beforehand_in_the_precision_of_training(
+    name: str, precision: str, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module(f"una_bench.trl_bridge.{name}")
+    trainer, seen = getattr(module, f"_{name.upper()}"), []
+    read = trainer.compute_ref_log_probs
+
+    def watched(*args: Any) -> Any:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return read(*args)
+
+    monkeypatch.setattr(trainer, "compute_ref_log_probs", watched)
+    train(name, tiny_prepared, tmp_path / "cell", precision=precision, precompute_ref_log_probs=True)
+    assert set(seen) == {precision == "bfloat16"}
 
 
 def test_precomputed_reference_log_probabilities_change_no_loss_of_kto(

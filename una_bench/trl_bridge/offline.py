@@ -64,8 +64,8 @@ def train_rows(
 def reference_pass(trainer: Any, probe: Probe) -> Iterator[None]:
     """Measure the pass of the reference before training, in the precision of the policy's passes.
 
-    TRL runs this one pass in float32 whatever the precision; with bfloat16 the log-ratio of an untrained policy would
-    then not be 0, as it is with the reference in every step.
+    TRL runs this one pass in float32 whatever the precision. With bfloat16 the log-ratios of an untrained policy, which
+    ought to be 0, would then carry all of the rounding and not only what another batch rounds otherwise.
     """
     watch_trainer(probe, trainer)
     with probe.phase("reference"), trainer.accelerator.autocast():
