@@ -34,8 +34,8 @@ class Leaderboard(Benchmark):
     """Requests at once."""
     apply_chat_template = False
     precision = "float32"
-    """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat. ``auto``:
-    bfloat16 where its products are fast, as for training."""
+    """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat, and a few
+    answers with them (docs/data.md). ``auto``: bfloat16 where its products are fast, as for training."""
     share_prefixes = True
     """Compute what requests begin with alike, and what an answer repeats, only once: scores agree with lm-eval's own
     model, which False takes, up to rounding."""

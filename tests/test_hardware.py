@@ -54,7 +54,8 @@ def test_a_plan_says_in_which_precision_the_leaderboards_are_evaluated(
 ) -> None:
     monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert plan.make(recipe.load("smollm2")).recipe.benchmarks["leaderboard"]["precision"] == precision
+    asked = recipe.load("smollm2", ["benchmarks.leaderboard.precision=auto"])
+    assert plan.make(asked).recipe.benchmarks["leaderboard"]["precision"] == precision
 
 
 def driver(folder: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
