@@ -279,3 +279,15 @@ def test_rows_of_like_length_need_less_padding(name: str, tiny_prepared: Path, t
     assert grouped.totals["padding_tokens"] < 0.8 * apart.totals["padding_tokens"]
     assert grouped.totals["responses"] == apart.totals["responses"] == BUDGET
     assert grouped.facts["responses_set_sha256"] == apart.facts["responses_set_sha256"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("dpo", "una_pairwise"), ("kto", "una_binary")])
+def test_methods_on_the_same_feedback_meet_the_same_batches_of_like_length(
+    one: str, other: str, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    settings = {"group_by_length": True, "budget": PASSES * BUDGET}
+    first = train(one, tiny_prepared, tmp_path / one, **settings, precompute_ref_log_probs=True).probe.samples
+    second = train(other, tiny_prepared, tmp_path / other, **settings).probe.samples
+    for name in ("prompt_tokens", "response_tokens"):
+        assert first[name] == second[name]
+    assert len(set(first["response_tokens"])) > 3

@@ -43,9 +43,12 @@ class _DPO(DPOTrainer):
         return dataset
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any) -> Dataset:
-        grouped = self.args.train_sampling_strategy == "group_by_length"
+        order = np.arange(len(dataset))
+        if self.args.train_sampling_strategy == "group_by_length":
+            order = np.argsort(-_pair_lengths(dataset), kind="stable")
         with reference_pass(self, self.probe):
-            return super()._precompute_ref_logps(_longest_first(dataset) if grouped else dataset, *args)
+            once = super()._precompute_ref_logps(dataset.select(order), *args)
+        return once.select(np.argsort(order))  # as it was, so that batches are those of UNA-pairwise
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -92,7 +95,3 @@ def _pair_lengths(dataset: Dataset) -> np.ndarray:
     """Tokens of the longer side of each pair, which is what a batch is padded to, (I,)."""
     sides = zip(dataset["prompt_ids"], dataset["chosen_ids"], dataset["rejected_ids"], strict=True)
     return np.asarray([len(prompt) + max(len(a), len(b)) for prompt, a, b in sides], dtype=np.int64)
-
-
-def _longest_first(dataset: Dataset) -> Dataset:
-    return dataset.select(np.argsort(-_pair_lengths(dataset), kind="stable"))

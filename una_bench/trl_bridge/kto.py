@@ -94,11 +94,11 @@ def lenders(first_pass: NDArray[np.int64]) -> NDArray[np.int64]:
 def shuffled_passes(
     responses: int, passes: int, seed: int, *, batch: int = 1, lengths: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
-    """Shuffle each pass over the data anew; with ``lengths`` so that batches are of like length; (P, I)."""
+    """Shuffle each pass over the data anew, (P, I); with ``lengths`` as `LengthSampler` does it for other methods."""
+    if lengths is not None:
+        return np.stack([length_grouped(lengths, batch, np.random.default_rng([seed, n])) for n in range(passes)])
     generator = np.random.default_rng(seed)
-    if lengths is None:
-        return np.stack([generator.permutation(responses) for _ in range(passes)])
-    return np.stack([length_grouped(lengths, batch, generator) for _ in range(passes)])
+    return np.stack([generator.permutation(responses) for _ in range(passes)])
 
 
 def labelled(table: pd.DataFrame, job: Job, *, once: bool = False, grouped: bool = False) -> Dataset:
