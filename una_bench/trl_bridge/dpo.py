@@ -12,7 +12,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from una_bench.batching import LengthSampler
 from una_bench.training import common_arguments
 from una_bench.trl_bridge.common import own_settings, quiet_arguments
-from una_bench.trl_bridge.offline import ids, reference_pass, train_rows
+from una_bench.trl_bridge.offline import AsPrepared, ids, reference_pass, train_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +32,8 @@ class _Epochs(TrainerCallback):
         self.sampler.set_epoch(int(state.epoch or 0))
 
 
-class _DPO(DPOTrainer):
-    """DPOTrainer on responses that are tokens already: its own preparation would add an end token to each."""
-
-    def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:
-        self.probe = probe
-        super().__init__(*args, **kwargs)
-
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset
+class _DPO(AsPrepared, DPOTrainer):
+    """DPOTrainer on pairs as prepared."""
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any) -> Dataset:
         order = np.arange(len(dataset))

@@ -13,7 +13,7 @@ from una_bench.batching import length_grouped
 from una_bench.errors import UserError
 from una_bench.training import common_arguments
 from una_bench.trl_bridge.common import own_settings, quiet_arguments
-from una_bench.trl_bridge.offline import ids, reference_pass, train_rows
+from una_bench.trl_bridge.offline import AsPrepared, ids, reference_pass, train_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,15 +28,8 @@ MOST_PASSES = 16
 """Passes over the data that are shuffled anew where nobody knows how many it will be."""
 
 
-class _KTO(KTOTrainer):
-    """KTOTrainer on responses that are tokens already, each row of the training in its place."""
-
-    def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:
-        self.probe = probe
-        super().__init__(*args, **kwargs)
-
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset
+class _KTO(AsPrepared, KTOTrainer):
+    """KTOTrainer on responses as prepared, each row of the training in its place."""
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any) -> Dataset:
         """Run the reference once for each response of the data, not each time that the training comes to it."""

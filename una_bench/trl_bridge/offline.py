@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from una_bench.method import Job
 
 
+class AsPrepared:
+    """Mixed into a TRL trainer: responses are tokens already, and its preparation would add an end token to each."""
+
+    def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:
+        self.probe = probe
+        super().__init__(*args, **kwargs)
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+
 def train_rows(
     kind: Callable[..., Any],
     arguments: Any,
