@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 
 from una_bench import baseline, cli, gate, rebase
 
+UNCHANGED = ("first", "second")
+"""Runs of unchanged code. A baseline of one allows a step 37.5 %, of which a plant of 50 % leaves 9 % to noise."""
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -26,9 +29,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def against_unchanged(runs: Path, name: str) -> tuple[int, list[str]]:
+def against_unchanged(runs: Path, name: str, unchanged: tuple[str, ...] = UNCHANGED) -> tuple[int, list[str]]:
     """Gate one run against what unchanged code did to the same method: exit status, and the lines of regressions."""
-    expected = rebase.make([runs / "first"])
+    expected = rebase.make([runs / one for one in unchanged])
     method = {plant.__name__: method for plant, method in planted.PLANTS.items()}.get(name)
     cells = {cell: e for cell, e in expected.cells.items() if method is None or cell == f"{method}-s0"}
     file = runs / f"{name}.json"
@@ -38,7 +41,7 @@ def against_unchanged(runs: Path, name: str) -> tuple[int, list[str]]:
 
 
 def test_unchanged_code_stays_green(runs: Path) -> None:
-    assert against_unchanged(runs, "second") == (0, [])
+    assert against_unchanged(runs, "second", unchanged=("first",)) == (0, [])
 
 
 def test_unchanged_code_trains_the_same_weights(runs: Path) -> None:
