@@ -228,6 +228,12 @@ def test_what_offline_runs_need_is_found_without_torch() -> None:
     assert result.stdout.strip() == "False"
 
 
+def test_a_run_without_the_data_of_a_task_says_what_becomes_of_it_and_how_to_fetch_it(prepared: Plan) -> None:
+    missing = next(need for need in needs.check(prepared) if need.what == "data of mmlu: cais/mmlu")
+    assert missing.note().startswith('Without data of mmlu: cais/mmlu what needs it will be a row "not run".')
+    assert missing.note().endswith(missing.command)
+
+
 def test_a_misspelt_task_is_told_before_anything_starts(prepared: Plan) -> None:
     recipe_ = prepared.recipe.model_copy(update={"benchmarks": {"leaderboard": {"tasks": ["gsm9k"]}}})
     with pytest.raises(UserError, match=r"lm-eval has no task 'gsm9k'\. Did you mean 'gsm8k'"):

@@ -156,7 +156,7 @@ def run(  # noqa: PLR0913 - one parameter an option
 
 def _note_missing(missing: Iterable[Need]) -> None:
     for need in missing:
-        say.note(f"{need.what}: {need.command}")
+        say.note(need.note())
 
 
 @app.command("list")

@@ -68,7 +68,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
     capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
     for need in needs.check(plan):
-        typer.echo(f"{need.what}: {need.command}", err=True)
+        typer.echo(need.note(), err=True)
     preparation.check(plan)
     folder.check(plan)
     command = shlex.join(["una-bench", *sys.argv[1:]])

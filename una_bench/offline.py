@@ -22,6 +22,10 @@ class Need:
     automatic: bool = False
     """Whether it is fetched by itself where there is a network."""
 
+    def note(self) -> str:
+        """Return what to tell a user whose run starts all the same."""
+        return f'Without {self.what} what needs it will be a row "not run". To fetch it: {self.command}'
+
 
 def enable() -> None:
     """Forbid connections to hubs in this process and all that it starts; call it before any heavy import."""
