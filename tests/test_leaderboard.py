@@ -102,13 +102,17 @@ def test_whether_a_chat_template_was_applied_is_told(measured: dict[str, Measure
     assert measured["task.exact_choice.acc"].how.endswith("no chat template")
 
 
-def test_a_task_that_fails_has_a_reason_and_no_score(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_task_that_fails_is_a_row_with_its_reason_and_no_score(prepared: Prepared, tmp_path: Path) -> None:
     benchmark = Leaderboard(tasks=("exact_choice", "exact_generate"), limit=4)
     benchmark.prepare(prepared, "cpu")
     tasks = benchmark._harness.loaded["exact_choice"].tasks["tasks"]
     tasks["exact_choice"].process_results = None
     found = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
-    assert [m.metric for m in found] == ["task.exact_generate.exact_match"]
+    assert {m.metric: len(m.samples) for m in found} == {
+        "task.exact_generate.exact_match": 1,
+        "task.exact_choice.acc": 0,
+    }
+    assert found[-1].how.startswith("not run: TypeError")
     assert "TypeError" in json.loads((tmp_path / "lmeval" / "not_run.json").read_text())["exact_choice"]
 
 
@@ -117,17 +121,32 @@ def test_a_misspelt_task_gets_the_nearest_name(prepared: Prepared) -> None:
         lmtasks.load(["exact_choise"], prepared.tasks, lmeval.Options())
 
 
-def test_a_task_whose_data_is_missing_is_named_as_not_run(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("scored", "metric"),
+    [
+        ("", "acc"),
+        ("metric_list: [{metric: acc_norm}, {metric: acc}]\n", "acc_norm"),
+        (
+            "metric_list: [{metric: acc}]\nfilter_list: [{name: strict, filter: [{function: take_first}]}]\n",
+            "acc.strict",
+        ),
+    ],
+)
+def test_a_task_whose_data_is_missing_is_a_row_with_its_reason_and_no_score(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored: str, metric: str
 ) -> None:
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / "lost.yaml").write_text(
         "task: lost\ndataset_path: json\ndataset_kwargs: {data_files: {test: missing.jsonl}}\n"
-        "test_split: test\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: a\n"
+        "test_split: test\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: a\n" + scored
     )
     monkeypatch.chdir(tmp_path)
-    assert "FileNotFoundError" in lmtasks.load(["lost"], folder, lmeval.Options()).not_run["lost"]
+    benchmark = Leaderboard(tasks=("lost",))
+    benchmark._harness = lmtasks.load(["lost"], folder, lmeval.Options())
+    [missing] = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
+    assert (missing.metric, missing.samples) == (f"task.lost.{metric}", ())
+    assert missing.how.startswith("not run: FileNotFoundError")
 
 
 def test_a_filter_is_part_of_the_metrics_name() -> None:

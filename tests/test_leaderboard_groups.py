@@ -10,11 +10,11 @@ import lm_eval
 import pytest
 import synthetic
 
-from una_bench import compose, leaderboard_scores, lmscores
+from una_bench import compose, frame, heads, leaderboard_scores, lmscores
 from una_bench.leaderboard_groups import BBH_CHOICES, GROUPS, IFEVAL
 from una_bench.lmeval import Loaded
 from una_bench.lmlimit import spread
-from una_bench.record import Measurement, Record
+from una_bench.record import Better, Measurement, Record
 
 TASKS = Path(lm_eval.__file__).parent / "tasks"
 ENTRIES = {entry.name: entry for entries in GROUPS.values() for entry in entries}
@@ -214,3 +214,17 @@ def test_each_entry_names_the_folder_that_holds_its_task(name: str) -> None:
     entry = ENTRIES[name]
     texts = [file.read_text() for file in (TASKS / entry.folder).rglob("*yaml")]
     assert any(re.search(rf"^\s*-?\s*(task|group): {entry.task}$", text, re.MULTILINE) for text in texts)
+
+
+def test_a_task_that_one_cell_could_not_run_keeps_the_metric_that_others_have() -> None:
+    missing = leaderboard_scores.absent("task.quiz.score", "no data")
+    scored = synthetic.measurement("task.quiz.acc", "1", Better.HIGHER, 0.5)
+    shown = [synthetic.record("dpo", 0, measurements=(missing,)), synthetic.record("kto", 0, measurements=(scored,))]
+    assert [m.name for m in heads.tasks(frame.metrics(shown))] == ["task.quiz.acc"]
+
+
+def test_a_metric_that_a_later_cell_has_counts_as_measured() -> None:
+    missing = leaderboard_scores.absent("task.quiz.acc", "no data")
+    scored = synthetic.measurement("task.quiz.acc", "1", Better.HIGHER, 0.5)
+    shown = [synthetic.record("dpo", 0, measurements=(missing,)), synthetic.record("kto", 0, measurements=(scored,))]
+    assert frame.metrics(shown)["task.quiz.acc"].measured

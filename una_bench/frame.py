@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from una_bench import words
@@ -59,6 +59,8 @@ class Metric:
     name: str
     unit: str
     better: Better
+    measured: bool = True
+    """Whether any cell has a value of it."""
 
 
 def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
@@ -118,12 +120,14 @@ def metrics(records: Iterable[Record]) -> dict[str, Metric]:
     for record in records:
         for m in record.measurements:
             if m.metric not in found:
-                found[m.metric] = Metric(name=m.metric, unit=m.unit, better=m.better)
+                found[m.metric] = Metric(name=m.metric, unit=m.unit, better=m.better, measured=bool(m.samples))
             elif found[m.metric].unit != m.unit:
                 raise UserError(
                     f"{m.metric} has the unit {found[m.metric].unit} in one record and {m.unit} in {record.cell}. "
                     "Records of different versions cannot share a table; report each run alone."
                 )
+            elif m.samples and not found[m.metric].measured:
+                found[m.metric] = replace(found[m.metric], measured=True)
     return found
 
 

@@ -68,12 +68,14 @@ def title(metric: Metric, unit: str) -> str:
 
 
 def tasks(metrics: Mapping[str, Metric]) -> list[Metric]:
-    """One metric for each task: the first that the benchmark gave."""
+    """One metric for each task: the first that the benchmark gave, one with values where there is any."""
     first: dict[str, Metric] = {}
     for name, metric in metrics.items():
         parts = name.split(".")
         if parts[0] == "task" and len(parts) >= 3:
-            first.setdefault(parts[1], metric)
+            before = first.setdefault(parts[1], metric)
+            if metric.measured and not before.measured:
+                first[parts[1]] = metric
     return list(first.values())
 
 

@@ -71,6 +71,8 @@ class Harness:
     """Per task, group or tag as lm-eval calls it."""
     not_run: dict[str, str] = field(default_factory=dict)
     """What could not be loaded, with the reason."""
+    first_metric: dict[str, str] = field(default_factory=dict)
+    """Per name that is of no leaderboard asked for: the metric that stands for it where it is not run."""
     leaderboards: list[str] = field(default_factory=list)
     """Leaderboards that were asked for as a whole."""
     encoded: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -79,8 +81,7 @@ class Harness:
     def run(self, model: Any, tokenizer: Any, out: Path, *, content: str = "") -> list[Measurement]:
         """Run every task on ``model``; lm-eval's own results and samples stay in ``out``, untouched.
 
-        A task that fails is named in ``not_run.json`` with the reason, and has no measurement, or, as part of a
-        leaderboard, one without a sample.
+        A task that fails is named in ``not_run.json`` with the reason, and has a measurement without a sample.
 
         Args:
             model: In evaluation mode.
@@ -102,6 +103,8 @@ class Harness:
                 found += measurements(results[name], loaded, self.options.note)
         if not_run:
             (out / "not_run.json").write_text(json.dumps(not_run, indent=2) + "\n", encoding="utf-8")
+        own = [name for name in self.first_metric if name in not_run]
+        found += [leaderboard_scores.absent(f"task.{name}.{self.first_metric[name]}", not_run[name]) for name in own]
         for group in self.leaderboards:
             seen = {name: loaded.seen for name, loaded in self.loaded.items() if loaded.seen}
             found += leaderboard_scores.measurements(group, results, not_run, seen)

@@ -38,6 +38,8 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
         if name not in manager.task_index:
             choices = [*GROUPS, *manager.task_index]
             raise UserError(f"lm-eval has no task '{name}'.{nearest(name, choices)} `lm_eval ls tasks` lists all.")
+        if entry is None:
+            harness.first_metric[name] = _first_metric(manager, name)
         try:
             harness.loaded[name] = _load(manager, name, entry, options)
         except Exception as error:  # a missing data set or package must not stop the other tasks
@@ -62,6 +64,20 @@ def _wanted(names: Sequence[str]) -> dict[str, Entry | None]:
         else:
             wanted.setdefault(name, None)
     return wanted
+
+
+def _first_metric(manager: TaskManager, name: str) -> str:
+    """Return what lm-eval will report first for a task, group or tag, as far as its file says: metric and filter."""
+    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
+
+    settings = manager.task_index[name].cfg or {}
+    listed = settings.get("aggregate_metric_list") or settings.get("metric_list")
+    if listed:
+        first = listed if isinstance(listed, dict) else listed[0]
+        metric = str(first["metric"]).rpartition(".")[2]  # one of the task's own is a path to a function
+        filters = settings.get("filter_list") or [{"name": "none"}]
+        return metric if filters[0]["name"] == "none" else f"{metric}.{filters[0]['name']}"
+    return str(DEFAULT_METRIC_REGISTRY.get(settings.get("output_type"), ["score"])[0])
 
 
 def _load(manager: TaskManager, name: str, entry: Entry | None, options: Options) -> Loaded:
