@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM
 
 from una_bench import catalog, lmeval, lmscores, lmtasks
@@ -102,6 +103,12 @@ def test_whether_a_chat_template_was_applied_is_told(measured: dict[str, Measure
     assert measured["task.exact_choice.acc"].how.endswith("no chat template")
 
 
+@pytest.fixture(scope="module")
+def index() -> TaskManager:
+    """All of lm-eval's tasks."""
+    return TaskManager()
+
+
 def test_a_task_that_fails_is_a_row_with_its_reason_and_no_score(prepared: Prepared, tmp_path: Path) -> None:
     benchmark = Leaderboard(tasks=("exact_choice", "exact_generate"), limit=4)
     benchmark.prepare(prepared, "cpu")
@@ -147,6 +154,35 @@ def test_a_task_whose_data_is_missing_is_a_row_with_its_reason_and_no_score(
     [missing] = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
     assert (missing.metric, missing.samples) == (f"task.lost.{metric}", ())
     assert missing.how.startswith("not run: FileNotFoundError")
+
+
+def test_a_leaderboards_task_without_data_is_a_row_of_lm_evals_own_counting_too(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise ConnectionError("no data")
+
+    monkeypatch.setattr(lmtasks, "_load", lost)
+    benchmark = Leaderboard()
+    benchmark._harness = lmtasks.load(["leaderboard-v1"], None, lmeval.Options())
+    found = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
+    assert {m.how for m in found} == {"not run: ConnectionError: no data"}
+    names = {m.metric for m in found}
+    assert names >= {"task.gsm8k.exact_match.strict-match", "task.mmlu.acc", "paper.leaderboard_v1.mmlu"}
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ("gsm8k", "exact_match.strict-match"),
+        ("mmlu", "acc"),
+        ("xlsum_amharic_prompt_1", "rougeL"),  # a function of its own
+        ("gpqa", "score"),  # a tag
+        ("squadv2", "score"),  # a class of its own
+    ],
+)
+def test_the_metric_of_a_task_is_known_before_its_data(index: TaskManager, task: str, metric: str) -> None:
+    assert lmtasks._first_metric(index, task) == metric
 
 
 def test_a_filter_is_part_of_the_metrics_name() -> None:

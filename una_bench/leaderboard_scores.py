@@ -80,7 +80,7 @@ def normalised_score(entry: Entry, results: Results) -> Value | None:
 def measurements(
     group: str, found: Mapping[str, Results], not_run: Mapping[str, str], seen: Mapping[str, str] = MappingProxyType({})
 ) -> list[Measurement]:
-    """Turn the results of a leaderboard's tasks into ``paper.*`` and ``normalized.*``, and say which were not run.
+    """Turn the results of a leaderboard's tasks into ``paper.*`` and ``normalized.*``.
 
     Args:
         group: Name of the leaderboard.
@@ -88,8 +88,7 @@ def measurements(
         not_run: Reasons by the same names; such a task has a measurement without a sample.
         seen: Which documents, in words, by the same names, where that is not what lm-eval says.
     """
-    absences = [e for e in GROUPS[group] if e.task in not_run and e.task not in found]
-    made = [absent(f"task.{e.task}.{e.metrics[0].partition(',')[0]}", not_run[e.task]) for e in absences]
+    made: list[Measurement] = []
     for family, score in (("paper", paper_score), ("normalized", normalised_score)):
         made += _family(group, family, score, _Found(found, not_run, seen))
     return made

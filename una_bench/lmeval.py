@@ -72,7 +72,7 @@ class Harness:
     not_run: dict[str, str] = field(default_factory=dict)
     """What could not be loaded, with the reason."""
     first_metric: dict[str, str] = field(default_factory=dict)
-    """Per name that is of no leaderboard asked for: the metric that stands for it where it is not run."""
+    """Per task, group or tag: the metric that stands for it where it is not run."""
     leaderboards: list[str] = field(default_factory=list)
     """Leaderboards that were asked for as a whole."""
     encoded: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -103,8 +103,9 @@ class Harness:
                 found += measurements(results[name], loaded, self.options.note)
         if not_run:
             (out / "not_run.json").write_text(json.dumps(not_run, indent=2) + "\n", encoding="utf-8")
-        own = [name for name in self.first_metric if name in not_run]
-        found += [leaderboard_scores.absent(f"task.{name}.{self.first_metric[name]}", not_run[name]) for name in own]
+        found += [
+            leaderboard_scores.absent(f"task.{name}.{self.first_metric[name]}", why) for name, why in not_run.items()
+        ]
         for group in self.leaderboards:
             seen = {name: loaded.seen for name, loaded in self.loaded.items() if loaded.seen}
             found += leaderboard_scores.measurements(group, results, not_run, seen)

@@ -31,6 +31,11 @@ def measurements(results: dict[str, Any], loaded: Loaded | None = None, note: st
     return [m.model_copy(update={"better": Better.HIGHER}) for m in found]
 
 
+def named(metric: str, filtered: str) -> str:
+    """Return our name of a metric of lm-eval's: with its filter, where lm-eval names one."""
+    return metric if filtered == "none" else f"{metric}.{filtered}"
+
+
 def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) -> list[Measurement]:
     """Measurements of one task or group."""
     found = []
@@ -42,7 +47,7 @@ def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) 
         upward = results.get("higher_is_better", {}).get(task, {}).get(metric)
         found.append(
             Measurement(
-                metric=f"task.{task}.{metric}" + ("" if filtered == "none" else f".{filtered}"),
+                metric=f"task.{task}.{named(metric, filtered)}",
                 unit="1",
                 better={True: Better.HIGHER, False: Better.LOWER}.get(upward, Better.NEITHER),
                 samples=(float(value),),

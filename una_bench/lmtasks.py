@@ -13,6 +13,7 @@ from una_bench.errors import UserError, nearest
 from una_bench.leaderboard_groups import GROUPS, Entry
 from una_bench.lmeval import Harness, Loaded, Options, reason
 from una_bench.lmlimit import restrict
+from una_bench.lmscores import named
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -38,8 +39,7 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
         if name not in manager.task_index:
             choices = [*GROUPS, *manager.task_index]
             raise UserError(f"lm-eval has no task '{name}'.{nearest(name, choices)} `lm_eval ls tasks` lists all.")
-        if entry is None:
-            harness.first_metric[name] = _first_metric(manager, name)
+        harness.first_metric[name] = named(*entry.metrics[0].split(",")) if entry else _first_metric(manager, name)
         try:
             harness.loaded[name] = _load(manager, name, entry, options)
         except Exception as error:  # a missing data set or package must not stop the other tasks
@@ -76,7 +76,7 @@ def _first_metric(manager: TaskManager, name: str) -> str:
         first = listed if isinstance(listed, dict) else listed[0]
         metric = str(first["metric"]).rpartition(".")[2]  # one of the task's own is a path to a function
         filters = settings.get("filter_list") or [{"name": "none"}]
-        return metric if filters[0]["name"] == "none" else f"{metric}.{filters[0]['name']}"
+        return named(metric, filters[0]["name"])
     return str(DEFAULT_METRIC_REGISTRY.get(settings.get("output_type"), ["score"])[0])
 
 
