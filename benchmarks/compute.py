@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from una_bench.benchmark import Benchmark
-from una_bench.calibration import matmul_peak
-from una_bench.phases import CALIBRATE
-from una_bench.record import Better, Measurement
+from una_bench.instruments.flops import matmul_peak
+from una_bench.instruments.phases import CALIBRATE
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 _ARITHMETIC = "arithmetic: matrix products of layers, output layer and attention over the tokens that went through"
 

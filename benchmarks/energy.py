@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from una_bench.benchmark import Benchmark
-from una_bench.record import Better, Measurement
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 class Energy(Benchmark):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from una_bench.benchmark import Benchmark, Checkpoint
 from una_bench.errors import UserError
-from una_bench.hardware import resolve_precision
+from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.machine.hardware import resolve_precision
 
 if TYPE_CHECKING:
-    from una_bench.data import Prepared
-    from una_bench.lmeval import Harness
-    from una_bench.record import Measurement
+    from una_bench.evaluation.harness import Harness
+    from una_bench.interfaces.prepared import Prepared
+    from una_bench.record.schema import Measurement
 
 
 class Leaderboard(Benchmark):
@@ -57,8 +57,8 @@ class Leaderboard(Benchmark):
 
     def prepare(self, prepared: Prepared, device: str) -> None:
         """Import lm-eval and load the tasks, once for all checkpoints."""
-        from una_bench.lmeval import Options
-        from una_bench.lmtasks import load
+        from una_bench.evaluation.harness import Options
+        from una_bench.evaluation.tasks import load
 
         options = Options(
             limit=self.limit,
@@ -75,8 +75,8 @@ class Leaderboard(Benchmark):
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Run all tasks on a checkpoint."""
-        from una_bench.checkpoints import load_checkpoint
-        from una_bench.lmcache import model_key
+        from una_bench.evaluation.checkpoints import load_checkpoint
+        from una_bench.evaluation.result_cache import model_key
 
         if self._harness is None:
             self.prepare(checkpoint.prepared, checkpoint.device)

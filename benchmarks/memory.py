@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from una_bench.benchmark import Benchmark
-from una_bench.phases import BOOKKEEPING, CALIBRATE, YARDSTICK
-from una_bench.ranks import highest
-from una_bench.record import Better, Measurement
-from una_bench.resident import require_possible
+from una_bench.instruments.peak_memory import highest
+from una_bench.instruments.phases import BOOKKEEPING, CALIBRATE, YARDSTICK
+from una_bench.instruments.resident_memory import require_possible
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 _HARNESS = {CALIBRATE, BOOKKEEPING, YARDSTICK}
 """Phases that no method has."""

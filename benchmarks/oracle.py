@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from una_bench.benchmark import Benchmark, Checkpoint
-from una_bench.record import Better, Measurement
+from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.data import Prepared
-    from una_bench.exact.truth import Truth
+    from una_bench.interfaces.prepared import Prepared
+    from una_bench.problems.exact.truth import Truth
 
 FIGURES = {
     "objective": ("1", Better.HIGHER, "J = E[r] − β·KL to the reference"),
@@ -59,7 +59,7 @@ class Oracle(Benchmark):
         """Judge a checkpoint on training and held-out prompts; one that is not finite has no figures."""
         import math
 
-        from una_bench.checkpoints import load_checkpoint
+        from una_bench.evaluation.checkpoints import load_checkpoint
 
         policy, _ = load_checkpoint(checkpoint)
         figures = _judge(policy, _truth(checkpoint.prepared.path))
@@ -68,7 +68,7 @@ class Oracle(Benchmark):
 
 @lru_cache(maxsize=1)
 def _truth(folder: Path) -> Truth:
-    from una_bench.exact import truth
+    from una_bench.problems.exact import truth
 
     return truth.load(folder)
 
@@ -77,7 +77,7 @@ def _judge(policy: Any, truth: Truth) -> dict[str, float]:
     """Enumerate without gradient and without dropout, then put every module back into the mode it was in."""
     import torch
 
-    from una_bench.exact import tree
+    from una_bench.problems.exact import tree
 
     training = [module for module in policy.modules() if module.training]
     policy.eval()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from una_bench.benchmark import Benchmark
-from una_bench.phases import YARDSTICK
-from una_bench.record import Better, Measurement
+from una_bench.instruments.phases import YARDSTICK
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
-    from una_bench.yardstick import Yardstick
+    from una_bench.instruments.probe import Probe
+    from una_bench.instruments.reference_workload import Yardstick
 
 MOST = 24
 """Units after one step, at most."""
@@ -46,7 +46,7 @@ class Pace(Benchmark):
 
     def _warm(self, device: str) -> Yardstick:
         if self._yardstick is None:
-            from una_bench.yardstick import Yardstick
+            from una_bench.instruments.reference_workload import Yardstick
 
             self._yardstick = Yardstick(device)
             for _ in range(3):
@@ -73,6 +73,6 @@ class Pace(Benchmark):
                 unit="s",
                 better=Better.NEITHER,
                 samples=(median(units[i] for i in kept),),
-                how=f"the fixed work (una_bench.yardstick), median over steps; {without}",
+                how=f"the fixed work (una_bench.instruments.reference_workload), median over steps; {without}",
             ),
         ]

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from una_bench.benchmark import Benchmark, Checkpoint
-from una_bench.record import Better, Measurement
+from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.data import Prepared
-    from una_bench.text.judging import Sample
-    from una_bench.text.scorer import Scorer
+    from una_bench.interfaces.prepared import Prepared
+    from una_bench.models.reward_scorer import Scorer
+    from una_bench.problems.preference.policy_scores import Sample
 
 FIGURES = {
     "accuracy": (
@@ -59,8 +59,8 @@ class Preference(Benchmark):
 
     def prepare(self, prepared: Prepared, device: str) -> None:
         """Load reference and reward model, and judge the held-out pairs with the reference."""
-        from una_bench.checkpoints import load_initial
-        from una_bench.text.scorer import Scorer
+        from una_bench.evaluation.checkpoints import load_initial
+        from una_bench.models.reward_scorer import Scorer
 
         self._reference = load_initial(prepared.policy, device)
         self._reference_logps = self._logps(self._reference, prepared)
@@ -68,7 +68,7 @@ class Preference(Benchmark):
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Judge one checkpoint; what it wrote stays beside it in ``generations.jsonl``."""
-        from una_bench.checkpoints import load_checkpoint
+        from una_bench.evaluation.checkpoints import load_checkpoint
 
         if self._reference is None:
             self.prepare(checkpoint.prepared, checkpoint.device)
@@ -81,7 +81,7 @@ class Preference(Benchmark):
         return table if self.pairs is None else table.head(2 * self.pairs)
 
     def _logps(self, model: Any, prepared: Prepared) -> list[float]:
-        from una_bench.text.judging import log_probabilities
+        from una_bench.problems.preference.policy_scores import log_probabilities
 
         table = self._heldout(prepared)
         return log_probabilities(model, _ids(table.prompt_ids), _ids(table.completion_ids))
@@ -99,7 +99,7 @@ class Preference(Benchmark):
         return [_measured("accuracy", right, how), _measured("margin", margins, how)]
 
     def _judge_samples(self, model: Any, tokenizer: Any, checkpoint: Checkpoint) -> list[Measurement]:
-        from una_bench.text.judging import divergences, sample
+        from una_bench.problems.preference.policy_scores import divergences, sample
 
         prepared = checkpoint.prepared
         asked = prepared.prompts("heldout").head(self.prompts)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from una_bench.benchmark import Benchmark
-from una_bench.phases import NOT_TRAINING
-from una_bench.record import Better, Measurement
+from una_bench.instruments.phases import NOT_TRAINING
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
-    from una_bench.record import StepSamples
+    from una_bench.instruments.probe import Probe
+    from una_bench.record.schema import StepSamples
 
 
 class Throughput(Benchmark):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method
+from una_bench.interfaces.method import Feedback, Job, Method
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, Positive, Resident
+from una_bench.interfaces.method import Feedback, Job, Method, Positive, Resident
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,6 @@ class Dpo(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on pairs, half as many a step as responses."""
-        from una_bench.trl_bridge.dpo import train_dpo
+        from una_bench.training.trl.dpo import train_dpo
 
         return train_dpo(self, job, probe)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, NotNegative, Positive, Resident
+from una_bench.interfaces.method import Feedback, Job, Method, NotNegative, Positive, Resident
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,6 @@ class Kto(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on labelled responses, one batch a step."""
-        from una_bench.trl_bridge.kto import train_kto
+        from una_bench.training.trl.kto import train_kto
 
         return train_kto(self, job, probe)

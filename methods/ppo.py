@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Count, Feedback, Job, Method, NotNegative, Resident, Share
+from una_bench.interfaces.method import Count, Feedback, Job, Method, NotNegative, Resident, Share
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,6 @@ class Ppo(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Generate from the training prompts and train on what the reward says."""
-        from una_bench.trl_bridge.ppo import train_ppo
+        from una_bench.training.trl.ppo import train_ppo
 
         return train_ppo(self, job, probe)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Feedback, Job, Method, NotNegative, Positive, Share
+from una_bench.interfaces.method import Feedback, Job, Method, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,6 @@ class UnaBinary(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared labels; reference log-probabilities are computed once, beforehand."""
-        from una_bench.una.suite import records, train_offline
+        from una_bench.training.una import records, train_offline
 
         return train_offline(self, job, probe, lambda table: records(table, ["prompt_ids", "completion_ids", "label"]))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.method import Count, Feedback, Job, Method, NotNegative, Positive, Resident, Share
+from una_bench.interfaces.method import Count, Feedback, Job, Method, NotNegative, Positive, Resident, Share
 
 if TYPE_CHECKING:
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,6 @@ class UnaOnline(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on generated responses, judged by the job's reward."""
-        from una_bench.una.suite import train_online
+        from una_bench.training.una import train_online
 
         return train_online(self, job, probe)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.method import Feedback, Job, Method, Positive
+from una_bench.interfaces.method import Feedback, Job, Method, Positive
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class UnaPairwise(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""
-        from una_bench.una.suite import train_offline
+        from una_bench.training.una import train_offline
 
         def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             chosen, rejected = (table[table["chosen"] == which].sort_values("pair") for which in (True, False))

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.method import Feedback, Job, Method, NotNegative, Positive, Share
+from una_bench.interfaces.method import Feedback, Job, Method, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class UnaScore(Method):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared scores; reference log-probabilities are computed once, beforehand."""
-        from una_bench.una.suite import records, train_offline
+        from una_bench.training.una import records, train_offline
 
         def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             columns = ["prompt_ids", "completion_ids", "score"]

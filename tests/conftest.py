@@ -18,13 +18,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as th
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C, and so would runs
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-sys.path.append(str(Path(__file__).parent))  # for tiny_world; pytest's importlib mode leaves the path alone
+sys.path.append(str(Path(__file__).parent / "helpers"))  # pytest's importlib mode leaves the path alone
 
 import goldens
 import pytest
 from tiny_world import write_tiny_prepared
 
-from una_bench.method import Job
+from una_bench.interfaces.method import Job
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +62,10 @@ def attempt(
 
     What it says must be the golden message of this test, to the letter, with status 2; it is returned.
     """
-    from una_bench import cli, supervise
+    from una_bench.cli import app
+    from una_bench.orchestration import process_pool
 
-    monkeypatch.setattr(supervise.Pool, "run", refuse)
+    monkeypatch.setattr(process_pool.Pool, "run", refuse)
     monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
@@ -72,9 +73,9 @@ def attempt(
         before = sorted(tmp_path.rglob("*"))
         monkeypatch.setattr(sys, "argv", ["una-bench", *arguments])
         if instead is not None:
-            monkeypatch.setattr(cli, "app", instead)
+            monkeypatch.setattr(app, "app", instead)
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         said = capsys.readouterr().err
         assert end.value.code == 2, said
         assert said.startswith("una-bench: ")

@@ -14,9 +14,12 @@ import pytest
 import typer
 import yaml
 
-from una_bench import baseline, catalog, cli, recipe
-from una_bench.measure import Probe
-from una_bench.method import Job
+from una_bench.cli import app
+from una_bench.gate import baseline
+from una_bench.instruments.probe import Probe
+from una_bench.interfaces import registry
+from una_bench.interfaces.method import Job
+from una_bench.suite import recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 DOCS = Path(__file__).parent.parent / "docs"
@@ -72,7 +75,7 @@ def test_the_workflow_has_the_commands_of_the_gate() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_every_command_shown_is_one_that_the_command_line_takes(command: str) -> None:
-    found: Any = typer.main.get_command(cli.app)
+    found: Any = typer.main.get_command(app.app)
     words = command.split()[1:]
     context = found.make_context("una-bench", list(words), resilient_parsing=True)
     while hasattr(found, "resolve_command"):
@@ -91,7 +94,7 @@ def test_the_build_of_this_repository_uses_the_gate_after_the_tests() -> None:
 
 
 def test_the_committed_baseline_is_of_the_suite_as_it_is() -> None:
-    from una_bench import plan
+    from una_bench.suite import plan
 
     made = plan.make(recipe.load("ci"))
     kept = baseline.read(str(DOCS.parent / "results" / "baselines" / "ci.json"))
@@ -100,4 +103,4 @@ def test_the_committed_baseline_is_of_the_suite_as_it_is() -> None:
 
 
 def test_the_suite_ci_runs_every_method() -> None:
-    assert set(recipe.load("ci").methods) == set(catalog.method_names())
+    assert set(recipe.load("ci").methods) == set(registry.method_names())

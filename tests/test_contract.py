@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from una_bench import catalog, plan
-from una_bench.data import Prepared
-from una_bench.measure import Probe
-from una_bench.method import Feedback, Job
-from una_bench.record import Measurement
+from una_bench.instruments.probe import Probe
+from una_bench.interfaces import registry
+from una_bench.interfaces.method import Feedback, Job
+from una_bench.interfaces.prepared import Prepared
+from una_bench.record.schema import Measurement
+from una_bench.suite import plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-TRAINED = [n for n in catalog.method_names() if catalog.method(n).feedback is not Feedback.NONE]
+TRAINED = [n for n in registry.method_names() if registry.method(n).feedback is not Feedback.NONE]
 BUDGET = 2048  # two rollouts of 256 responses, four times over
 
 
@@ -30,13 +31,13 @@ def trained(tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> di
         job = Job(prepared=tiny_prepared, out=out, seed=0, budget_responses=BUDGET, batch_responses=64, **lengths)
         set_seed(0)
         probe = Probe()
-        made[name] = (catalog.method(name)().train(job, probe), probe)
+        made[name] = (registry.method(name)().train(job, probe), probe)
     return made
 
 
-@pytest.mark.parametrize("name", catalog.method_names())
+@pytest.mark.parametrize("name", registry.method_names())
 def test_a_method_is_frozen_settings_with_facts(name: str) -> None:
-    method = catalog.method(name)
+    method = registry.method(name)
     assert is_dataclass(method) and method.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert method.label and method.paper and method.__doc__
     assert len({f.name for f in fields(method)}) == len(method().settings())
@@ -81,7 +82,7 @@ def test_a_method_probes_every_step(name: str, trained: dict[str, tuple[Path, Pr
 def test_a_method_names_its_phases(name: str, trained: dict[str, tuple[Path, Probe]]) -> None:
     _, probe = trained[name]
     assert {"load", "forward", "backward", "optimizer", "save"} <= set(probe.peaks)
-    assert ("generation" in probe.peaks) == (catalog.method(name).feedback is Feedback.PROMPTS)
+    assert ("generation" in probe.peaks) == (registry.method(name).feedback is Feedback.PROMPTS)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -102,21 +103,21 @@ def test_every_method_starts_from_the_same_weights(trained: dict[str, tuple[Path
     assert len({probe.facts["initial_weights_sha256"] for _, probe in trained.values()}) == 1
 
 
-@pytest.mark.parametrize("name", catalog.benchmark_names())
+@pytest.mark.parametrize("name", registry.benchmark_names())
 def test_a_benchmark_says_what_it_measures_and_returns_measurements(
     name: str, trained: dict[str, tuple[Path, Probe]]
 ) -> None:
-    benchmark = catalog.benchmark(name)()
+    benchmark = registry.benchmark(name)()
     assert benchmark.label and benchmark.about and type(benchmark).__doc__
     _, probe = trained["dpo"]
     probe.facts.setdefault("precision", "float32")
     assert all(isinstance(m, Measurement) and m.unit and m.how for m in benchmark.read(probe))
 
 
-@pytest.mark.parametrize("name", catalog.benchmark_names())
+@pytest.mark.parametrize("name", registry.benchmark_names())
 def test_a_benchmark_refuses_a_setting_that_it_does_not_have(name: str) -> None:
     with pytest.raises(TypeError):
-        catalog.benchmark(name)(no_such_setting=1)
+        registry.benchmark(name)(no_such_setting=1)
 
 
 def test_a_job_in_a_record_names_no_path(tiny_job: Job) -> None:

@@ -14,10 +14,13 @@ import synthetic
 import yaml
 from synthetic import record
 
-from una_bench import bundle, cli, models, plan, recipe
+from una_bench.cli import app
 from una_bench.errors import UserError
-from una_bench.record import Failure, Status
-from una_bench.runfolder import RunFolder
+from una_bench.models import catalog
+from una_bench.orchestration import bundle
+from una_bench.orchestration.run_folder import RunFolder
+from una_bench.record.schema import Failure, Status
+from una_bench.suite import plan, recipe
 
 EVIL = "\x1b[2J\x1b]0;owned\x07 [/bold] {{ 7*7 }} <script>alert('x')</script><img src=x onerror=alert(1)> \u202egone"
 CLAWS = ("\x1b", "\x07", "\u202e")
@@ -43,7 +46,7 @@ def test_pickled_weights_are_refused_unread(tmp_path: Path) -> None:
     folder, mark = model_folder(tmp_path / "model"), tmp_path / "mark"
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(mark)))
     with pytest.raises(UserError, match=r"has no safetensors\. Other formats can run code when they are read"):
-        models.resolve(str(folder))
+        catalog.resolve(str(folder))
     assert not mark.exists()
 
 
@@ -52,14 +55,14 @@ def test_a_models_own_code_is_refused_unrun(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nclass Evil: pass\n")
     with pytest.raises(UserError, match="comes with code of its own, which is not run"):
-        models.resolve(str(folder))
+        catalog.resolve(str(folder))
     assert not mark.exists()
 
 
 def test_the_code_of_a_data_set_on_the_hub_is_refused_unrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    from una_bench import hub
+    from una_bench.models import hub
 
     folder, mark, load = tmp_path / "evil", tmp_path / "mark", datasets.load_dataset
     folder.mkdir()
@@ -74,7 +77,7 @@ def test_the_code_of_a_data_set_on_the_hub_is_refused_unrun(tmp_path: Path, monk
 def test_data_that_is_code_or_a_pickle_is_refused_unread(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from una_bench.text import sources
+    from una_bench.problems.preference import sources
 
     monkeypatch.chdir(tmp_path)
     mark = tmp_path / "mark"
@@ -122,7 +125,7 @@ def test_hostile_text_reaches_no_terminal(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["una-bench", command, str(evil_run)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     said = capsys.readouterr()
     assert not end.value.code, said.err
     assert not [claw for claw in CLAWS if claw in said.out + said.err]
@@ -131,7 +134,7 @@ def test_hostile_text_reaches_no_terminal(
 def test_hostile_text_is_text_in_the_report(
     evil_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from una_bench import report
+    from una_bench.reporting import report
 
     page = report.write(evil_run).read_text()
     assert not [claw for claw in CLAWS if claw in page]
@@ -142,14 +145,14 @@ def test_hostile_text_is_text_in_the_report(
 
 @pytest.mark.parametrize("form", ["csv", "json", "hf-model-card"])
 def test_hostile_text_is_text_in_what_is_exported(form: str, evil_run: Path, tmp_path: Path) -> None:
-    from una_bench import export
+    from una_bench.reporting import export
 
     text = export.write(evil_run, form, tmp_path / "out").read_text()
     assert not [claw for claw in CLAWS if claw in text]
 
 
 def test_hostile_text_is_no_html_in_a_model_card(evil_run: Path, tmp_path: Path) -> None:
-    from una_bench import export
+    from una_bench.reporting import export
 
     text = export.write(evil_run, "hf-model-card", tmp_path / "out").read_text()
     _, head, body = text.split("---\n", 2)

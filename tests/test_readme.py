@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from una_bench import catalog, cli
+from una_bench.cli import app
+from una_bench.interfaces import registry
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,7 +37,7 @@ def test_the_test_command_is_what_ci_runs() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^una-bench ([a-z]+)", README, re.MULTILINE))))
 def test_every_command_shown_exists(command: str) -> None:
-    assert CliRunner().invoke(cli.app, [command, "--help"]).exit_code == 0
+    assert CliRunner().invoke(app.app, [command, "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
@@ -45,8 +46,8 @@ def test_every_link_leads_somewhere(link: str) -> None:
 
 
 def test_the_committed_result_has_every_method_on_three_seeds() -> None:
-    from una_bench import read
+    from una_bench.record import reader
 
-    records = read.records(RESULT)
-    for name in set(catalog.method_names()) - {"base"}:
+    records = reader.records(RESULT)
+    for name in set(registry.method_names()) - {"base"}:
         assert {r.seed for r in records if r.method == name} == {0, 1, 2}

@@ -16,11 +16,11 @@ def main() -> None:
     """Import the command line and run it; asked to stop before that is done, say so in one line."""
     signal.signal(signal.SIGTERM, _stop)  # what schedulers send means what a user's Ctrl-C means
     try:
-        from una_bench import cli
+        from una_bench.cli import app
     except KeyboardInterrupt:
         sys.stderr.write("una-bench: Stopped before anything began.\n")
         raise SystemExit(STOPPED) from None
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

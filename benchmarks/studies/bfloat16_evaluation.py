@@ -20,7 +20,8 @@ import lm_eval_sides as sides
 from lm_eval_answers import Answers, compare, verdict
 from lm_eval_commands import not_run
 
-from una_bench import environment, models
+from una_bench.machine import environment
+from una_bench.models import catalog
 
 OUT = Path(__file__).parents[2] / "results" / "studies" / "bfloat16_evaluation.json"
 PRECISIONS = ("float32", "bfloat16")
@@ -45,7 +46,7 @@ def study(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run both precisions and return the record."""
     load = os.getloadavg()[0]
     (folder / "prepared").mkdir()
-    (folder / "prepared" / "policy").symlink_to(models.resolve(given.policy).folder.resolve())
+    (folder / "prepared" / "policy").symlink_to(catalog.resolve(given.policy).folder.resolve())
     spent = {precision: evaluate(given, folder, precision) for precision in PRECISIONS}
     left = {precision: folder / precision / sides.BASE / "lmeval" for precision in PRECISIONS}
     lines = [

@@ -4,7 +4,7 @@
 
 Every second run has ``--busy`` other processes computing beside it, because builds are not alone on their machines. The
 record says for each run how long it took, what the gate said, and where each noisy figure lay within its limits. It
-also plants nothing: tests/test_gate_planted.py does. Claim: no regression in any run.
+also plants nothing: tests/gate/test_planted.py does. Claim: no regression in any run.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from una_bench import baseline, environment, gate, gauges, read
-from una_bench.record import Status
+from una_bench.gate import baseline, compare, figures
+from una_bench.machine import environment
+from una_bench.record import reader
+from una_bench.record.schema import Status
 
 ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "results" / "baselines" / "ci.json"
@@ -45,11 +47,11 @@ def busy(processes: int) -> Iterator[None]:
 def noisy(run: Path, expected: baseline.Baseline) -> dict[str, float]:
     """Return each noisy figure of each cell over its value in the baseline."""
     found = {}
-    for record in read.records(run):
+    for record in reader.records(run):
         if record.status is Status.OK:
-            for name, gauge in gauges.gauges(record, ()).items():
+            for name, gauge in figures.gauges(record, ()).items():
                 entry = expected.cells.get(record.cell, {}).get(name)
-                if gauge.kind is gauges.Kind.NOISY and entry is not None:
+                if gauge.kind is figures.Kind.NOISY and entry is not None:
                     found[f"{record.cell} {name}"] = float(gauge.value) / float(entry.value)
     return found
 
@@ -66,10 +68,10 @@ def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path
     with busy(processes):
         subprocess.run(command, env=own, stdout=subprocess.DEVNULL, check=True)
     seconds = time.monotonic() - start
-    verdicts = gate.check(run, expected)
-    wrong = [f"{v.cell} {v.name}: {v.said}" for v in gate.regressions(verdicts)]
-    apart = sorted({v.said for v in verdicts if v.outcome is gate.Outcome.NOT_COMPARED})
-    better = [f"{v.cell} {v.name}: {v.said}" for v in verdicts if v.outcome is gate.Outcome.IMPROVEMENT]
+    verdicts = compare.check(run, expected)
+    wrong = [f"{v.cell} {v.name}: {v.said}" for v in compare.regressions(verdicts)]
+    apart = sorted({v.said for v in verdicts if v.outcome is compare.Outcome.NOT_COMPARED})
+    better = [f"{v.cell} {v.name}: {v.said}" for v in verdicts if v.outcome is compare.Outcome.IMPROVEMENT]
     print(number, f"{seconds:.0f} s, {len(wrong)} regressions, {len(better)} improvements", *wrong, *better, sep="\n  ")
     return {
         "seconds": seconds,

@@ -26,7 +26,7 @@ from typing import Any
 
 from scipy.stats import binom
 
-from una_bench import launch
+from una_bench.orchestration import process_environment
 
 BLOCKS = {"dpo": 4, "una_score": 4, "una_online": 16, "ppo": 1}
 """Steps of a block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
@@ -40,7 +40,7 @@ OUT = Path(__file__).parents[2] / "results" / "studies" / "instruments.json"
 
 def switching_probe(block: int) -> Any:
     """Return a probe that is off in every second block of steps and keeps the wall time of all."""
-    from una_bench.measure import Probe
+    from una_bench.instruments.probe import Probe
 
     class Switching(Probe):
         on = True
@@ -87,21 +87,23 @@ def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[
     import torch
     from transformers import set_seed
 
-    from una_bench import catalog, training, warmup
+    from una_bench.interfaces import registry
+    from una_bench.training import common
+    from una_bench.worker import first_touch
 
     torch.set_num_threads(1)  # as in a cell
-    warmup.touch_code()
+    first_touch.touch_code()
     block = BLOCKS[name]
     probe = switching_probe(block)
-    plain = training.instrument
-    training.instrument = lambda trainer, probe, tally, budget, **how: plain(
+    plain = common.instrument
+    common.instrument = lambda trainer, probe, tally, budget, **how: plain(
         trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget, **how
     )
     try:
         set_seed(0)
-        catalog.method(name)(**settings).train(job, probe)
+        registry.method(name)(**settings).train(job, probe)
     finally:
-        training.instrument = plain
+        common.instrument = plain
     wall, cpu = compared(probe.times, block, rounds), compared(probe.cpu_times, block, rounds)
     return {"block_steps": block, "wall": wall, "cpu": cpu, "within_bound": cpu["share_median"] < BOUND}
 
@@ -129,11 +131,17 @@ def study(every: int | None) -> dict[str, Any]:
 
     For ``every`` rounds, or the method's own.
     """
-    from una_bench import environment, plan, preparation, recipe, trl_bridge
-    from una_bench.supervise import Pool
-    from una_bench.una import online, suite, trainer  # noqa: F401
+    from una_bench.machine import environment
+    from una_bench.orchestration import preparation
+    from una_bench.orchestration.process_pool import Pool
+    from una_bench.suite import plan, recipe
+    from una_bench.training import (
+        trl,
+        una,  # noqa: F401
+    )
+    from una_bench.una import online, trainer  # noqa: F401
 
-    trl_bridge.load()
+    trl.load()
     gc.collect()
     gc.freeze()
     load = os.getloadavg()[0]
@@ -169,8 +177,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="pairs of blocks of each method, default: as noise asks for")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    if launch.MALLOC not in os.environ.get("GLIBC_TUNABLES", ""):
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, **launch.for_workers(1), "UNA_BENCH_WARM": ""})
+    if process_environment.MALLOC not in os.environ.get("GLIBC_TUNABLES", ""):
+        os.execve(
+            sys.executable, sys.orig_argv, {**os.environ, **process_environment.for_workers(1), "UNA_BENCH_WARM": ""}
+        )
     found = study(options.rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n")

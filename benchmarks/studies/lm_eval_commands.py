@@ -25,8 +25,9 @@ import lm_eval_sides as sides
 from lm_eval_answers import Answers, compare, verdict
 from lm_eval_summary import WANTED, show, totals
 
-from una_bench import environment, models
-from una_bench.leaderboard_groups import GROUPS
+from una_bench.evaluation.leaderboards import GROUPS
+from una_bench.machine import environment
+from una_bench.models import catalog
 
 OUT = Path(__file__).parents[2] / "results" / "studies" / "lm_eval_commands.json"
 
@@ -105,7 +106,7 @@ def lay_out(given: argparse.Namespace, folder: Path) -> dict[str, Path]:
     """Make the checkpoints: the policy and its adapters, as a suite has them."""
     (folder / "prepared").mkdir()
     policy = folder / "prepared" / "policy"
-    policy.symlink_to(models.resolve(given.policy).folder.resolve())
+    policy.symlink_to(catalog.resolve(given.policy).folder.resolve())
     made = folder / "adapters"
     work = {"do": "adapters", "policy": str(policy), "out": str(made), "count": given.adapters, "seed": given.seed}
     if given.adapters:

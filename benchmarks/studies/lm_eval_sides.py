@@ -95,13 +95,14 @@ def adapters(*, policy: str, out: str, count: int, seed: int) -> None:
 
 def ours(*, prepared: str, checkpoints: Mapping[str, str], settings: Mapping[str, Any], out: str) -> None:
     """Evaluate every checkpoint with the leaderboard benchmark, and write when each began and ended."""
-    from una_bench import allocator, catalog
-    from una_bench.benchmark import Checkpoint
-    from una_bench.data import Prepared
+    from una_bench.interfaces import registry
+    from una_bench.interfaces.benchmark import Checkpoint
+    from una_bench.interfaces.prepared import Prepared
+    from una_bench.machine import process_tuning
 
-    allocator.keep_freed_memory()  # as every process of a run that evaluates
+    process_tuning.keep_freed_memory()  # as every process of a run that evaluates
     world, folder = Prepared(Path(prepared)), Path(out)
-    benchmark = catalog.benchmark("leaderboard")(**settings)
+    benchmark = registry.benchmark("leaderboard")(**settings)
     benchmark.prepare(world, "cpu")
     marks = []
     for name, path in checkpoints.items():

@@ -17,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from una_bench import environment, plan, preparation, recipe, repeat
-from una_bench.supervise import Pool
+from una_bench.machine import environment
+from una_bench.orchestration import preparation, repeat
+from una_bench.orchestration.process_pool import Pool
+from una_bench.suite import plan, recipe
 
 METHODS = ("dpo", "ppo", "una_score", "una_online")
 BOUNDS = {"memory.peak": 0.03, "throughput.tokens_per_second": 0.05, "pace.step": 0.05}

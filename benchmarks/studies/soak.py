@@ -28,7 +28,7 @@ import yaml
 from soak_judge import UNSEEN, allowed, differences, facts, records
 
 from una_bench import __version__
-from una_bench.record import Status
+from una_bench.record.schema import Status
 
 RECIPE: dict[str, Any] = {
     "schema": 1,

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from una_bench import read
-from una_bench.record import Record, Status
+from una_bench.record import reader
+from una_bench.record.schema import Record, Status
 
 UNSEEN = ("Traceback", "Warning", "leaked")
 """Words that no run may say, whatever was killed."""
@@ -61,7 +61,7 @@ def _where(mine: Points | None, theirs: Points | None) -> str:
 
 def records(run: Path) -> dict[str, Record]:
     """Records with a result, by cell."""
-    return {r.cell: r for r in read.records(run) if r.status is Status.OK}
+    return {r.cell: r for r in reader.records(run) if r.status is Status.OK}
 
 
 def facts(run: Path, record: Record) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from una_bench.growing_cache import attends_to_all, growing_cache, read_on
+from una_bench.models.decoding.growing_cache import attends_to_all, growing_cache, read_on
 from una_bench.una.logprobs import causal_model
 
 WORTH_DROPPING = 0.75

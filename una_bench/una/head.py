@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from una_bench.flops import count_bypass
+from una_bench.instruments.flops import count_bypass
 
 SMALL_LOGITS = 2**20
 """Logits of a whole batch up to this number are kept for the backward pass; recomputing them would cost more."""

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from una_bench.una.batch_splitting import hidden_states
 from una_bench.una.head import mean_entropy, token_logps
-from una_bench.una.parts import hidden_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

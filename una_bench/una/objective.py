@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from una_bench import losses
+from una_bench.una import losses
 from una_bench.una.logprobs import Scored
 from una_bench.una.metrics import Ledger
 from una_bench.una.offsets import Offset, Rows

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from una_bench.data import content_hash
-from una_bench.facts import weights_sha256
+from una_bench.instruments.fairness_facts import weights_sha256
+from una_bench.interfaces.prepared import content_hash
 from una_bench.una.examples import Examples
 
 DIGEST_BYTES = hashlib.sha256().digest_size

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from una_bench.batching import LengthSampler
 from una_bench.errors import UserError
-from una_bench.una.bookkeeping import Bookkeeping
+from una_bench.una.base_trainer import Bookkeeping
 from una_bench.una.config import UNAConfig
 from una_bench.una.data import build_examples
 from una_bench.una.examples import Examples, GroupSampler, identity
+from una_bench.una.length_grouping import LengthSampler
 from una_bench.una.logprobs import ResponseScorer
 from una_bench.una.objective import batch_loss
 from una_bench.una.offsets import make_offset

@@ -1,0 +1,211 @@
+"""What a user can get wrong in a command or a recipe: one message that says what to do, and nothing is begun.
+
+The tables hold the part that matters; golden/bad_input.json holds every message to the letter.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from una_bench.cli import app
+
+SMALL: dict[str, Any] = {
+    "problem": {"kind": "exact"},
+    "budget": {"responses": 64},
+    "batch_responses": 8,
+    "benchmarks": {"memory": {}},
+    "methods": ["dpo", "una"],
+}
+PREFERENCE = {"kind": "preference", "policy": "policy", "dataset": "data.jsonl"}
+
+COMMANDS: list[tuple[list[str], str]] = [
+    (["run", "exakt"], "There is no suite 'exakt'. Did you mean 'exact'?"),
+    (["run", "none.yaml"], "There is no recipe file none.yaml."),
+    (["run", "--methods", "dpo,una_scroe"], "There is no method 'una_scroe'. Did you mean 'una_score'?"),
+    (["run", "--methods", ","], "--methods is empty."),
+    (["run", "--seeds", "0,x"], "--seeds 0,x: 'x' is not a seed."),
+    (["run", "--seeds", "3-1"], "--seeds 3-1: '3-1' is not a seed."),
+    (["run", "--seeds", "1,1"], "--seeds 1,1: a seed is given twice."),
+    (["run", "--seeds", "-1"], "--seeds -1: '-1' is not a seed."),
+    (["run", "--seeds", "²"], "--seeds ²: '²' is not a seed."),
+    (["run", "--seeds", "4294967296"], "'4294967296' is not a seed."),
+    (["run", "--seeds", "0-4000000000"], "--seeds 0-4000000000: more than 1000 seeds."),
+    (["run", "--set", "budget.respones=3"], "there is no key 'budget.respones'. Did you mean 'responses'?"),
+    (["run", "--set", "budget"], "--set budget: write key=value"),
+    (["run", "--set", "=3"], "--set =3: write key=value"),
+    (["run", "--set", "a..b=3"], "--set a..b=3: write key=value"),
+    (["run", "--set", "name.first=3"], "--set name.first=3: 'name' has no keys below it."),
+    (["run", "--set", "nothing=1"], "there is no key 'nothing'."),
+    (["run", "--set", "dpo.betta=1"], "there is no setting 'betta'. Did you mean 'beta'?"),
+    (["run", "--set", "budget.responses=-5"], "'budget.responses' is -5"),
+    (["run", "--set", "workers=[", "--dry-run"], "--set workers=[: the value is not valid YAML."),
+    (["run", "--set", "workers=2026-99-99"], "--set workers=2026-99-99: the value is not valid YAML."),
+    (["run", "--baseline", "dop"], "There is no method 'dop'. Did you mean 'dpo'?"),
+    (["run", "--retry", "all"], "--retry all: only `--retry failed` is known."),
+    (["run", "--out", "/proc/una"], "--out /proc/una cannot be written: No such file or directory."),
+    (["run", "--out", "/dev/null"], "--out /dev/null is a file. Choose another folder."),
+    (["show", "una_scroe"], "There is no method or suite 'una_scroe'. Did you mean 'una_score'?"),
+    (["report", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["compare", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["audit", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["export", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["leaderboard", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["gate", "nowhere", "--baseline", "none"], "There is no baseline none."),
+    (["gate", "nowhere", "--baseline", ""], "--baseline is empty."),
+    (["baseline", "update", "nowhere", "--baseline", "none"], "nowhere holds no records."),
+    (
+        ["run", "--report-to", "tensorbord"],
+        "--report-to: there is no tracker 'tensorbord'. Did you mean 'tensorboard'?",
+    ),
+    (["run", "--set", "preset=papr"], "has no preset 'papr'. It has none; leave it out."),
+    (["run", "--bundle", "nowhere"], "--bundle nowhere is not a bundle."),
+    (["reproduce", "exact"], "The suite exact reproduces nothing that is published."),
+    (["reproduce", "una-table1", "--preset", "papr"], "has no preset 'papr'. Did you mean 'paper'?"),
+    (["reproduce", "una-table1", "--scale", "tiny"], "has no scale 'tiny'. Choose from: small."),
+    (["bundle", "exact", "--out", "/dev/null"], "--out /dev/null is there already. Choose another folder."),
+    (["models", "add", "smollm3"], "There is no model 'smollm3' to add. Did you mean 'smollm2'?"),
+    (["doctor", "--json", "x"], "--json belongs to --measure: una-bench doctor --measure --json FILE."),
+]
+USAGE: list[tuple[list[str], str]] = [
+    (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
+    (["run", "--sed", "3"], "No such option: --sed (Possible options: --seeds, --set)"),
+    (["run", "exact", "extra"], "Got unexpected extra argument(s) (extra)"),
+    (["run", "--seeds"], "Option '--seeds' requires an argument."),
+    (["report"], "Missing argument 'RUN'."),
+    (["gate", "nowhere"], "Missing option '--baseline'."),
+    (["bundle", "exact"], "Missing option '--out'."),
+]
+"""What typer refuses, in its box below the usage."""
+
+RECIPES: list[tuple[dict[str, Any], str]] = [
+    ({"budgit": 1}, "there is no key 'budgit'. Did you mean 'budget'?"),
+    ({"budget": {"response": 1}}, "there is no key 'budget.response'. Did you mean 'responses'?"),
+    ({"budget": {}}, "'budget' is {}: give exactly one of responses, steps, tokens, flops, seconds."),
+    ({"budget": {"responses": 8, "steps": 1}}, "give exactly one of responses, steps, tokens, flops, seconds."),
+    ({"budget": {"flops": float("inf")}}, "'budget.flops' is inf: input should be a finite number."),
+    ({"budget": {"responses": 0}}, "'budget.responses' is 0: input should be greater than 0."),
+    ({"budget": {"responses": "many"}}, "'budget.responses' is 'many': input should be a valid integer"),
+    ({"problem": {"kind": "exakt"}}, "There is no kind of problem 'exakt'. Did you mean 'exact'?"),
+    ({"problem": {}}, "There is no kind of problem ''."),
+    ({"problem": {"kind": "exact", "bета": 1}}, "there is no key 'problem.b"),
+    ({"problem": {"kind": "exact", "shft": 1}}, "there is no key 'problem.shft'. Did you mean 'shift'?"),
+    ({"problem": {"kind": "exact", "responses": 7}}, "'problem.responses' is 7: input should be a multiple of 2."),
+    ({"problem": {"kind": "exact", "variant": "E0", "shift": 2}}, "shift: variant E0 means 0.0; leave out the variant"),
+    ({"methods": ["dpo", "ktoo"]}, "There is no method 'ktoo'. Did you mean 'kto'?"),
+    ({"methods": "dpo"}, "'methods' is 'dpo': input should be a list, as [a, b]."),
+    ({"seeds": [0, 0]}, "seeds must be different numbers from 0 up, at least one."),
+    ({"seeds": []}, "seeds must be different numbers from 0 up, at least one."),
+    ({"seeds": [-1]}, "seeds must be different numbers from 0 up, at least one."),
+    ({"seeds": [2**32]}, "seeds must not be above 4294967295."),
+    ({"training": {"learning_rat": 1}}, "no method has a setting 'learning_rat'. Did you mean 'learning_rate'?"),
+    ({"settings": {"dpo": {"betta": 1}}}, "there is no setting 'betta'. Did you mean 'beta'?"),
+    ({"settings": {"dpoo": {}}}, "There is no method 'dpoo'. Did you mean 'dpo'?"),
+    ({"settings": {"dpo": {"beta": "much"}}}, "'settings.dpo.beta' is 'much': input should be a valid number"),
+    ({"settings": {"dpo": {"beta": float("nan")}}}, "'settings.dpo.beta' is nan: input should be a finite number."),
+    ({"settings": {"dpo": {"beta": 0}}}, "'settings.dpo.beta' is 0: input should be greater than 0."),
+    ({"settings": {"ppo": {"num_ppo_epochs": 0}}}, "'settings.ppo.num_ppo_epochs' is 0: input should be greater than"),
+    ({"training": {"learning_rate": -1e-3}}, "'settings.dpo.learning_rate' is -0.001: input should be greater than 0."),
+    ({"training": {"warmup_steps": -1}}, "'settings.dpo.warmup_steps' is -1: input should be greater than or equal to"),
+    (
+        {"training": {"learning_rate": float("inf")}},
+        "'settings.dpo.learning_rate' is inf: input should be a finite number.",
+    ),
+    ({"settings": {"dpo": 3}}, "'settings.dpo.0' is 3: input should be a set of keys and values."),
+    ({"benchmarks": {"memry": {}}}, "There is no benchmark 'memry'. Did you mean 'memory'?"),
+    ({"benchmarks": {"memory": {"x": 1}}}, "benchmarks.memory: there is no setting 'x'."),
+    ({"benchmarks": {"leaderboard": {"batch_size": "big"}}}, "'benchmarks.leaderboard.batch_size' is 'big'"),
+    ({"schema": 99}, "has schema 99; this una-bench reads up to 1. Upgrade una-bench."),
+    ({"precision": "float8"}, "'precision' is 'float8': input should be 'auto', 'float32' or 'bfloat16'."),
+    ({"reward": "guess"}, "'reward' is 'guess': input should be 'learned' or 'true'."),
+    ({"temperature": 0}, "'temperature' is 0: input should be greater than 0."),
+    ({"device": "tpu"}, "'device' is 'tpu': input should be 'auto', 'cpu' or 'cuda'."),
+    ({"device": "cuda:1"}, "'device' is 'cuda:1': input should be 'auto', 'cpu' or 'cuda'."),
+    ({"workers": 0}, "'workers' is 0: input should be greater than 0."),
+    ({"lora": {"r": "deep"}}, "'lora.r' is 'deep'"),
+    ({"name": "../../x"}, "'name' is '../../x': a name has letters, digits, spaces and . _ - only"),
+    ({"name": "/etc/x"}, "'name' is '/etc/x': a name has letters, digits"),
+    ({"name": ".."}, "'name' is '..': a name has letters, digits"),
+    ({"name": "a\x1b[31m"}, "a name has letters, digits"),
+    ({"name": ""}, "'name' is '': a name has letters, digits"),
+]
+
+BOMB = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c, c, c - 1, c - 1) for c in b"bcdefghijklmnopqrst")
+"""Twenty lines that unfold to a million values."""
+FILES: list[tuple[bytes, str]] = [
+    (b"", "must hold keys and values, as the suites that `una-bench list` names do."),
+    (b"- 1\n- 2\n", "must hold keys and values"),
+    (b"name: [", "is not valid YAML: while parsing"),
+    (b"a: \xff\xfe", "is not text in UTF-8 (byte 3). Save it as UTF-8."),
+    (b"day: 2026-99-99", "is not valid YAML: month must be in 1..12."),
+    (b"[" * 5000, "is nested too deeply."),
+    (BOMB, "unfolds to more than 10000 values; a recipe has about a hundred."),
+    (b"a: &a [*a]", "unfolds to more than 10000 values"),
+    (b"#" * (2**20 + 1), "has more than 1048576 bytes; a recipe has a few thousand."),
+]
+
+DATA: list[tuple[dict[str, Any], str]] = [
+    ({"policy": None}, "'problem.policy' is None"),
+    ({"dataset": None}, "'problem.dataset' is None"),
+    ({"dataset": {"source": "data.jsonl", "splt": "x"}}, "there is no key 'problem.dataset.splt'."),
+    ({"template": "fancy"}, "'problem.template' is 'fancy': input should be 'chat' or 'plain'."),
+    ({"chat_template": "nowhere.jinja"}, "there is no such file, and it is no template; give one of the two."),
+    ({"score_range": [1, 0]}, "the first number must be below the second."),
+    ({"score_weights": {"helpfulness": -1}}, "weights must not be negative, and their sum must be above 0."),
+    ({"score_weights": {}}, "weights must not be negative, and their sum must be above 0."),
+    ({"heldout_share": 1}, "'problem.heldout_share' is 1: input should be less than 1."),
+    ({"ties": "toss"}, "'problem.ties' is 'toss': input should be 'leave_out' or 'keep'."),
+    ({"pairs": 0}, "'problem.pairs' is 0: input should be greater than or equal to 1."),
+    ({"reward_model": {"name": "a", "init": "b"}}, "reward_model has a name and an init"),
+    (
+        {"reward_model": {"own_template": True}},
+        "own_template is for a named reward model with its own tokenizer; leave it out.",
+    ),
+    ({"sft": True}, "'problem.sft' is True: input should be False."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), COMMANDS, ids=[" ".join(a) for a, _ in COMMANDS])
+def test_a_wrong_word_on_the_command_line(arguments: list[str], message: str, attempt: Any) -> None:
+    assert message in attempt(*arguments)
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE, ids=[" ".join(a) for a, _ in USAGE])
+def test_a_call_that_no_command_takes(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["una-bench", *arguments])
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    said = capsys.readouterr().err
+    assert (end.value.code, "Traceback" in said) == (2, False)
+    assert re.findall(r"│ (.+?) +│", said) == [message]
+
+
+@pytest.mark.parametrize(("changes", "message"), RECIPES, ids=[str(c) for c, _ in RECIPES])
+def test_a_wrong_key_in_a_recipe(changes: dict[str, Any], message: str, attempt: Any, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**SMALL, **changes}))
+    assert message in attempt("run", "r.yaml")
+
+
+@pytest.mark.parametrize("missing", ["problem", "budget", "batch_responses", "benchmarks"])
+def test_a_missing_key_in_a_recipe(missing: str, attempt: Any, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({k: v for k, v in SMALL.items() if k != missing}))
+    assert f"r.yaml: the key '{missing}' is missing." in attempt("run", "r.yaml")
+
+
+@pytest.mark.parametrize(("content", "message"), FILES, ids=[repr(c[:20]) for c, _ in FILES])
+def test_a_file_that_is_no_recipe(content: bytes, message: str, attempt: Any, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(content)
+    assert message in attempt("run", "r.yaml")
+
+
+@pytest.mark.parametrize(("changes", "message"), DATA, ids=[str(c) for c, _ in DATA])
+def test_a_wrong_setting_of_data(changes: dict[str, Any], message: str, attempt: Any, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**SMALL, "problem": {**PREFERENCE, **changes}}))
+    assert message in attempt("run", "r.yaml")

@@ -1,0 +1,85 @@
+"""What a run computes on, and the precision that is fast there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from una_bench.machine import hardware
+from una_bench.suite import plan, recipe
+
+PROCESSORS = {
+    "vendor_id : GenuineIntel\nflags : avx512f avx512_bf16 amx_bf16 amx_tile": "bfloat16",
+    "vendor_id : GenuineIntel\nflags : avx512f avx512_bf16 avx512_fp16": "float32",
+    "vendor_id : AuthenticAMD\nflags : avx512f avx512_bf16": "bfloat16",
+    "vendor_id : AuthenticAMD\nflags : avx2 fma": "float32",
+    "CPU implementer : 0x41\nFeatures : fp asimd bf16 i8mm": "bfloat16",
+    "CPU implementer : 0x41\nFeatures : fp asimd": "float32",
+}
+
+
+@pytest.mark.parametrize(("cpuinfo", "precision"), PROCESSORS.items())
+def test_bfloat16_is_taken_where_the_processor_is_faster_with_it(
+    cpuinfo: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{cpuinfo}\n\nprocessor : 1\n")
+    assert hardware.resolve_precision("auto", "cpu") == precision
+
+
+def test_a_processor_that_tells_nothing_computes_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "none")
+    assert hardware.resolve_precision("auto", "cpu") == "float32"
+
+
+def test_a_card_computes_in_bfloat16() -> None:
+    assert hardware.resolve_precision("auto", "cuda") == "bfloat16"
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_precision_that_was_asked_for_stays(name: str) -> None:
+    assert hardware.resolve_precision(name, "cuda") == name
+
+
+def test_a_plan_says_which_precision_auto_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "none")
+    made = plan.make(recipe.load("smollm2"))
+    asked = plan.make(recipe.load("smollm2", ["precision=float32"]))
+    assert (made.recipe.precision, made.key) == ("float32", asked.key)
+
+
+@pytest.mark.parametrize(("cpuinfo", "precision"), PROCESSORS.items())
+def test_a_plan_says_in_which_precision_the_leaderboards_are_evaluated(
+    cpuinfo: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    asked = recipe.load("smollm2", ["benchmarks.leaderboard.precision=auto"])
+    assert plan.make(asked).recipe.benchmarks["leaderboard"]["precision"] == precision
+
+
+def driver(folder: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    """Put a driver on the path that names one card, and any other that it is asked for."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{says}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+def test_the_driver_tells_name_and_memory_of_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, monkeypatch, 'echo "NVIDIA H200, 143771"; echo "NVIDIA H100, 81559"')
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert hardware.card() == ("NVIDIA H200", 143771 * 2**20)
+
+
+def test_the_card_is_the_first_that_this_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, monkeypatch, 'for last; do :; done; echo "card $last, 1"')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,0")
+    assert hardware.card() == ("card --id=3", 2**20)
+
+
+@pytest.mark.parametrize("says", ["exit 9", "true", "echo nothing", "echo 'a, b'"])
+def test_a_driver_that_names_no_card_is_no_error(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, monkeypatch, says)
+    assert hardware.card() is None

@@ -1,0 +1,82 @@
+"""Words as the policy sees them."""
+
+from __future__ import annotations
+
+import pytest
+from text_models import END, START, TEMPLATE, UNKNOWN, byte_tokenizer
+
+from una_bench.errors import UserError
+from una_bench.problems.preference.template import make
+
+ASK = (("user", "hi"),)
+
+
+def test_a_prompt_ends_where_the_policy_begins_to_write() -> None:
+    template = make(byte_tokenizer(), chat=True, name="m")
+    assert template.prompt(ASK) == f"{START}user\nhi{END}\n{START}assistant\n"
+
+
+def test_a_response_ends_with_the_end_of_turn_and_nothing_after_it() -> None:
+    assert make(byte_tokenizer(), chat=True, name="m").completion("yes") == f"yes{END}"
+
+
+def test_the_end_of_turn_is_one_token() -> None:
+    template = make(byte_tokenizer(), chat=True, name="m")
+    assert template.ids(template.completion(""))[-1:] == [2]
+
+
+def test_the_policy_stops_where_the_template_ends_a_turn() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.eos_token = UNKNOWN
+    template = make(tokenizer, chat=True, name="m")
+    assert (template.end, tokenizer.eos_token) == (END, END)
+
+
+def test_a_template_that_ends_no_turn_leaves_the_tokenizers_end() -> None:
+    plain = "{% for m in messages %}{{ m['content'] + '\n' }}{% endfor %}"
+    assert make(byte_tokenizer(plain), chat=True, name="m").completion("yes") == f"yes{END}"
+
+
+def test_what_a_template_puts_before_a_response_is_part_of_it() -> None:
+    spaced = TEMPLATE.replace("{{ m['content'] }}", " {{ m['content'] }}")
+    assert make(byte_tokenizer(spaced), chat=True, name="m").completion("yes") == f" yes{END}"
+
+
+def test_without_a_chat_template_one_must_be_given() -> None:
+    with pytest.raises(UserError, match=r"m has no chat template.*problem.template=plain"):
+        make(byte_tokenizer(None), chat=True, name="m")
+
+
+def test_a_template_that_cannot_be_used_is_one_message() -> None:
+    with pytest.raises(UserError, match="The chat template of m cannot be used"):
+        make(byte_tokenizer("{{ raise_exception('never') }}"), chat=True, name="m")
+
+
+def test_plain_words_stay_as_they_are() -> None:
+    template = make(byte_tokenizer(None), chat=False, name="m")
+    assert (template.prompt(ASK), template.completion("yes")) == ("hi", f"yes{END}")
+
+
+def test_a_plain_prompt_begins_as_the_tokenizer_begins_text() -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = byte_tokenizer(None)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{START} $A", special_tokens=[(START, 1)])
+    assert make(tokenizer, chat=False, name="m").prompt(ASK) == f"{START}hi"
+
+
+def test_a_response_is_tokenised_as_it_follows_its_prompt() -> None:
+    template = make(byte_tokenizer(), chat=True, name="m")
+    prompt, completion = template.prompt(ASK), template.completion("é")
+    ids = template.ids(prompt)
+    assert ids + template.completion_ids(prompt, ids, completion) == template.ids(prompt + completion)
+
+
+def test_a_response_whose_first_token_would_melt_into_the_prompt_is_tokenised_alone() -> None:
+    class Melting:
+        def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
+            return {"input_ids": [len(text)]}
+
+    template = make(byte_tokenizer(), chat=True, name="m")
+    object.__setattr__(template, "tokenizer", Melting())
+    assert template.completion_ids("ask", [3], "four") == [4]

@@ -1,0 +1,94 @@
+"""Recipes: what is refused, with which words, and what is written out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from una_bench.errors import UserError
+from una_bench.interfaces import registry
+from una_bench.suite import plan, recipe
+
+
+def small(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "problem": {"kind": "exact"},
+        "budget": {"responses": 64},
+        "batch_responses": 8,
+        "benchmarks": {"memory": {}},
+        "methods": ["dpo", "una"],
+    }
+    return {**base, **changes}
+
+
+def write(path: Path, raw: object) -> str:
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", registry.suite_names())
+def test_every_suite_that_comes_along_is_valid_and_written_out_whole(name: str, tmp_path: Path) -> None:
+    loaded = recipe.load(name)
+    again = recipe.load(write(tmp_path / "again.yaml", yaml.safe_load(recipe.dump(loaded))))
+    assert again == loaded
+
+
+def test_yaml_tags_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        recipe.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("budget.responses=128", lambda r: r.budget.responses == 128),
+        ("beta=0.25", lambda r: r.training["beta"] == 0.25),
+        ("una-score.offset=learned", lambda r: r.settings["una_score"][0]["offset"] == "learned"),
+        ("settings.dpo.beta=0.125", lambda r: r.settings["dpo"][0]["beta"] == 0.125),
+        ("seeds=[4]", lambda r: r.seeds == (4,)),
+    ],
+)
+def test_set_reaches_the_key_that_a_user_means(override: str, value, tmp_path: Path) -> None:
+    assert value(recipe.load(write(tmp_path / "r.yaml", small()), [override]))
+
+
+def test_the_same_recipe_and_seeds_give_the_same_plan(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", small())
+    assert plan.make(recipe.load(path)) == plan.make(recipe.load(path))
+
+
+def test_a_changed_budget_changes_every_key(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", small())
+    before, after = plan.make(recipe.load(path)), plan.make(recipe.load(path, ["budget.responses=128"]))
+    assert not {c.key for c in before.cells} & {c.key for c in after.cells}
+
+
+def test_adding_methods_or_seeds_keeps_the_folder_and_the_keys(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path / "r.yaml", small()))
+    few, many = plan.make(loaded, ["dpo"], [0]), plan.make(loaded, ["all"], [0, 1])
+    assert few.key == many.key
+    assert {c.key for c in few.cells} <= {c.key for c in many.cells}
+
+
+def test_the_untrained_policy_is_always_a_row(tmp_path: Path) -> None:
+    cells = plan.make(recipe.load(write(tmp_path / "r.yaml", small())), ["dpo"], [3]).cells
+    assert [c.name for c in cells] == ["base-s3", "dpo-s3"]
+
+
+def test_variants_have_names_that_tell_them_apart(tmp_path: Path) -> None:
+    raw = small(settings={"una_binary": [{"loss_type": "mse"}, {"loss_type": "bce"}]})
+    cells = plan.make(recipe.load(write(tmp_path / "r.yaml", raw)), ["una_binary"], [0]).cells
+    assert [c.name for c in cells][1:] == ["una_binary[loss_type=mse]-s0", "una_binary[loss_type=bce]-s0"]
+
+
+@pytest.mark.parametrize("name", ["una-score", "UNA_Score", " una score "])
+def test_names_are_forgiving(name: str) -> None:
+    assert registry.expand_methods([name]) == ["una_score"]
+
+
+def test_a_group_is_every_method_of_that_family() -> None:
+    assert registry.expand_methods(["una"]) == ["una_binary", "una_online", "una_pairwise", "una_score"]

@@ -1,0 +1,149 @@
+"""Means across tasks, and what the choice of documents adds to the uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from una_bench.analysis.frame import Metric, Row
+from una_bench.analysis.stats import LEVEL, Effect, Estimate, stdev, t_pvalue, t_quantile
+from una_bench.record.schema import Better
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+MEAN = Metric(name="tasks.mean", unit="1", better=Better.HIGHER)
+IQM = Metric(name="tasks.iqm", unit="1", better=Better.HIGHER)
+
+
+def iqm(values: Sequence[float]) -> float:
+    """Interquartile mean: the mean of what is left when the lowest and highest quarter are cut (scipy's trim_mean)."""
+    ordered = sorted(values)
+    cut = len(ordered) // 4
+    return fmean(ordered[cut : len(ordered) - cut])
+
+
+def iqm_interval(
+    scores: ArrayLike, *, level: float = LEVEL, draws: int = 5_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Interquartile mean over seeds and tasks together, with its interval by stratified bootstrap, as in rliable.
+
+    Args:
+        scores: (seeds, tasks). Seeds are resampled within each task; tasks are kept.
+        level: Confidence level of the percentile interval.
+        draws: Number of resamplings.
+        seed: Fixes the draws.
+
+    Returns:
+        Interquartile mean, lower and upper end.
+    """
+    import numpy as np
+
+    array = np.asarray(scores, dtype=float)
+    runs, tasks = array.shape
+    index = np.random.default_rng(seed).integers(0, runs, size=(draws, runs, tasks))
+    drawn = np.sort(np.take_along_axis(array[None], index, axis=1).reshape(draws, -1), axis=1)
+    cut = drawn.shape[1] // 4
+    means = drawn[:, cut : drawn.shape[1] - cut].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return iqm([float(v) for v in array.ravel()]), float(low), float(high)
+
+
+def combinable(tasks: Sequence[Metric]) -> bool:
+    """Whether there are several tasks, all dimensionless and better when higher."""
+    return len(tasks) > 1 and all(t.unit == "1" and t.better is Better.HIGHER for t in tasks)
+
+
+def with_task_means(rows: Sequence[Row], tasks: Sequence[Metric]) -> list[Row]:
+    """Give each row the mean and the interquartile mean across tasks, for the seeds that have every task.
+
+    Only where `combinable`: means of other things mean nothing. A task that was run for no row is left out.
+    """
+    run = [task for task in tasks if any(row.values.get(task.name) for row in rows)]
+    if not combinable(run):
+        return list(rows)
+    return [_with_means(row, [task.name for task in run]) for row in rows]
+
+
+def _with_means(row: Row, names: Sequence[str]) -> Row:
+    each = [row.values.get(name, {}) for name in names]
+    seeds = sorted(set.intersection(*(set(v) for v in each)))
+    if not seeds:
+        return row
+    across = {seed: [v[seed] for v in each] for seed in seeds}
+    more = {MEAN.name: {s: fmean(v) for s, v in across.items()}, IQM.name: {s: iqm(v) for s, v in across.items()}}
+    return replace(row, values={**row.values, **more})
+
+
+def with_documents(values: Sequence[float], stderrs: Sequence[float], *, level: float = LEVEL) -> Estimate:
+    """Mean over seeds whose interval also covers the choice of documents, from a benchmark's own standard errors.
+
+    Every seed answers the same documents, so that their error does not shrink with the number of seeds:
+    variance = s²/n + mean(stderr²), degrees of freedom after Welch and Satterthwaite. The spread over seeds already
+    holds some noise of the documents, which makes the interval a little too wide, never too narrow.
+    """
+    n, mean = len(values), fmean(values)
+    if n < 2:
+        return Estimate(mean=mean, n=n)
+    seeds, documents = stdev(values) ** 2 / n, fmean(e * e for e in stderrs)
+    total = seeds + documents
+    df = (n - 1) * (total / seeds) ** 2 if seeds > 0 else math.inf
+    half = t_quantile(level, min(df, 1e9)) * math.sqrt(total)
+    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n, how="Student t over seeds and documents")
+
+
+def over_documents(value: float, stderr: float, *, level: float = LEVEL) -> Estimate:
+    """Interval of a policy that was not trained: no seeds, only the choice of documents (normal, many documents)."""
+    half = t_quantile(level, 1e9) * stderr
+    return Estimate(
+        mean=value, low=value - half, high=value + half, n=1, how="normal over documents; untrained, no seeds"
+    )
+
+
+def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None = None) -> Effect:
+    """Mean difference of two methods on the same documents, uncertain over seeds and over documents.
+
+    Two-way random effects without replication: the grand mean has the variance (MS_seeds + MS_documents - MS_rest) /
+    (S D), never less than MS_rest / (S D); degrees of freedom after Satterthwaite. With one seed, over documents alone.
+
+    Args:
+        differences: First method minus second, (S seeds, D documents).
+        level: Confidence level.
+        p: What the p-value became when it was corrected for the number of comparisons.
+    """
+    import numpy as np
+
+    d = np.atleast_2d(np.asarray(differences, dtype=float))
+    seeds, documents = d.shape
+    mean = float(d.mean())
+    if documents < 2:
+        return Effect(mean=mean, n=seeds, how="1 document: no interval")
+    by_doc, by_seed = d.mean(axis=0), d.mean(axis=1)
+    ms_docs = seeds * float(by_doc.var(ddof=1))
+    if seeds == 1:
+        variance, df, how = ms_docs / documents, float(documents - 1), "Student t over documents, 1 seed"
+    else:
+        ms_seeds = documents * float(by_seed.var(ddof=1))
+        rest = d - by_doc[None] - by_seed[:, None] + mean
+        ms_rest = float((rest**2).sum()) / ((seeds - 1) * (documents - 1))
+        total = max(ms_seeds + ms_docs - ms_rest, ms_rest)
+        parts = (ms_seeds, seeds - 1), (ms_docs, documents - 1), (ms_rest, (seeds - 1) * (documents - 1))
+        below = sum(ms**2 / df for ms, df in parts)
+        df = total**2 / below if below else math.inf
+        variance, how = total / (seeds * documents), "Student t over seeds and documents, paired by both"
+    if variance == 0:
+        return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, level=level, how=how)
+    error = math.sqrt(variance)
+    half = t_quantile(level, min(df, 1e9)) * error
+    return Effect(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        n=seeds,
+        p=t_pvalue(mean / error, min(df, 1e9)) if p is None else p,
+        level=level,
+        how=how,
+    )

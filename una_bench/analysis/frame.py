@@ -1,0 +1,242 @@
+"""What two rows must share to be compared: machine, data, budget.
+
+Records as a person compares them: rows, and values by row, metric and seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from una_bench import formatting
+from una_bench.errors import UserError, nearest
+from una_bench.record.reader import in_order, trained
+from una_bench.record.schema import Better, Record, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MACHINE = ("machine", "cpu", "gpu", "accelerator", "device_name", "cores", "memory_bytes")
+"""Keys of a record's environment that tell machines apart."""
+DATA = ("problem_key", "prepared", "data", "max_prompt_length", "max_new_tokens")
+"""Keys of a record's job that tell data apart, besides the suite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What two rows must share to stand in one table."""
+
+    machine: tuple[tuple[str, str], ...]
+    data: tuple[tuple[str, str], ...]
+    budget: tuple[tuple[str, str], ...]
+
+    def different(self, other: Context) -> list[str]:
+        """Name what differs: ``machine``, ``data``, ``budget``."""
+        return [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
+
+    def unlike(self, others: Iterable[Context]) -> str:
+        """Describe what is not the same in all of ``others``."""
+        others = list(others)
+        facts = [fact for name in self.__slots__ for fact in getattr(self, name)]
+        shared = [{fact for name in self.__slots__ for fact in getattr(other, name)} for other in others]
+        return ", ".join(f"{key} {value}" for key, value in facts if not all((key, value) in other for other in shared))
+
+
+def context(record: Record) -> Context:
+    """Return what decides whether this record may stand beside another."""
+    device = [("device", record.job["device"])] if "device" in record.job else []
+    threads = [("threads", record.job["threads"])] if "threads" in record.job else []
+    return Context(
+        machine=_pairs([*((k, record.environment[k]) for k in MACHINE if k in record.environment), *device, *threads]),
+        data=_pairs([("suite", record.suite), *((k, record.job[k]) for k in DATA if k in record.job)]),
+        budget=_pairs((k, v) for k, v in sorted(record.job.items()) if k.startswith("budget")),
+    )
+
+
+def contexts(records: Sequence[Record]) -> dict[tuple[str, str], Context]:
+    """Context of each record; a cell that failed before it saw its machine belongs with the rest of its run."""
+    known = {(r.run, r.cell): context(r) for r in records}
+    for record in records:
+        own = known[record.run, record.cell]
+        if not record.environment:
+            others = (known[r.run, r.cell] for r in records if r.environment and r.run == record.run)
+            same = (c for c in others if c.data == own.data and c.budget == own.budget)
+            known[record.run, record.cell] = next(same, own)
+    return known
+
+
+def _pairs(items: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
+    return tuple(_pair(key, value) for key, value in items)
+
+
+def _pair(key: str, value: Any) -> tuple[str, str]:
+    if key.endswith("_bytes") and isinstance(value, int):
+        return key.removesuffix("_bytes"), formatting.quantity(value, "B")
+    return formatting.clean(key).replace("_", " "), formatting.clean(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """All seeds of one method and variant in one context."""
+
+    method: str
+    variant: str
+    label: str
+    """Unique in its table, without control characters."""
+    run: str
+    context: Context
+    records: tuple[Record, ...]
+    values: Mapping[str, Mapping[int, float]] = field(repr=False)
+    """Metric -> seed -> value, of the cells that ended well."""
+    errors: Mapping[str, Mapping[int, float]] = field(repr=False)
+    """Metric -> seed -> standard error over documents, where given."""
+    not_run: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Metric -> why it could not be measured, where a benchmark says so."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the row was not trained, so that it has no seeds."""
+        return not any(trained(r) for r in self.records)
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        """The cells that did not end well."""
+        return tuple(r for r in self.records if r.status is not Status.OK)
+
+    def seeds(self, metric: str, like: Iterable[int] = ()) -> Mapping[int, float]:
+        """Seed -> value; the one value of an untrained row stands for every seed in ``like``."""
+        own = self.values.get(metric, {})
+        if self.fixed and len(own) == 1:
+            return dict.fromkeys(like, next(iter(own.values()))) or own
+        return own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """Name, unit and direction of a metric, as its measurements state them."""
+
+    name: str
+    unit: str
+    better: Better
+    measured: bool = True
+    """Whether any cell has a value of it."""
+
+
+def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
+    """Gather records into rows, in the order that `read.in_order` gives."""
+    gathered: dict[tuple[str, str, str, Context], list[Record]] = {}
+    known = contexts(records)
+    for record in in_order(list(records)):
+        key = (record.run if by_run else "", record.method, record.variant, known[record.run, record.cell])
+        gathered.setdefault(key, []).append(record)
+    labels = _labels([(k[0], v[0]) for k, v in gathered.items()])
+    made = []
+    for (key, found), label in zip(gathered.items(), labels, strict=True):
+        values, errors = _values(found)
+        made.append(
+            Row(
+                method=key[1],
+                variant=key[2],
+                label=label,
+                run=found[0].run,
+                context=key[3],
+                records=tuple(found),
+                values=values,
+                errors=errors,
+                not_run={m.metric: m.how for r in found for m in r.measurements if not m.samples},
+            )
+        )
+    return made
+
+
+def _labels(firsts: Sequence[tuple[str, Record]]) -> list[str]:
+    """Labels that tell every row apart: with the variant, then the run, where the label alone does not."""
+    plain = [formatting.clean(r.label) or formatting.clean(r.method) for _, r in firsts]
+    named = [
+        f"{label} ({formatting.clean(r.variant)})" if r.variant and plain.count(label) > 1 else label
+        for label, (_, r) in zip(plain, firsts, strict=True)
+    ]
+    return [
+        f"{label} · {formatting.clean(run)}" if run else label for label, (run, _) in zip(named, firsts, strict=True)
+    ]
+
+
+def _values(records: Sequence[Record]) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
+    values: dict[str, dict[int, float]] = {}
+    errors: dict[str, dict[int, float]] = {}
+    for record in records:
+        if record.status is not Status.OK:
+            continue
+        for m in record.measurements:
+            if m.samples:
+                values.setdefault(m.metric, {})[record.seed] = m.value
+                if m.stderr is not None:
+                    errors.setdefault(m.metric, {})[record.seed] = m.stderr
+    return values, errors
+
+
+def metrics(records: Iterable[Record]) -> dict[str, Metric]:
+    """Every metric measured in any cell, in the order of first appearance."""
+    found: dict[str, Metric] = {}
+    for record in records:
+        for m in record.measurements:
+            if m.metric not in found:
+                found[m.metric] = Metric(name=m.metric, unit=m.unit, better=m.better, measured=bool(m.samples))
+            elif found[m.metric].unit != m.unit:
+                raise UserError(
+                    f"{m.metric} has the unit {found[m.metric].unit} in one record and {m.unit} in {record.cell}. "
+                    "Records of different versions cannot share a table; report each run alone."
+                )
+            elif m.samples and not found[m.metric].measured:
+                found[m.metric] = replace(found[m.metric], measured=True)
+    return found
+
+
+def find(table: Sequence[Row], name: str) -> Row:
+    """Return the row that a user calls ``name``: a method, ``method[variant]``, or a label."""
+    wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
+    names = [f"{r.method}[{r.variant}]" if r.variant else r.method for r in table]
+    hits = [r for r, full in zip(table, names, strict=True) if name in {full, r.label} or wanted == full.lower()]
+    hits = hits or [r for r in table if r.method == wanted]
+    if not hits:
+        choices = list(dict.fromkeys(names))
+        raise UserError(f"There is no row '{name}'.{nearest(wanted, choices)} Choose from: {', '.join(choices)}.")
+    if len({(r.method, r.variant) for r in hits}) > 1:
+        raise UserError(
+            f"'{name}' has several variants. Choose one of: {', '.join(f'{r.method}[{r.variant}]' for r in hits)}."
+        )
+    return hits[0]
+
+
+def if_there(records: Sequence[Record], name: object) -> str | None:
+    """Return ``name`` where some row is called so, for a baseline that nobody asked for by name."""
+    if not isinstance(name, str) or not name:
+        return None
+    try:
+        find(rows(records), name)
+    except UserError:
+        return None
+    return name
+
+
+def long(records: Sequence[Record]) -> pd.DataFrame:
+    """One line per measurement of every cell, in base units."""
+    import pandas as pd
+
+    lines = [
+        {
+            **{k: getattr(r, k) for k in ("run", "suite", "cell", "method", "variant", "label", "seed")},
+            "status": str(r.status),
+            "metric": m.metric if m else None,
+            "unit": m.unit if m else None,
+            "better": str(m.better) if m else None,
+            "value": m.value if m and m.samples else None,
+            "samples": len(m.samples) if m else 0,
+            "stderr": m.stderr if m else None,
+            "how": m.how if m else (r.failure.reason if r.failure else ""),
+        }
+        for r in records
+        for m in (r.measurements or (None,))
+    ]
+    return pd.DataFrame(lines)

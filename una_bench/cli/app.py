@@ -1,0 +1,296 @@
+"""The command line: each command parses, calls one function and prints. Results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable
+from io import TextIOWrapper
+from itertools import islice
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from una_bench import __version__
+from una_bench.cli import gate_commands, messages, model_commands, reproduce_command
+from una_bench.errors import UserError
+from una_bench.interfaces import registry
+from una_bench.models.offline import Need
+
+
+class Commands(TyperGroup):
+    """The commands; one that is stopped before or outside a run says so, where typer would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            messages.wrong(f"Interrupted. To do it again: {shlex.join(['una-bench', *sys.argv[1:]])}")
+            raise typer.Exit(messages.STOPPED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="una-bench",
+    help="Compare PPO, DPO, KTO and UNA on one model and data: how good, how fast, how much memory, and how fairly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+DEFAULT_BASELINE = "dpo"
+"""What reports compare with where nothing else is asked for; a run without it has no differences."""
+MOST_SEEDS = 1000
+app.add_typer(model_commands.models, name="models")
+app.command("bundle")(model_commands.bundle)
+app.command("reproduce")(reproduce_command.reproduce)
+app.add_typer(gate_commands.baseline, name="baseline")
+app.command("gate")(gate_commands.gate)
+
+Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
+OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]
+Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the differences to. Reports use dpo.")]
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _seeds(text: str) -> list[int]:
+    """Parse ``0,1,2`` or ``0-4``."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not _is_seed(first) or (dash and not _is_seed(last)) or (dash and int(last) < int(first)):
+            raise UserError(f"--seeds {text}: '{part}' is not a seed. Write numbers from 0 up, as 0,1,2 or 0-4.")
+        seeds.extend(islice(range(int(first), int(last or first) + 1), MOST_SEEDS + 1))
+        if len(seeds) > MOST_SEEDS:
+            raise UserError(f"--seeds {text}: more than {MOST_SEEDS} seeds. Write fewer.")
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"--seeds {text}: a seed is given twice. Write each once.")
+    return seeds
+
+
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 11 and int(text) < 2**32
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError("--methods is empty. Write names or groups, for example --methods ppo,dpo,kto,una.")
+    return names
+
+
+@app.command()
+def run(  # noqa: PLR0913 - one parameter an option
+    suite: Annotated[str, typer.Argument(help="Suite by name, or a recipe file (.yaml).")] = "exact",
+    methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
+    baseline: Baseline = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
+    retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
+    bundle: Annotated[Path | None, typer.Option(help="Folder that `una-bench bundle` wrote.")] = None,
+    report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
+    from una_bench.cli import show, trackers
+    from una_bench.machine.hardware import require_device
+    from una_bench.models import offline as offlines
+    from una_bench.orchestration import bundle as bundles
+    from una_bench.orchestration import missing_inputs, preparation
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.orchestration.runner import Options, Runner
+    from una_bench.suite import plan as plans
+    from una_bench.suite import recipe as recipes
+
+    if retry not in {"", "failed"}:
+        raise UserError(f"--retry {retry}: only `--retry failed` is known.")
+    if offline:
+        offlines.enable()
+    if bundle is not None:
+        suite = bundles.use(bundle, suite)
+    recipe = recipes.load(suite, set_)
+    plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    folder = RunFolder(out) if out else RunFolder.default(plan)
+    compared = registry.canonical(baseline or DEFAULT_BASELINE)
+    registry.method(compared)
+    following = trackers.parse(report_to)
+    if dry_run:
+        show.plan(_console(), plan, folder.path)
+        try:
+            _note_missing(missing_inputs.check(plan))
+        except UserError as error:
+            messages.note(f"As things are this run would not start. {error}")
+        return
+    require_device(recipe.device)
+    _note_missing(missing_inputs.check(plan))
+    preparation.check(plan)
+    folder.check(plan)
+    command = shlex.join(["una-bench", *sys.argv[1:]])
+    options = Options(
+        quiet=quiet,
+        retry_failed=retry == "failed",
+        fail_fast=fail_fast,
+        report_to=following,
+        command=command,
+        baseline=compared,
+    )
+    with messages.stoppable(command):
+        finished = Runner(plan, folder, options).run()
+        if finished.records or not finished.stopped:
+            show.results(_console(), finished, baseline=compared, differences=bool(baseline))
+    if finished.stopped:
+        raise messages.stopped(command, finished.waiting)
+    if finished.failed:
+        raise typer.Exit(3)
+
+
+def _note_missing(missing: Iterable[Need]) -> None:
+    for need in missing:
+        messages.note(need.note())
+
+
+@app.command("list")
+def list_() -> None:
+    """List methods, benchmarks and suites."""
+    from una_bench.cli import show
+
+    show.catalogue(_console())
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A method or a suite, as `una-bench list` names it.")]) -> None:
+    """Explain one method (paper, memory, settings) or one suite (its recipe with every default)."""
+    from una_bench.cli import show as shows
+
+    shows.one(_console(), name)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    baseline: Annotated[str, typer.Option(help="Method that the others are compared with.")] = "",
+) -> None:
+    """Compare methods across runs, with intervals of the differences."""
+    from una_bench.reporting.tables import across_runs as compares
+
+    chosen = registry.canonical(baseline) if baseline else None
+    _console().print(compares.across([_run(r) for r in runs], baseline=chosen).to_terminal())
+
+
+@app.command()
+def leaderboard(runs: Runs) -> None:
+    """Rank the methods of one or several runs in one table, with Pareto marks."""
+    from una_bench.reporting.tables import across_runs as compares
+
+    _console().print(compares.leaderboard([_run(r) for r in runs]).to_terminal())
+
+
+@app.command()
+def report(run: OneRun) -> None:
+    """Make the report of a run again from its records, and print where it is."""
+    from una_bench.reporting import report as reports
+
+    typer.echo(reports.write(_run(run)))
+
+
+@app.command()
+def audit(run: OneRun, json: Annotated[bool, typer.Option("--json", help="Print the ledger as JSON.")] = False) -> None:
+    """Print the fairness ledger of a run: what was the same for every method, and what was not."""
+    from una_bench.record import reader
+    from una_bench.reporting import fairness
+
+    lines = fairness.ledger(reader.some(_run(run)))
+    if json:
+        typer.echo(fairness.to_json(lines))
+    else:
+        _console().print(fairness.table(lines).to_terminal())
+
+
+@app.command()
+def export(
+    run: OneRun,
+    format: Annotated[str, typer.Option("--format", help="csv, parquet, json or hf-model-card.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
+) -> None:
+    """Write the records of a run in a format that other tools read, and print where."""
+    from una_bench.reporting import export as exports
+
+    suffix = {"hf-model-card": "README.md"}.get(format, f"export.{format}")
+    typer.echo(exports.write(_run(run), format, out or run / suffix))
+
+
+@app.command()
+def doctor(
+    measure: Annotated[bool, typer.Option("--measure", help="Measure what is known, and the noise.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="With --measure: file for the findings.")] = None,
+) -> None:
+    """Say what is installed, which device is there, what each suite would need, and whether hubs are off."""
+    if not measure:
+        if json is not None:
+            raise UserError("--json belongs to --measure: una-bench doctor --measure --json FILE.")
+        from una_bench.cli import doctor as doctors
+
+        doctors.show(_console())
+        return
+    from una_bench.orchestration import self_check
+    from una_bench.record import storage
+
+    found = self_check.measure(say=messages.note)
+    if json is not None:
+        storage.write_text(json, dumps(found.to_json(), indent=1) + "\n")
+    self_check.show(_console(), found)
+    if not found.ok:
+        raise typer.Exit(3)
+
+
+def _run(folder: Path) -> Path:
+    if not (folder / "records.jsonl").is_file():
+        raise UserError(
+            f"{folder} is not a run: it has no records.jsonl. `una-bench run` prints the folder it writes, "
+            "by default below results/runs/."
+        )
+    return folder
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"una-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Say what una-bench is."""
+
+
+def main() -> None:
+    """Run the command line; what a user can fix is one message and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow that a terminal cannot show must not end a command
+    try:
+        app()
+    except UserError as error:
+        messages.wrong(str(error))
+        raise SystemExit(2) from None
+    except OSError as error:  # a disk that is full, a folder that went away
+        where = f"{error.filename}: " if error.filename else ""
+        messages.wrong(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
+        raise SystemExit(2) from None

@@ -1,0 +1,115 @@
+"""`una-bench reproduce`: run a suite that a paper has published numbers of, and put them beside ours."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.orchestration.runner import Finished, Options
+    from una_bench.suite.plan import Plan
+    from una_bench.suite.presets import Chosen
+    from una_bench.suite.recipe import Recipe
+
+
+def reproduce(  # noqa: PLR0913 - one parameter an option
+    suite: Annotated[str, typer.Argument(help="A suite that reproduces a paper: una-table1, una-table4, or a file.")],
+    preset: Annotated[str, typer.Option(help="Whose settings: paper, authors_code or controlled.")] = "",
+    scale: Annotated[str, typer.Option(help="`small`: the same on a small model, to prove the path.")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="Change one key, as problem.dataset=FILE.")] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show hours, memory and disk that it needs.")] = False,
+    retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Run a suite of a paper and print its numbers beside ours, with a verdict each; run it again to resume."""
+    from rich.console import Console
+
+    from una_bench.cli import messages
+    from una_bench.errors import UserError
+    from una_bench.machine.hardware import require_device
+    from una_bench.models import offline as offlines
+    from una_bench.orchestration import missing_inputs, preparation
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.orchestration.runner import Options
+    from una_bench.reproduction import published_numbers, targets
+    from una_bench.suite import capacity, requirements
+    from una_bench.suite import plan as plans
+    from una_bench.suite import recipe as recipes
+
+    if retry not in {"", "failed"}:
+        raise UserError(f"--retry {retry}: only `--retry failed` is known.")
+    if offline:
+        offlines.enable()
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    choice = [f"{key}={value}" for key, value in (("preset", preset), ("scale", scale)) if value]
+    chosen = recipes.choose(suite, [*choice, *set_])
+    aim = targets.target(chosen.reproduces, suite)
+    published = published_numbers.load()
+    for name in aim.tables:
+        published.table(name)
+    for name in aim.claims:
+        published.claim(name)
+    recipe = recipes.validate(chosen.raw, chosen.source)
+    plan = plans.make(recipe)
+    folder = RunFolder(out) if out else RunFolder.default(plan)
+    machine = capacity.here(recipe.device, folder.path)
+    if dry_run:
+        needed = capacity.show(console, plan, aim.lengths, machine)
+        missing = capacity.lacking(needed, machine)
+        console.print(f"This machine cannot hold it: {'; '.join(missing)}." if missing else "This machine can hold it.")
+        return
+    require_device(recipe.device)
+    rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
+    capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
+    for need in missing_inputs.check(plan):
+        typer.echo(need.note(), err=True)
+    preparation.check(plan)
+    folder.check(plan)
+    command = shlex.join(["una-bench", *sys.argv[1:]])
+    options = Options(quiet=quiet, retry_failed=retry == "failed", command=command)
+    with messages.stoppable(command):
+        finished = _run(console, plan, folder, options)
+        if not finished.stopped:
+            _show(console, finished, chosen, recipe)
+    if finished.stopped:
+        raise messages.stopped(command, finished.waiting)
+    if finished.failed:
+        raise typer.Exit(3)
+
+
+def _run(console: Console, plan: Plan, folder: RunFolder, options: Options) -> Finished:
+    from una_bench.cli import show
+    from una_bench.orchestration.runner import Runner
+
+    finished = Runner(plan, folder, options).run()
+    if finished.records:
+        show.results(console, finished, baseline="", differences=False)
+    return finished
+
+
+def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) -> None:
+    """Print the comparison with what is published, and save it beside the records."""
+    from una_bench.record import storage
+    from una_bench.reproduction import comparison, published_numbers, targets
+    from una_bench.suite import recipe as recipes
+    from una_bench.suite import recipe_diff
+
+    preset = recipes.load(chosen.source, [f"preset={chosen.preset}"] if chosen.preset else [])
+    keys = recipe_diff.changed(recipe, preset)
+    apart = f"{chosen.scale} scale, another model and data" if chosen.scale else ""
+    apart = apart or (f"changed: {', '.join(keys)}" if keys else "")
+    aim = targets.target(chosen.reproduces, recipe.name)
+    table = comparison.table(finished.records, aim, published_numbers.load(), name=recipe.name, apart=apart)
+    storage.write_text(finished.run / "reproduction.md", table.to_markdown())
+    storage.write_text(finished.run / "reproduction.csv", table.to_csv())
+    console.print(table.to_terminal())
+    console.print(f"Saved: {finished.run / 'reproduction.md'} and .csv", markup=False)

@@ -1,0 +1,158 @@
+"""What the commands print about methods, suites, plans and results."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from una_bench.errors import UserError, nearest
+from una_bench.interfaces import registry
+
+if TYPE_CHECKING:
+    from una_bench.orchestration.runner import Finished
+    from una_bench.suite.plan import Plan
+
+GIB = 2**30
+MIB = 2**20
+
+
+def catalogue(console: Console) -> None:
+    """Print methods, benchmarks and suites."""
+    table = Table(
+        "method", "label", "learns from", "keeps in memory beside the policy", title="Methods", title_justify="left"
+    )
+    for name in registry.method_names():
+        method = registry.method(name)
+        table.add_row(name, method.label, method.feedback, ", ".join(sorted(method.resident)) or "nothing")
+    console.print(table)
+    groups = sorted({m.partition("_")[0] for m in registry.method_names() if "_" in m})
+    console.print(f"Groups: all, {', '.join(groups)}\n")
+    table = Table("benchmark", "what it measures", title="Benchmarks", title_justify="left")
+    for name in registry.benchmark_names():
+        table.add_row(name, registry.benchmark(name).about)
+    console.print(table)
+    table = Table("suite", "about", title="Suites", title_justify="left")
+    for name, about in _suites():
+        table.add_row(name, about)
+    console.print(table)
+
+
+def _suites() -> list[tuple[str, str]]:
+    """Name and first comment or ``about`` of each suite, without validating it."""
+    import yaml
+
+    found = []
+    for path in sorted(registry.recipe_folder().glob("*.yaml")):
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found.append((path.stem.replace("_", "-"), " ".join(str(raw.get("about", "")).split())))
+    return found
+
+
+def one(console: Console, name: str) -> None:
+    """Print a method or a suite."""
+    wanted = registry.canonical(name)
+    if wanted in registry.method_names():
+        _method(console, wanted)
+    elif wanted.replace("_", "-") in registry.suite_names():
+        from una_bench.suite import recipe as recipes
+
+        console.print(escape(recipes.dump(recipes.load(name))))
+    else:
+        known = [*registry.method_names(), *registry.suite_names()]
+        raise UserError(
+            f"There is no method or suite '{name}'.{nearest(wanted, known)} `una-bench list` names them all."
+        )
+
+
+def _method(console: Console, name: str) -> None:
+    method = registry.method(name)
+    resident = ", ".join(sorted(method.resident)) or "nothing else"
+    console.print(f"[bold]{escape(method.label)}[/bold] ({name})")
+    console.print(f"Learns from {method.feedback} feedback; keeps {resident} in memory beside the policy.")
+    console.print(f"Source: {escape(method.paper)}")
+    console.print(escape((method.__doc__ or "").strip()))
+    table = Table("setting", "default")
+    for field in fields(method):
+        if field.init:
+            table.add_row(field.name, str(field.default))
+    console.print(table)
+
+
+def plan(console: Console, planned: Plan, folder: Path) -> None:
+    """Print the cells of a plan with predicted time and memory."""
+    from una_bench.suite import estimate
+
+    recipe = planned.recipe
+    table = Table(
+        "cell", "key", "time, s", "state, MiB", "peak, MiB", title=f"Suite {recipe.name}", title_justify="left"
+    )
+    for cell in planned.cells:
+        need = estimate.of_cell(planned, cell)
+        table.add_row(
+            escape(cell.name),
+            cell.key,
+            _or_unknown(need.seconds, 1, ".0f") if cell.trains else "-",
+            _or_unknown(need.state_bytes, MIB, ".1f") if cell.trains else "-",
+            _or_unknown(need.peak_bytes, MIB, ".0f") if cell.trains else "-",
+        )
+    console.print(table)
+    console.print(
+        "time, peak: measured where the suite's recipe says; state: arithmetic (weights, gradients, Adam, other models)"
+    )
+    total = estimate.wall_seconds(planned)
+    console.print(
+        f"Whole run: {'unknown' if total is None else f'about {total / 60:.1f} min'} with {recipe.workers} at a time"
+    )
+    console.print(f"Folder: {escape(str(folder))} (nothing was written)")
+
+
+def _or_unknown(value: float | None, unit: float, form: str) -> str:
+    return "unknown" if value is None else format(value / unit, form)
+
+
+def results(console: Console, finished: Finished, *, baseline: str, differences: bool) -> None:
+    """Print the comparison table, and save it with plots and report beside the records.
+
+    The tables of differences to the baseline are long: the terminal shows them when ``differences`` are asked for.
+    """
+    from una_bench import formatting
+    from una_bench.analysis import documents
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.record import reader, storage
+    from una_bench.reporting import fairness, report
+    from una_bench.reporting.plots import figures
+    from una_bench.reporting.tables import table
+
+    chosen = baseline if any(r.method == baseline for r in finished.records) else None
+    info = reader.run_info(finished.run)
+    result = table.results(
+        finished.records, baseline=chosen, documents=documents.scores(finished.run, finished.records)
+    )
+    storage.write_text(finished.run / "table.md", result.to_markdown())
+    storage.write_text(finished.run / "table.csv", result.to_csv())
+    figures.all(finished.records, info, finished.run / "plots", baseline=chosen)
+    page = report.write(finished.run, baseline=chosen)
+    console.print((result if differences else replace(result, then=())).to_terminal())
+    differing = [line for line in fairness.ledger(finished.records) if str(line.verdict).startswith("DIFFERS")]
+    if differing:
+        console.print(f"Fairness: {len(differing)} lines DIFFER: {', '.join(line.topic for line in differing)}.")
+    for record in finished.failed:
+        reason = record.failure.reason if record.failure else "unknown"
+        console.print(
+            f"[red]{record.status}[/red] {escape(formatting.clean(record.cell))}: {escape(formatting.clean(reason))}"
+        )
+    console.print(f"{finished.trained} cells trained now, {len(finished.records)} in the table.")
+    if finished.time is not None and finished.trained:
+        spent = finished.time.summary()
+        RunFolder(finished.run).write_time(spent)
+        console.print(
+            f"Time: {spent['wall_seconds']:.0f} s, of which preparation and imports {spent['once_seconds']:.0f} s, "
+            f"harness {spent['harness_seconds']:.0f} s ({100 * spent['harness_share']:.1f} %); the rest trains and "
+            "evaluates."
+        )
+    console.print(f"Records, table and plots: {escape(str(finished.run))}\nReport: {escape(str(page))}")

@@ -1,0 +1,84 @@
+"""Results of lm-eval by content: the same model on the same task, documents and versions is evaluated once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.interfaces.prepared import content_hash
+from una_bench.models.packaged import sha256
+from una_bench.record import storage
+
+if TYPE_CHECKING:
+    from una_bench.interfaces.benchmark import Checkpoint
+
+PARTS = ("*.safetensors", "*config.json", "tokenizer*", "chat_template*")
+"""Files of a checkpoint that decide what it answers."""
+
+
+def model_key(checkpoint: Checkpoint) -> str:
+    """Content hash of the weights and tokenizer that a checkpoint means, those of the initial policy under adapters."""
+    adapted = (checkpoint.path / "adapter_config.json").is_file()
+    folders = [checkpoint.path, *([checkpoint.prepared.policy] if adapted else [])]
+    files = [file for folder in folders for pattern in PARTS for file in sorted(folder.glob(pattern))]
+    return content_hash([[file.name, sha256(file)] for file in files])
+
+
+def key(model: str, tasks: Mapping[str, Any], settings: Mapping[str, Any], device: str) -> str:
+    """Content hash of everything that decides lm-eval's results.
+
+    Args:
+        model: From `model_key`.
+        tasks: lm-eval's loaded tasks by name.
+        settings: How they are run.
+        device: What they run on.
+    """
+    import lm_eval
+    import torch
+    import transformers
+
+    return content_hash(
+        {
+            "model": model,
+            "tasks": {name: [task.dump_config(), _data(task)] for name, task in tasks.items()},
+            "settings": dict(settings),
+            "device": device,
+            "versions": [lm_eval.__version__, torch.__version__, transformers.__version__],
+        }
+    )
+
+
+def _data(task: Any) -> list[str]:
+    """Fingerprints of the documents that a task reads."""
+    splits = task.dataset.items() if hasattr(task.dataset, "items") else []
+    return sorted(f"{name}:{getattr(split, '_fingerprint', len(split))}" for name, split in splits)
+
+
+def _path(name: str) -> Path:
+    return storage.cache_folder() / "lm-eval" / f"{name}.json.gz"
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """Return kept results, or None where there are none or they are damaged."""
+    try:
+        value: dict[str, Any] = json.loads(gzip.decompress(_path(name).read_bytes()))
+    except (OSError, ValueError, EOFError, zlib.error):
+        return None
+    return value
+
+
+def write(name: str, results: Mapping[str, Any]) -> None:
+    """Keep results, so that a reader sees all of them or none; a full disk costs no result."""
+    path = _path(name)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(gzip.compress(json.dumps(results, ensure_ascii=False).encode(), mtime=0))
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""lm-eval's Hugging Face model, computing what requests begin with alike only once, and drafting greedy answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from una_bench.models.decoding import prompt_lookup
+from una_bench.models.decoding.grouped_attention import grouped
+from una_bench.models.decoding.growing_cache import growing_cache
+from una_bench.models.decoding.shared_prefix import Reader, can_share
+
+
+class SharedPrefixLM(HFLM):
+    """HFLM that shares beginnings and remembers tokenised requests."""
+
+    def __init__(self, *args: Any, encoded: dict[tuple[str, str], Any] | None = None, **kwargs: Any) -> None:
+        """Take HFLM's arguments; ``encoded`` keeps tokenised requests for the next model with the same tokenizer."""
+        super().__init__(*args, **kwargs)
+        self._encoded = {} if encoded is None else encoded
+        self.forward_tokens = 0
+        """Tokens that went through the model for log-likelihoods."""
+
+    def _encode_pair(self, context: str, continuation: str) -> Any:
+        key = (context, continuation)
+        if key not in self._encoded:
+            self._encoded[key] = super()._encode_pair(context, continuation)
+        return self._encoded[key]
+
+    def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
+        if not can_share(self.model):
+            return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=override_bs)
+        reader = Reader(self.model, self.softmax_dtype)
+        whole = [(context + asked)[-(self.max_length + 1) :] for _, context, asked in requests]
+        pairs = [(ids[: -len(asked)], asked) for ids, (_, _, asked) in zip(whole, requests, strict=True)]
+        answers: list[Any] = [None] * len(requests)
+        for place, logp_CV in reader.continuations(pairs):
+            answers[place] = _answer(logp_CV, pairs[place][1])
+        self.forward_tokens += reader.forward_tokens
+        for (text, _, _), answer in zip(requests, answers, strict=True):
+            if text is not None:
+                self.cache_hook.add_partial("loglikelihood", text, answer)
+        return answers
+
+    def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:
+        if not can_share(self.model):
+            return super()._model_generate(context, max_length, stop, **settings)
+        if not plainly_greedy(self.model, settings):
+            return super()._model_generate(context, max_length, stop, past_key_values=growing_cache(), **settings)
+        most = max_length - context.shape[1]
+        mask = settings["attention_mask"]
+        prompts = [row[real].tolist() for row, real in zip(context, mask.bool(), strict=True)]
+        with grouped(self.model):
+            written = prompt_lookup.decode(self.model, prompts, self._ends(stop, most))
+        pad = self.tokenizer.pad_token_id
+        padded = [row + [pad] * (most - len(row)) for row in written]
+        return torch.cat([context, torch.tensor(padded, dtype=context.dtype, device=context.device)], dim=1)
+
+    def _ends(self, stop: list[str], most: int) -> prompt_lookup.Ends:
+        """Where lm-eval cuts an answer: what comes after is not needed."""
+        ends = self.model.generation_config.eos_token_id
+        tokens = ends if isinstance(ends, list) else [] if ends is None else [ends]
+
+        def stopped(written: list[int]) -> bool:
+            text = self.tok_decode(written, skip_special_tokens=False)
+            return any(word in text for word in stop if word)
+
+        return prompt_lookup.Ends(tokens=frozenset(tokens), stopped=stopped, most=most)
+
+
+def plainly_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether ``generate`` with these settings would write the most likely token each time, and nothing else counts."""
+    from transformers import GenerationConfig
+
+    drawn = settings.get("do_sample") or settings.get("temperature")
+    known = {"attention_mask", "do_sample", "temperature"}
+    indifferent = {"temperature", "top_k", "top_p", "do_sample", "max_length", "max_new_tokens", "use_cache"}
+    plain = GenerationConfig()
+    own = {name for name, value in model.generation_config.to_dict().items() if value != getattr(plain, name, None)}
+    own -= {name for name in own if name.endswith("_token_id") or name.startswith("_")}
+    return not drawn and settings.keys() <= known and own <= indifferent | {"transformers_version"}
+
+
+def _answer(logp_CV: torch.Tensor, continuation: Sequence[int]) -> tuple[float, bool]:
+    """Log-likelihood of the continuation, and whether greedy decoding would write it."""
+    tokens_T = torch.tensor(continuation, device=logp_CV.device)
+    total = float(logp_CV.gather(-1, tokens_T[:, None]).sum())
+    return total, bool((logp_CV.argmax(-1) == tokens_T).all())

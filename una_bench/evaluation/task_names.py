@@ -1,0 +1,50 @@
+"""Which names lm-eval knows, found in its files without importing it: a misspelt task must not wait for a training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from una_bench.errors import UserError, nearest
+from una_bench.evaluation.leaderboards import GROUPS
+
+NAMED = re.compile(r"""^\s*-?\s*["']?(?:task|group|tag)["']?:\s*["']?([^\s"'#\[]+)""", re.MULTILINE)
+"""Where a task file names a task, group or tag."""
+
+
+def collection() -> Path:
+    """Folder of the tasks that come with lm-eval."""
+    spec = find_spec("lm_eval")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) / "tasks" if places else Path("lm_eval/tasks")
+
+
+def require_known(names: Sequence[str], own: Path | None = None) -> None:
+    """Refuse a name that stands in no task file.
+
+    Args:
+        names: Tasks, groups, tags or leaderboards.
+        own: Folder of the suite's own task files.
+
+    Raises:
+        UserError: lm-eval does not know one of them.
+    """
+    unknown = {name for name in names if name not in GROUPS}
+    for text in _texts([own, collection()] if own else [collection()]):
+        if not unknown:
+            return
+        unknown = {name for name in unknown if name not in text}
+    for name in unknown:
+        choices = {found for text in _texts([collection()]) for found in NAMED.findall(text)}
+        raise UserError(
+            f"lm-eval has no task '{name}'.{nearest(name, [*GROUPS, *sorted(choices)])} `lm_eval ls tasks` lists all; "
+            f"leaderboards are {', '.join(GROUPS)}."
+        )
+
+
+def _texts(folders: Iterable[Path]) -> Iterator[str]:
+    for folder in folders:
+        for file in folder.rglob("*yaml"):
+            yield file.read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,141 @@
+"""Compares a run with a baseline: what got worse, what got better, and what could not be compared, each with why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from una_bench import formatting
+from una_bench.errors import UserError
+from una_bench.gate import baseline as baselines
+from una_bench.gate import figures, update
+from una_bench.gate.baseline import Baseline, Entry
+from una_bench.gate.figures import CHANGED, Gauge
+from una_bench.record import reader
+from una_bench.record.schema import Better, Record, Status
+
+
+class Outcome(StrEnum):
+    """What became of one figure."""
+
+    REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
+    AS_EXPECTED = "as expected"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One figure of one cell, judged."""
+
+    cell: str
+    name: str
+    """Of the figure; empty for a whole cell."""
+    outcome: Outcome
+    said: str
+    """What, by how much, against which bound; or why it was not compared."""
+
+
+def check(run: Path, baseline: Baseline) -> list[Verdict]:
+    """Judge every cell of the baseline and of the run.
+
+    Raises:
+        UserError: The run is of another suite or recipe.
+    """
+    suite, key = update.identity(run)
+    if suite != baseline.suite:
+        raise UserError(f"{run} is a run of the suite {suite}; the baseline is of {baseline.suite}.")
+    if key != baseline.key:
+        raise UserError(
+            f"{run} is a run of another recipe (key {key}) than the baseline (key {baseline.key}). Run the suite as it "
+            "is in the repository, or update the baseline where the suite was changed on purpose."
+        )
+    records = {r.cell: r for r in reader.some(run)}
+    of_quality = figures.quality([r for r in records.values() if r.status is Status.OK])
+    verdicts: list[Verdict] = []
+    for cell, entries in baseline.cells.items():
+        record = records.get(cell)
+        if record is None:
+            verdicts.append(_whole(cell, Outcome.REGRESSION, "is missing from the run"))
+        elif record.status is not Status.OK:
+            verdicts.append(_whole(cell, Outcome.REGRESSION, _failure(record)))
+        else:
+            found = figures.gauges(record, of_quality)
+            verdicts += _cell(cell, entries, found, baselines.differing(baseline, record))
+    for cell in sorted(records.keys() - baseline.cells.keys()):
+        verdicts.append(_whole(cell, Outcome.NOT_COMPARED, "not in the baseline; `una-bench baseline update` adds it"))
+    return verdicts
+
+
+def _whole(cell: str, outcome: Outcome, said: str) -> Verdict:
+    return Verdict(cell=formatting.clean(cell), name="", outcome=outcome, said=said)
+
+
+def _failure(record: Record) -> str:
+    reason = f" ({formatting.clean(record.failure.reason)})" if record.failure else ""
+    return f"ended as {str(record.status).replace('_', ' ')}{reason}"
+
+
+def _cell(cell: str, entries: dict[str, Entry], found: dict[str, Gauge], other: str) -> Iterator[Verdict]:
+    for name, entry in entries.items():
+        gauge = found.get(name)
+        outcome, said = _judge(entry, gauge, other) if gauge else (Outcome.REGRESSION, "was not measured")
+        yield Verdict(cell=formatting.clean(cell), name=name, outcome=outcome, said=said)
+    for name in sorted(found.keys() - entries.keys()):
+        yield _unknown(cell, found[name], other)
+
+
+def _unknown(cell: str, gauge: Gauge, other: str) -> Verdict:
+    """A figure that the baseline does not have."""
+    if gauge.value == CHANGED:
+        outcome, said = Outcome.REGRESSION, CHANGED
+    elif gauge.name.startswith(figures.RESIDENT) and not other:
+        outcome, said = Outcome.REGRESSION, f"{show(gauge.value, gauge.unit)}, nothing in the baseline"
+    else:
+        outcome, said = Outcome.NOT_COMPARED, "not in the baseline"
+    return Verdict(cell=formatting.clean(cell), name=gauge.name, outcome=outcome, said=said)
+
+
+def _judge(entry: Entry, gauge: Gauge, other: str) -> tuple[Outcome, str]:
+    limits = entry.elsewhere if other else entry.here
+    if gauge.value == CHANGED:  # wrong whatever the baseline says
+        return Outcome.REGRESSION, CHANGED
+    if limits is None:
+        return Outcome.NOT_COMPARED, other
+    if isinstance(entry.value, str) or isinstance(gauge.value, str):
+        said = f"{show(gauge.value, gauge.unit)} against {show(entry.value, entry.unit)}, must be equal"
+        return (Outcome.AS_EXPECTED, "") if entry.value == gauge.value else (Outcome.REGRESSION, said)
+    low, high = (entry.value, entry.value) if isinstance(limits, str) else limits
+    below, above = low is not None and gauge.value < low, high is not None and gauge.value > high
+    if not below and not above:
+        return Outcome.AS_EXPECTED, ""
+    better = (below and entry.better is Better.LOWER) or (above and entry.better is Better.HIGHER)
+    said = f"{show(gauge.value, entry.unit)} against {show(entry.value, entry.unit)}{_change(entry.value, gauge.value)}"
+    bound = f"allowed {_limits(entry, low, high)} ({entry.source}{'; elsewhere: ' + other if other else ''})"
+    return (Outcome.IMPROVEMENT if better else Outcome.REGRESSION), f"{said}, {bound}"
+
+
+def _limits(entry: Entry, low: float | None, high: float | None) -> str:
+    if low == high and low is not None:
+        return "none other"
+    parts = [] if low is None else [f"from {show(low, entry.unit)}"]
+    return " ".join([*parts, *([] if high is None else [f"to {show(high, entry.unit)}"])])
+
+
+def _change(before: float, now: float) -> str:
+    return f" ({100 * (now / before - 1):+.3g} %)".replace("-", formatting.MINUS) if before > 0 else ""
+
+
+def show(value: float | str, unit: str) -> str:
+    """Show a figure in so many digits that a float tolerance can be seen."""
+    if isinstance(value, str):
+        return formatting.clean(value)[:12] if unit == "sha256" else formatting.clean(value)
+    number = f"{value:d}" if isinstance(value, int) else f"{value:.6g}"
+    return f"{number}{'' if unit in {'1', 'sha256'} else ' ' + unit}".replace("-", formatting.MINUS)
+
+
+def regressions(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return what must fail a build."""
+    return [v for v in verdicts if v.outcome is Outcome.REGRESSION]

@@ -1,0 +1,100 @@
+"""How the gate's verdicts look: lines for people, JUnit for build servers, annotations for GitHub."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from una_bench import formatting
+from una_bench.gate import figures
+from una_bench.gate.compare import Outcome, Verdict
+from una_bench.record import storage
+
+SHOWN = (Outcome.REGRESSION, Outcome.IMPROVEMENT)
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no way to write."""
+
+
+def _what(verdict: Verdict) -> str:
+    return f"{verdict.cell} {figures.words(verdict.name)}".strip()
+
+
+def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield one line for each regression and improvement, one for each reason not to compare, and the sum."""
+    for outcome in SHOWN:
+        for verdict in verdicts:
+            if verdict.outcome is outcome:
+                yield f"{outcome}: {_what(verdict)}{_joint(verdict)}{verdict.said}"
+    apart = [v for v in verdicts if v.outcome is Outcome.NOT_COMPARED]
+    for reason in dict.fromkeys(v.said for v in apart):
+        names = Counter(v.name or v.cell for v in apart if v.said == reason)
+        yield f"not compared: {', '.join(_times(name, count) for name, count in names.items())}: {reason}"
+    counts = Counter(v.outcome for v in verdicts)
+    yield "gate: " + ", ".join(f"{counts[outcome]} {_plural(outcome, counts[outcome])}" for outcome in Outcome)
+
+
+def _joint(verdict: Verdict) -> str:
+    return ": " if verdict.name else " "
+
+
+def _times(name: str, count: int) -> str:
+    return figures.words(name) if count == 1 else f"{figures.words(name)} of {count} cells"
+
+
+def _plural(outcome: Outcome, count: int) -> str:
+    return f"{outcome}s" if count != 1 and outcome in SHOWN else str(outcome)
+
+
+def github(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield workflow commands that GitHub shows beside a change: errors, and notices of improvements."""
+    for verdict in verdicts:
+        if verdict.outcome in SHOWN:
+            kind = "error" if verdict.outcome is Outcome.REGRESSION else "notice"
+            title = _property(f"{verdict.outcome}: {_what(verdict)}")
+            yield f"::{kind} title={title}::{_data(_what(verdict) + _joint(verdict) + verdict.said)}"
+
+
+def _data(text: str) -> str:
+    return formatting.clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def junit(verdicts: Sequence[Verdict], suite: str) -> str:
+    """Return JUnit's XML: one case for each figure of each cell, failed where it is a regression."""
+    from xml.etree import ElementTree as Xml
+
+    counts = Counter(v.outcome for v in verdicts)
+    totals = {
+        "tests": str(len(verdicts)),
+        "failures": str(counts[Outcome.REGRESSION]),
+        "errors": "0",
+        "skipped": str(counts[Outcome.NOT_COMPARED]),
+    }
+    root = Xml.Element("testsuites", {"name": "una-bench gate", **totals})
+    body = Xml.SubElement(root, "testsuite", {"name": _xml(suite), **totals})
+    for verdict in verdicts:
+        names = {"classname": _xml(f"{suite}.{verdict.cell}"), "name": _xml(verdict.name or "cell"), "time": "0"}
+        case = Xml.SubElement(body, "testcase", names)
+        said = _xml(verdict.said)
+        if verdict.outcome is Outcome.REGRESSION:
+            Xml.SubElement(case, "failure", {"message": said, "type": "regression"}).text = said
+        elif verdict.outcome is Outcome.NOT_COMPARED:
+            Xml.SubElement(case, "skipped", {"message": said})
+        elif verdict.outcome is Outcome.IMPROVEMENT:
+            Xml.SubElement(case, "system-out").text = _xml(f"improvement: {verdict.said}")
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub("?", formatting.clean(text))
+
+
+def write_junit(path: Path, verdicts: Sequence[Verdict], suite: str) -> None:
+    """Write JUnit's XML to a file."""
+    storage.write_text(path, junit(verdicts, suite))

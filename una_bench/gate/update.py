@@ -1,0 +1,108 @@
+"""Makes a baseline from runs of unchanged code, and says what it changes in the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from una_bench.errors import UserError
+from una_bench.gate import baseline as baselines
+from una_bench.gate import figures, limits
+from una_bench.gate.baseline import BY_HAND, Baseline, Entry
+from una_bench.gate.figures import Gauge, Kind
+from una_bench.record import reader
+from una_bench.record.schema import Record, Status
+
+Cells = dict[str, dict[str, Entry]]
+
+
+def update(runs: Sequence[Path], name: str) -> tuple[Path, list[str]]:
+    """Write the baseline ``name`` from one run or several, and return its file and what moved.
+
+    Cells are those of the first run. Further runs of the same cells show how far unchanged code spreads; cells of
+    further seeds show how far quality spreads. Limits whose ``from`` begins with ``by hand`` stay as they are.
+    """
+    path = baselines.find(name)
+    before = baselines.read(str(path)) if path.is_file() else None
+    if before is None and not path.suffix:
+        bare = path.name == name and baselines.FOLDER.is_dir()
+        path = (baselines.FOLDER if bare else path.parent) / f"{path.name}.json"
+    made = make(runs)
+    if before is not None:
+        if before.suite != made.suite:
+            raise UserError(f"{path} is a baseline of the suite {before.suite}, not of {made.suite}. Choose another.")
+        made = made.model_copy(update={"cells": _kept_by_hand(before.cells, made.cells)})
+    baselines.write(path, made)
+    lines = limits.moved({} if before is None else before.cells, made.cells)
+    return path, lines
+
+
+def make(runs: Sequence[Path]) -> Baseline:
+    """Return the baseline of runs of one recipe on one machine.
+
+    Raises:
+        UserError: They are not of one recipe or one kind of machine, or a cell of the first has failed.
+    """
+    if len({run.resolve() for run in runs}) != len(runs):
+        raise UserError("A run is given twice. Give each folder once.")
+    found = [(run, reader.some(run)) for run in runs]
+    suite, key = identity(runs[0])
+    for run in runs[1:]:
+        if identity(run) != (suite, key):
+            raise UserError(
+                f"{run} is a run of another recipe than {runs[0]}. Only runs of one recipe can be compared."
+            )
+    firsts = found[0][1]
+    for record in firsts:
+        if record.status is not Status.OK:
+            raise UserError(f"{record.cell} of {runs[0]} {record.status}: a baseline is made of cells that ended well.")
+    every = [r for _, records in found for r in records if r.status is Status.OK]
+    versions, machine = baselines.surroundings(_trained(firsts))
+    draft = Baseline(
+        suite=suite, key=key, runs=len(runs), versions=versions, machine=machine, cells=_cells(firsts, every)
+    )
+    for record in every:
+        other = baselines.differing(draft, record)
+        if other:
+            raise UserError(f"The runs were made in different surroundings: {record.run} {record.cell}: {other}.")
+    return draft
+
+
+def identity(run: Path) -> tuple[str, str]:
+    """Return suite and key of the recipe of a run."""
+    info = reader.run_info(run)
+    if not isinstance(info.get("suite"), str) or not isinstance(info.get("key"), str):
+        raise UserError(f"{run} has no run.json that names its recipe. Give a folder that `una-bench run` wrote.")
+    return info["suite"], info["key"]
+
+
+def _trained(records: Sequence[Record]) -> Record:
+    return next((r for r in records if reader.trained(r)), records[0])
+
+
+def _cells(firsts: Sequence[Record], every: Sequence[Record]) -> Cells:
+    of_quality = figures.quality(firsts)
+    read_off = [(r, figures.gauges(r, of_quality)) for r in every]
+    made: Cells = {}
+    for record in firsts:
+        same = [found for r, found in read_off if r.cell == record.cell]
+        kin = {r.seed: found for r, found in read_off if (r.method, r.variant) == (record.method, record.variant)}
+        entries = {name: _entry(name, same, list(kin.values())) for name in same[0]}
+        made[record.cell] = {name: entry for name, entry in entries.items() if entry is not None}
+    return made
+
+
+def _entry(name: str, same: Sequence[dict[str, Gauge]], kin: Sequence[dict[str, Gauge]]) -> Entry | None:
+    found = [gauges[name] for gauges in same if name in gauges]
+    of_seeds = [gauges[name].value for gauges in kin if name in gauges] if found[0].kind is Kind.QUALITY else []
+    return limits.entry(found, [float(value) for value in of_seeds])
+
+
+def _kept_by_hand(before: Cells, after: Cells) -> Cells:
+    def kept(cell: str, name: str, entry: Entry) -> Entry:
+        old = before.get(cell, {}).get(name)
+        if old is None or not old.source.startswith(BY_HAND):
+            return entry
+        return entry.model_copy(update={"here": old.here, "elsewhere": old.elsewhere, "source": old.source})
+
+    return {cell: {name: kept(cell, name, e) for name, e in entries.items()} for cell, entries in after.items()}

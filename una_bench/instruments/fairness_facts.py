@@ -1,0 +1,114 @@
+"""What the fairness ledger compares between methods: initial weights, responses, tokenisation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.instruments.phases import BOOKKEEPING
+
+if TYPE_CHECKING:
+    from una_bench.instruments.probe import Probe
+
+
+def weights_sha256(model: Any) -> str:
+    """Hash names, types and contents of all weights of ``model``."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        raw = tensor.detach().contiguous().cpu().reshape(-1)
+        digest.update(raw.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def checkpoint_sha256(folder: Path) -> str | None:
+    """Hash the weights that a training left, file by file; None where it left none in safetensors' format."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest() if files else None
+
+
+def record_reference(probe: Probe, model: Any) -> None:
+    """Put into the probe the hash of the reference model after training, which must be that of the initial policy."""
+    if model is not None:
+        with probe.phase(BOOKKEEPING):
+            probe.facts["reference_weights_sha256"] = weights_sha256(model)
+
+
+def record_facts(
+    probe: Probe, *, model: Any, tokenizer: Any, prompt_ids: Iterable[Any], completion_ids: Iterable[Any] | None
+) -> None:
+    """Put into the probe what the fairness ledger compares; call it before adapters are added to ``model``.
+
+    Args:
+        probe: Its ``facts`` get ``initial_weights_sha256``, ``prompts_distinct``, ``prompts_set_sha256`` (over the
+            sorted set of token sequences), ``prompt_example`` and, with responses, the same of responses
+            (``tokenisation_example``). Examples are the first of the sorted set, so the same one for every method.
+        model: The policy as loaded.
+        tokenizer: Shows the example as text.
+        prompt_ids: Tokens of the prompt of each response, as the method will see them.
+        completion_ids: Tokens of each response; None where the method generates its own.
+    """
+    with probe.phase(BOOKKEEPING):
+        _record_facts(probe, model, tokenizer, prompt_ids, completion_ids)
+
+
+def _record_facts(
+    probe: Probe, model: Any, tokenizer: Any, prompt_ids: Iterable[Any], completion_ids: Iterable[Any] | None
+) -> None:
+    probe.facts["initial_weights_sha256"] = weights_sha256(model)
+    prompts = [tuple(map(int, ids)) for ids in prompt_ids]
+    distinct = sorted(set(prompts))
+    probe.facts["prompts_distinct"] = len(distinct)
+    probe.facts["prompts_set_sha256"] = hashlib.sha256(repr(distinct).encode()).hexdigest()
+    probe.facts["prompt_example"] = _example(tokenizer, distinct[0])
+    if completion_ids is None:
+        return
+    responses = sorted(set(zip(prompts, (tuple(map(int, ids)) for ids in completion_ids), strict=True)))
+    probe.facts["responses_distinct"] = len(responses)
+    probe.facts["responses_set_sha256"] = hashlib.sha256(repr(responses).encode()).hexdigest()
+    probe.facts["tokenisation_example"] = _example(tokenizer, *responses[0])
+
+
+def _example(tokenizer: Any, prompt: Sequence[int], completion: Sequence[int] = ()) -> dict[str, Any]:
+    """Show tokens: their numbers, how many BOS they begin and how many EOS they end with, and their text.
+
+    The text shows the template; a BOS put twice or an EOS left out is what trainers are most often apart in.
+    """
+    ids = [*prompt, *completion]
+    shown: dict[str, Any] = {"prompt_ids": list(prompt)} | ({"completion_ids": list(completion)} if completion else {})
+    shown["bos_tokens"] = sum(1 for _ in takewhile(lambda token: token == tokenizer.bos_token_id, ids))
+    shown["eos_tokens"] = sum(1 for _ in takewhile(lambda token: token == tokenizer.eos_token_id, reversed(ids)))
+    return shown | {"text": tokenizer.decode(ids)}
+
+
+def dropout(model: Any) -> float:
+    """Largest probability with which anything in ``model`` is dropped while it trains; 0 means nothing is."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    rates = [m.p for m in model.modules() if isinstance(m, _DropoutNd)]
+    inside = (getattr(m, "attention_dropout", None) for m in model.modules())
+    return float(max([0.0, *rates, *(rate for rate in inside if isinstance(rate, int | float))]))
+
+
+def record_rows(probe: Probe, trainer: Any, *, given: int, kept: int, lengths: Iterable[int]) -> None:
+    """Put into the probe how many of the rows that a trainer was given it left out, and how many it cuts.
+
+    Args:
+        probe: Its ``facts`` get ``rows_dropped`` and ``rows_truncated``.
+        trainer: Its ``args.max_length`` cuts longer rows; none, or no such setting, cuts nothing.
+        given: Rows that the trainer was given.
+        kept: Rows that it trains on.
+        lengths: Tokens of each row, prompt and response.
+    """
+    limit = getattr(trainer.args, "max_length", None)
+    probe.facts["rows_dropped"] = given - kept
+    probe.facts["rows_truncated"] = 0 if limit is None else sum(length > limit for length in lengths)

@@ -1,0 +1,249 @@
+"""The instruments: memory by phase, and the time and tokens of every training step.
+
+They know of no method. A method opens phases and steps on its `Probe`; what is inside a reading is said beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from una_bench.instruments import energy, run_queue
+from una_bench.instruments.peak_memory import PeakMeter, meter
+from una_bench.instruments.peak_memory import resident_bytes as resident_bytes
+from una_bench.instruments.phases import EVALUATE, PhasePeak, Phases
+from una_bench.instruments.training_curves import Trace
+from una_bench.record.schema import Curve, StepSamples
+
+COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
+BEFORE = "reference_seconds_before_training"
+Watcher = Callable[[Any], Mapping[str, float]]
+"""A policy in the middle of training -> cheap metrics."""
+
+
+@dataclass
+class Probe:
+    """What one training run measures of itself.
+
+    Memory is what `una_bench.instruments.peak_memory` reads, taken above what was held when the probe was made (after imports, before
+    any model) and reset wherever a phase begins or ends, so that no short peak is missed or credited to another.
+    """
+
+    device: str = "cpu"
+    clock: Callable[[], float] = time.perf_counter
+    cpu_clock: Callable[[], float] = time.process_time
+    queue_clock: Callable[[], float] | None = field(default_factory=run_queue.queue_clock)
+    """Seconds without a core, where the kernel tells."""
+    warmup: int = 3
+    """Leading steps that rates leave out."""
+    evaluate_at: Sequence[float] = ()
+    """Points on ``axis`` at which the watchers are called."""
+    axis: str = "responses"
+    """What ``evaluate_at`` counts: a kind of `una_bench.interfaces.budget`."""
+    watchers: Sequence[Watcher] = ()
+    on_step: Callable[[Probe], None] | None = None
+    """Told after every step, for progress."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the fairness ledger wants to know; methods add to it."""
+    resident: dict[str, int] = field(default_factory=dict)
+    """Bytes that had to be there, by what they are: arithmetic (`una_bench.instruments.resident_memory`), filled by who trains."""
+    flops: dict[str, float] = field(default_factory=dict)
+    """Floating-point operations by pass, evaluations left out: arithmetic (`una_bench.instruments.flops`)."""
+    memory: PeakMeter | None = None
+    """Reads the peaks; made for ``device`` where none is given."""
+    counted: energy.EnergyMeter | None = None
+    """Counts the joules of steps; made for ``device`` where none is given."""
+
+    def __post_init__(self) -> None:
+        """Take the baseline."""
+        self.samples: dict[str, list[float]] = defaultdict(list)
+        self.trace = Trace()
+        self.totals = dict.fromkeys(COUNTS, 0)
+        self.marks: dict[str, float] = {}
+        """Figures that a resumed training must know."""
+        self.paused_seconds = 0.0
+        self._seconds = 0.0
+        self._open: dict[str, int] | None = None
+        self._pending = sorted(self.evaluate_at)
+        self.energy = self.counted or energy.meter(self.device)
+        self.phases = Phases(self.memory or meter(self.device), self.clock)
+
+    # memory ------------------------------------------------------------------------------------------------------
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Attribute memory and time to ``name``; the inner of two nested phases gets its own peak and time."""
+        return self.phases(name)
+
+    @property
+    def peaks(self) -> dict[str, PhasePeak]:
+        """What each phase took; a phase that never ran is absent."""
+        return self.phases.peaks
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak above the baseline since the probe was made, evaluations left out."""
+        return self.phases.peak_bytes
+
+    @property
+    def baseline_bytes(self) -> int:
+        """Held before the first model."""
+        return self.phases.meter.baseline_bytes
+
+    @property
+    def instrument_seconds(self) -> float:
+        """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
+        return self.phases.instrument_seconds
+
+    # steps -------------------------------------------------------------------------------------------------------
+
+    def begin_step(self) -> None:
+        """Open a step: everything until `end_step` is training time."""
+        if "reference" in self.phases.peaks:
+            # A pass over the data before the first step is training that other methods do in their steps.
+            self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
+        self.marks.setdefault(BEFORE, 0.0)
+        self._open = dict.fromkeys(COUNTS, 0)
+        self._paused_in_step = self._paused_cpu_in_step = self._paused_queue_in_step = 0.0
+        self._flops_before = sum(self.flops.values())
+        self._wait()
+        self.energy.start()
+        self._cpu_start, self._queue_start = self.cpu_clock(), self._queued()
+        self._start = self.clock()
+
+    def count(self, **counts: int) -> None:
+        """Add responses, tokens or optimiser steps to the open step; outside a step they only enter the totals."""
+        for name, number in counts.items():
+            self.totals[name] += number
+            if self._open is not None:
+                self._open[name] += number
+
+    def add_flops(self, name: str, operations: float) -> None:
+        """Add floating-point operations to the pass ``name``; what evaluations compute is not training."""
+        if operations and self.phases.training:
+            self.flops[name] = self.flops.get(name, 0.0) + operations
+
+    def end_step(self) -> None:
+        """Close the step and keep its sample."""
+        if self._open is None:
+            raise RuntimeError("end_step without begin_step")
+        self._wait()
+        self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
+        self._seconds += self.samples["seconds"][-1]
+        self.energy.stop()
+        self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
+        if self.queue_clock is not None:
+            waited = self._queued() - self._queue_start - self._paused_queue_in_step
+            self.samples["queued_seconds"].append(waited)
+        self.samples["flops"].append(sum(self.flops.values()) - self._flops_before)
+        for name in COUNTS:
+            self.samples[name].append(self._open[name])
+        self._open = None
+        if self.on_step is not None:
+            self.on_step(self)
+
+    def _queued(self) -> float:
+        return 0.0 if self.queue_clock is None else self.queue_clock()
+
+    def _wait(self) -> None:
+        if self.device != "cpu":
+            import torch
+
+            torch.cuda.synchronize()
+
+    def used(self, kind: str) -> float:
+        """How much of a budget of that kind (`una_bench.interfaces.budget`) training has used so far."""
+        if kind == "tokens":
+            return self.totals["prompt_tokens"] + self.totals["response_tokens"]
+        if kind == "flops":
+            return sum(self.flops.values())
+        if kind == "seconds":
+            now = 0.0 if self._open is None else self.clock() - self._start - self._paused_in_step
+            return self.marks.get(BEFORE, 0.0) + self._seconds + now
+        return self.totals["optimizer_steps" if kind == "steps" else kind]
+
+    # what training looks like ------------------------------------------------------------------------------------
+
+    def observe(self, metrics: Mapping[str, float], *, x: float | None = None) -> None:
+        """Add one point to the curve of each metric, at ``x`` responses (default: those trained on so far)."""
+        at = float(self.totals["responses"] if x is None else x)
+        self.trace.add(metrics, at)
+        if x is None and metrics:
+            self.trace.mark(self.used)
+
+    @property
+    def curves(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Numbers of responses trained on, and values there, by metric."""
+        return self.trace.curves
+
+    @property
+    def due(self) -> bool:
+        """Whether training has reached the next point of ``evaluate_at``."""
+        return bool(self._pending) and self.used(self.axis) >= self._pending[0]
+
+    def check(self, policy: Any) -> None:
+        """Call the watchers where training has reached the next point of ``evaluate_at``; not training time."""
+        if not self.due:
+            return
+        used = self.used(self.axis)
+        while self._pending and used >= self._pending[0]:
+            self._pending.pop(0)
+        start, cpu_start, queue_start = self.clock(), self.cpu_clock(), self._queued()
+        self.energy.stop()
+        with self.phase(EVALUATE):
+            for watcher in self.watchers:
+                self.observe(watcher(policy))
+        paused = self.clock() - start
+        self.paused_seconds += paused
+        if self._open is not None:
+            self.energy.start()
+            self._paused_in_step += paused
+            self._paused_cpu_in_step += self.cpu_clock() - cpu_start
+            self._paused_queue_in_step += self._queued() - queue_start
+
+    def step_samples(self) -> StepSamples:
+        """Return the raw samples for the record."""
+        counts = {name: tuple(int(v) for v in self.samples[name]) for name in COUNTS}
+        return StepSamples(
+            seconds=tuple(self.samples["seconds"]),
+            cpu_seconds=tuple(self.samples["cpu_seconds"]),
+            queued_seconds=tuple(self.samples["queued_seconds"]),
+            warmup=min(self.warmup, max(0, len(self.samples["seconds"]) - 1)),
+            **counts,
+        )
+
+    def record_curves(self) -> tuple[Curve, ...]:
+        """Return the curves for the record, and how much of each budget was used at their points."""
+        return self.trace.record()
+
+    # going on after a kill -----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed training must know of the part before, as JSON."""
+        return {
+            "samples": dict(self.samples),
+            "trace": self.trace.state(),
+            "marks": self.marks,
+            "totals": self.totals,
+            "flops": self.flops,
+            "pending": self._pending,
+            "paused_seconds": self.paused_seconds,
+            "joules": self.energy.joules,
+            "phases": self.phases.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; the time between the two processes is counted nowhere."""
+        self.samples.update({name: list(values) for name, values in state["samples"].items()})
+        self.trace.restore(state["trace"])
+        self.marks.update(state["marks"])
+        self._seconds = sum(self.samples["seconds"])
+        self.totals.update(state["totals"])
+        self.flops.update(state["flops"])
+        self._pending = list(state["pending"])
+        self.paused_seconds += state["paused_seconds"]
+        self.energy.joules.update(state["joules"])
+        self.phases.restore(state["phases"])

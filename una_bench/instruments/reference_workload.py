@@ -1,0 +1,81 @@
+"""A fixed piece of work like one step of a small model: what a step is counted in where Python is most of it.
+
+A matrix product says how fast a machine multiplies. A step of a small model is a thousand calls of Python and small
+kernels, and a machine that multiplies fast may call slowly, so that it needs a yardstick of its own. This one uses no
+code of a trainer: what makes a trainer slower cannot make the yardstick longer.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from una_bench.instruments import run_queue
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WIDTH, BATCH, TOKENS, VOCABULARY = 64, 16, 6, 32
+LAYERS = 2
+WORDS = 400
+"""Turns of the loop of plain Python, about a fifth of the whole."""
+
+
+class Yardstick:
+    """Forward, backward and update of two layers, then plain Python; the same arithmetic every time."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        """Make the weights from a generator of their own: the random state of a training stays as it is."""
+        import torch
+
+        self.device = device
+        self._queue = run_queue.queue_clock()
+        own = torch.Generator(device).manual_seed(0)
+
+        def weight(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=own, device=device).mul_(0.1).requires_grad_()
+
+        self.embedding = weight(VOCABULARY, WIDTH)
+        self.layers = [[weight(WIDTH, WIDTH) for _ in range(4)] for _ in range(LAYERS)]
+        self.weights = [self.embedding, *(w for layer in self.layers for w in layer)]
+        self.ids_BT = torch.arange(BATCH * TOKENS, device=device).view(BATCH, TOKENS).remainder(VOCABULARY)
+
+    def seconds(self) -> float:
+        """Do the work once and return how long it took, without the time that the process had no core."""
+        self._wait()
+        queued = self._queue() if self._queue else 0.0
+        start = time.perf_counter()
+        self._compute()
+        self._talk()
+        self._wait()
+        taken = time.perf_counter() - start
+        return max(taken - ((self._queue() - queued) if self._queue else 0.0), 1e-9)
+
+    def _compute(self) -> None:
+        import torch
+        from torch.nn import functional
+
+        with torch.enable_grad():
+            states_BTD = self.embedding[self.ids_BT]
+            for query, key, value, inner in self.layers:
+                normed = functional.layer_norm(states_BTD, (WIDTH,))
+                scores_BTT = (normed @ query) @ (normed @ key).transpose(1, 2)
+                states_BTD = states_BTD + scores_BTT.softmax(-1) @ (normed @ value)
+                states_BTD = states_BTD + functional.gelu(states_BTD @ inner)
+            logits = (states_BTD @ self.embedding.T).flatten(0, 1)
+            gradients = torch.autograd.grad(functional.cross_entropy(logits, self.ids_BT.flatten()), self.weights)
+        with torch.no_grad():
+            for weight, gradient in zip(self.weights, gradients, strict=True):
+                weight.add_(gradient.mul(2.0).addcmul_(gradient, gradient), alpha=0.0)  # stays what it was
+
+    def _talk(self) -> dict[str, int]:
+        made: dict[str, Any] = {}
+        for i in range(WORDS):
+            made[f"{i % 97}.{i % 7}"] = (i, [i, i + 1], {"of": i})
+        return {name: sum(part[1]) for name, part in sorted(made.items())}
+
+    def _wait(self) -> None:
+        if self.device != "cpu":
+            import torch
+
+            torch.cuda.synchronize()

@@ -1,0 +1,188 @@
+"""What a method is to the engine: settings, facts about it, and one call that trains."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from una_bench.errors import UserError
+from una_bench.interfaces.budget import ENDLESS_STEPS, KINDS, Budget
+
+if TYPE_CHECKING:
+    from una_bench.instruments.probe import Probe
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+WholeNumber = Annotated[int, Field(ge=0)]
+"""What settings may be; recipes are held to it before anything starts."""
+
+
+class Feedback(StrEnum):
+    """What a method learns from."""
+
+    NONE = "none"
+    PAIRWISE = "pairwise"
+    BINARY = "binary"
+    SCORE = "score"
+    PROMPTS = "prompts"
+
+
+class Resident(StrEnum):
+    """A model that a method keeps in memory beside the policy."""
+
+    REFERENCE = "reference"
+    REWARD = "reward"
+    VALUE = "value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Low-rank adapters on the policy (peft's names)."""
+
+    r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one cell trains on: the same for every method of a suite, so that only the method differs."""
+
+    prepared: Path
+    """Folder made by the suite's problem; `una_bench.interfaces.prepared.Prepared` reads it."""
+    out: Path
+    """Folder of this cell, writable; the checkpoint goes to ``out / "checkpoint"``."""
+    seed: int
+    budget_responses: int | None = None
+    """Responses trained on, repetitions counted, when training stops. Exactly one budget is given."""
+    budget_steps: int | None = None
+    """Optimiser steps."""
+    budget_tokens: int | None = None
+    """Tokens trained on, prompt and response, repetitions counted, padding not."""
+    budget_flops: float | None = None
+    """Floating-point operations of all passes of all models."""
+    budget_seconds: float | None = None
+    """Seconds of training, evaluations not counted."""
+    batch_responses: int
+    """Responses behind one optimiser step (a pair is two)."""
+    max_prompt_length: int
+    """Tokens; longer prompts were dropped in preparation for every method alike."""
+    max_new_tokens: int
+    """Tokens of a response at most, given or generated."""
+    temperature: float = 1.0
+    """Sampling temperature of generation; nothing else (top-k, top-p) cuts the distribution."""
+    reward: str = "learned"
+    """What scores generated responses: ``learned`` (the suite's reward model) or ``true`` (where it is known)."""
+    lora: Lora | None = None
+    precision: str = "float32"
+    """``float32`` or ``bfloat16`` for the matrix products; weights and optimiser stay float32."""
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_minutes: float = 10.0
+    """How often a state is saved to go on from after a kill."""
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers that follow the training: ``tensorboard``, ``wandb``, ``trackio``."""
+
+    def __post_init__(self) -> None:
+        """Refuse no budget, and two."""
+        if len(self._budgets) != 1:
+            raise ValueError(f"A job has exactly one budget, not {sorted(self._budgets) or 'none'}.")
+
+    @property
+    def _budgets(self) -> dict[str, float]:
+        amounts = {kind: getattr(self, f"budget_{kind}") for kind in KINDS}
+        return {kind: amount for kind, amount in amounts.items() if amount is not None}
+
+    @property
+    def budget(self) -> Budget:
+        """What training may use up."""
+        ((kind, amount),) = self._budgets.items()
+        return Budget(kind=kind, amount=amount)
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Optimiser steps that the budget allows, rounded up; without end where only training can tell."""
+        return self.budget.steps(self.batch_responses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method(ABC):
+    """One alignment algorithm with its settings; the names of settings are TRL's.
+
+    The fields here are shared by every method that trains, so that a recipe can give them once for all.
+    """
+
+    label: ClassVar[str]
+    """How tables call it."""
+    feedback: ClassVar[Feedback]
+    resident: ClassVar[frozenset[Resident]] = frozenset()
+    paper: ClassVar[str]
+    """Citation with section or equation."""
+    later: ClassVar[dict[str, Any]] = {
+        "warmup_ratio": None,
+        "batch_responses": None,
+        "activation_checkpointing": False,
+        "group_by_length": False,
+    }
+    """Settings that came after methods had been run -> what they were before (`una_bench.suite.plan.before`)."""
+
+    learning_rate: Positive = 1e-3
+    """Peak learning rate, per optimiser step."""
+    warmup_steps: WholeNumber = 50
+    """Optimiser steps of linear warm-up."""
+    warmup_ratio: Share | None = None
+    """Linear warm-up as a share of all optimiser steps, rounded up, in place of ``warmup_steps``."""
+    min_lr_rate: Share = 0.05
+    """Floor of the cosine schedule as a fraction of the peak."""
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.99
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: NotNegative = 1.0
+    """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
+    batch_responses: Count | None = None
+    """Responses behind one optimiser step of this method; None: the suite's, the same for all."""
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time, same numbers."""
+    group_by_length: bool = False
+    """Put rows of like length into one batch, the batches in random order: less padding. Methods that generate their
+    responses draw prompts without regard to length all the same, and ``prompt_mean`` keeps a prompt's together."""
+
+    @property
+    def display(self) -> str:
+        """The label with what tells this variant from others of the same method."""
+        return self.label
+
+    @abstractmethod
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train from ``job.prepared / "policy"`` under ``probe`` and return the folder of the checkpoint.
+
+        The checkpoint is a transformers model folder (an adapter folder with LoRA) with its tokenizer.
+        """
+
+    def warmup(self, optimizer_steps: int) -> int:
+        """Return the optimiser steps of warm-up of a training of so many.
+
+        Raises:
+            UserError: A share was asked for, and nobody knows of how many.
+        """
+        if self.warmup_ratio is None:
+            return self.warmup_steps
+        if not 0 <= self.warmup_ratio <= 1:
+            raise UserError(f"warmup_ratio={self.warmup_ratio} is no share: write a number from 0 to 1.")
+        if optimizer_steps >= ENDLESS_STEPS:
+            raise UserError("warmup_ratio needs a budget of responses or steps: set warmup_steps with any other.")
+        return math.ceil(self.warmup_ratio * optimizer_steps)
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by name, defaults written out."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}

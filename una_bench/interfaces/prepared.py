@@ -1,0 +1,102 @@
+"""The prepared folder: what a problem writes once and every method reads.
+
+    manifest.json            kind, settings, hashes, counts, lengths
+    policy/                  initial policy, a transformers causal LM with its tokenizer
+    reward/                  reward model, a sequence classifier with one output and its own tokenizer (optional)
+    responses.parquet        scored responses to train on; rows 2k and 2k+1 are a pair of the same prompt
+    responses_heldout.parquet  the same columns, for held-out preference accuracy (optional)
+    prompts.parquet          prompt, prompt_ids, split (train | heldout)
+    tasks/                   lm-eval task files (optional)
+    anything else            the problem's own (the exact problem keeps truth.npz)
+
+Columns of responses.parquet, one row a response:
+
+    pair         int64        number of the pair
+    prompt       string       as given to the model, template applied
+    completion   string
+    prompt_ids   list<int64>  tokenised once, for every method alike
+    completion_ids list<int64>  with the end token where the response ends
+    reward       float64      raw reward or raw score
+    score        float64      in [0, 1], what una_score regresses on
+    label        bool         desirable or not, what kto and una_binary learn from
+    chosen       bool         whether it is the preferred one of its pair
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from una_bench.interfaces.problem import RewardFunction
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder, read lazily."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest: ``kind``, ``settings``, ``hashes``, ``counts``."""
+        manifest: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
+        return manifest
+
+    @property
+    def policy(self) -> Path:
+        """Folder of the initial policy."""
+        return self.path / "policy"
+
+    @property
+    def reward(self) -> Path | None:
+        """Folder of the learned reward model, if there is one."""
+        folder = self.path / "reward"
+        return folder if folder.is_dir() else None
+
+    @property
+    def tasks(self) -> Path | None:
+        """Folder of lm-eval task files, if the problem has its own."""
+        folder = self.path / "tasks"
+        return folder if folder.is_dir() else None
+
+    def responses(self, split: str = "train") -> pd.DataFrame:
+        """Scored responses; two rows in turn are a pair."""
+        import pandas as pd
+
+        name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
+        return pd.read_parquet(self.path / name)
+
+    def prompts(self, split: str = "train") -> pd.DataFrame:
+        """Prompts of one split, ``train`` or ``heldout``."""
+        import pandas as pd
+
+        table = pd.read_parquet(self.path / "prompts.parquet")
+        return table[table["split"] == split].reset_index(drop=True)
+
+    def true_reward(self) -> RewardFunction | None:
+        """Ground-truth reward, where the problem knows it."""
+        from una_bench.interfaces import registry
+
+        return registry.problem(self.manifest["settings"]).true_reward(self.path)
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over names and contents of the files below ``folder``, 16 hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(file.relative_to(folder)).encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 of the canonical JSON of ``value``, 16 hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,123 @@
+"""Finds methods, benchmarks, problems and suites by file name, here and in other packages' entry points."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from una_bench.errors import UserError, nearest
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.interfaces.method import Method
+from una_bench.interfaces.problem import Problem
+
+
+@cache
+def _modules(group: str) -> Mapping[str, str]:
+    """Names of one group -> where to import each from: a file, or a package's ``settings``, before an entry point."""
+    package = import_module(f"una_bench.{group}")
+    found = {point.name: point.value for point in entry_points(group=f"una_bench.{group}")}
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            found[module.name] = f"una_bench.{group}.{module.name}" + (".settings" if module.ispkg else "")
+    return dict(sorted(found.items()))
+
+
+def canonical(name: str) -> str:
+    """Return the name as files are called: ``UNA-Score`` is ``una_score``."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _load(group: str, kind: str, name: str, base: type) -> Any:
+    modules = _modules(group)
+    wanted = canonical(name)
+    if wanted not in modules:
+        choices = ", ".join(modules)
+        raise UserError(f"There is no {kind} '{name}'.{nearest(wanted, modules)} Choose from: {choices}.")
+    module, _, attribute = modules[wanted].partition(":")
+    loaded = import_module(module)
+    return getattr(loaded, attribute) if attribute else _only_subclass(loaded, base)
+
+
+def _only_subclass(module: ModuleType, base: type) -> type:
+    own = [
+        v
+        for v in vars(module).values()
+        if isinstance(v, type) and issubclass(v, base) and v is not base and v.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise ImportError(f"{module.__name__} must define exactly one {base.__name__}, not {len(own)}")
+    return own[0]
+
+
+def method_names() -> list[str]:
+    """Names of all methods, the untrained ``base`` first."""
+    return sorted(_modules("methods"), key=lambda name: (name != "base", name))
+
+
+def benchmark_names() -> list[str]:
+    """Names of all benchmarks."""
+    return list(_modules("benchmarks"))
+
+
+def method(name: str) -> type[Method]:
+    """Return the class of a method by its forgiving name."""
+    found: type[Method] = _load("methods", "method", name, Method)
+    return found
+
+
+def benchmark(name: str) -> type[Benchmark]:
+    """Return the class of a benchmark by its forgiving name."""
+    found: type[Benchmark] = _load("benchmarks", "benchmark", name, Benchmark)
+    return found
+
+
+def problem_type(kind: str) -> type[Problem]:
+    """Return the settings class of a kind of problem."""
+    found: type[Problem] = _load("problems", "kind of problem", kind, Problem)
+    return found
+
+
+def problem(settings: Mapping[str, Any]) -> Problem:
+    """Return the problem that validated ``settings`` (with their ``kind``) describe."""
+    return problem_type(str(settings["kind"])).model_validate(settings)
+
+
+def expand_methods(names: Sequence[str]) -> list[str]:
+    """Resolve names and groups to methods, in catalogue order without doubles.
+
+    ``all`` is every method; any other group is a prefix: ``una`` means every method called ``una_...``.
+    """
+    known = method_names()
+    chosen: set[str] = set()
+    for raw in names:
+        name = canonical(raw)
+        group = [m for m in known if m.startswith(name + "_")]
+        if name == "all":
+            chosen.update(known)
+        elif name in known:
+            chosen.add(name)
+        elif name and group:
+            chosen.update(group)
+        else:
+            groups = sorted({m.partition("_")[0] for m in known if "_" in m} | {"all"})
+            hint = nearest(name, [*known, *groups])
+            raise UserError(
+                f"There is no method '{raw}'.{hint} Choose from: {', '.join(known)}; groups: {', '.join(groups)}."
+            )
+    return [m for m in known if m in chosen]
+
+
+def recipe_folder() -> Path:
+    """Folder of the suites that come with una-bench."""
+    return Path(str(import_module("una_bench.benchmarks").__path__[0])) / "recipes"
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with una-bench."""
+    return sorted(path.stem.replace("_", "-") for path in recipe_folder().glob("*.yaml"))

@@ -1,0 +1,155 @@
+"""Where a figure was measured: machine, versions, code. It names neither host, nor user, nor any path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "una-bench",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "lm-eval",
+    "numpy",
+)
+"""Distributions whose versions can change a result."""
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+"""Environment variables that change speed or memory."""
+
+
+def describe(device: str = "cpu") -> dict[str, Any]:
+    """Describe this process's surroundings for the record; call it in the process that trains.
+
+    Args:
+        device: ``cpu`` or a CUDA device.
+
+    Returns:
+        Facts ready for JSON. What the machine does not tell is None.
+    """
+    import torch
+
+    facts: dict[str, Any] = {
+        **machine(),
+        **code(),
+        "packages": packages(),
+        "python": platform.python_version(),
+        "cores": _cores_allowed(),
+        "threads": torch.get_num_threads(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+    return facts if device == "cpu" else facts | _accelerator(device)
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """Processor and memory."""
+    import psutil
+
+    return {
+        "machine": f"{platform.system()} {platform.machine()}",
+        "kernel": platform.release(),
+        "cpu": _cpu_name(),
+        "cpu_id": _cpu_id(),
+        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_logical": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+        "memory_limit_bytes": _memory_limit(),
+    }
+
+
+@cache
+def packages() -> dict[str, str | None]:
+    """Installed version of each package that matters, None where it is not installed."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def code() -> dict[str, Any]:
+    """Commit of una-bench's own checkout and whether it was clean; None for an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return {"commit": None, "clean": None}
+    commit, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    return {"commit": commit or None, "clean": None if changes is None else not changes}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.processor()
+
+
+def _cpu_id() -> str | None:
+    """What decides which kernels run and how sums are cut: vendor, family, model, stepping, cache, and a hash of flags.
+
+    Many providers sell different processors under one name. None where the kernel does not tell.
+    """
+    try:
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return None
+    lines = (line.partition(":") for line in first.splitlines())
+    known = {key.strip(): value.strip() for key, _, value in lines}
+    parts = [known[key] for key in ("vendor_id", "cpu family", "model", "stepping", "cache size") if key in known]
+    flags = known.get("flags") or known.get("Features")
+    if flags is None:
+        return None
+    return " ".join([*parts, hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:8]])
+
+
+def _memory_limit() -> int | None:
+    """Bytes that the container may use, where it is limited."""
+    try:
+        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _cores_allowed() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _accelerator(device: str) -> dict[str, Any]:
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "accelerator": properties.name,
+        "accelerators": torch.cuda.device_count(),
+        "accelerator_memory_bytes": properties.total_memory,
+        "capability": f"{properties.major}.{properties.minor}",
+        "cuda": torch.version.cuda,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+    }

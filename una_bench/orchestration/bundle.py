@@ -1,0 +1,176 @@
+"""One folder with everything that a suite needs: made where there is a network, used where there is none.
+
+bundle.json    suite, versions, and the SHA-256 of every file
+recipe.yaml    the suite with every default, and the hashes of its models and data, written out
+prepared/      the prepared folder: policy, reward model, responses
+hf/            what the library datasets needs to load the tasks' documents offline
+nltk_data/     what lm-eval needs to count sentences
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from una_bench import __version__
+from una_bench.errors import UserError
+from una_bench.evaluation.leaderboards import GROUPS
+from una_bench.models import offline
+from una_bench.models.packaged import sha256
+from una_bench.orchestration import missing_inputs, preparation
+from una_bench.orchestration.process_pool import Pool
+from una_bench.record import sealed_folder, storage
+from una_bench.suite import plan as plans
+from una_bench.suite import recipe as recipes
+from una_bench.suite.plan import Plan
+
+Say = Callable[[str], None]
+
+
+def make(plan: Plan, out: Path, say: Say) -> list[str]:
+    """Prepare the suite if no run has yet, and write the bundle.
+
+    Args:
+        plan: Of the suite.
+        out: Folder to make; it must not be there, or be empty.
+        say: Reports progress.
+
+    Returns:
+        What the bundle lacks because this machine has not got it; the tasks concerned will not be run.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out} is there already. Choose another folder.")
+    storage.writable(out)
+    missing = missing_inputs.check(plan) or missing_inputs.for_tasks(_tasks(plan))
+    pool = Pool(workers=1, threads=plan.recipe.threads, listen=lambda task, kind, content: _hear(kind, content, say))
+    prepared = preparation.ensure(plan, pool, log=out / "prepare.log", say=say)
+    (out / "prepare.log").unlink(missing_ok=True)
+    say("copying")
+    shutil.copytree(prepared.path, out / "prepared", copy_function=_link_or_copy)
+    for entry in (entry for name in _tasks(plan) for entry in GROUPS.get(name, ())):
+        for folder in missing_inputs.cached_datasets(entry.data):
+            target = out / "hf" / "datasets" / folder.name
+            shutil.copytree(folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
+    _copy_sentence_splitter(out / "nltk_data")
+    storage.write_text(out / "recipe.yaml", recipes.dump(plan.recipe))
+    _write_index(plan, out)
+    return [f"{need.what}: {need.command}" for need in missing]
+
+
+def _tasks(plan: Plan) -> list[str]:
+    names = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _hear(kind: str, content: Any, say: Say) -> None:
+    if kind == "say":
+        say(str(content))
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _copy_sentence_splitter(out: Path) -> None:
+    """Copy NLTK's sentence splitter, where this machine has it."""
+    try:
+        folder = Path(str(import_module("nltk.data").find("tokenizers/punkt_tab")))
+    except (ImportError, LookupError):
+        return
+    shutil.copytree(folder, out / "tokenizers" / "punkt_tab")
+
+
+def _write_index(plan: Plan, out: Path) -> None:
+    files = {str(p.relative_to(out)): sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
+    index = {
+        "suite": plan.recipe.name,
+        "una_bench": __version__,
+        "problem_key": plan.problem_key,
+        "files": files,
+    }
+    storage.write_text(out / "bundle.json", json.dumps(index, indent=1) + "\n")
+
+
+def use(folder: Path, suite: str) -> str:
+    """Make a bundle's contents available to this process and those it starts, and forbid connections.
+
+    Args:
+        folder: The bundle.
+        suite: What the user wants to run; it must be the bundle's.
+
+    Returns:
+        The recipe file to load in the suite's place.
+
+    Raises:
+        UserError: The folder is no bundle, is damaged, or holds another suite.
+    """
+    index = _index(folder)
+    if suite not in {index["suite"], str(folder / "recipe.yaml")}:
+        raise UserError(f"--bundle {folder} holds the suite {index['suite']}, not {suite}.")
+    _require_whole(folder, index)
+    offline.enable()
+    recipe = folder / "recipe.yaml"
+    plan = plans.make(recipes.load(str(recipe)))
+    if plan.problem_key != index["problem_key"]:
+        raise UserError(
+            f"--bundle {folder} was made by una-bench {index['una_bench']}, which prepared other data from the same "
+            f"settings than this una-bench {__version__}. Make it again with this version."
+        )
+    _install(folder, preparation.folder_of(plan))
+    _point_libraries(folder)
+    return str(recipe)
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        _ = index["suite"], index["una_bench"], index["problem_key"], index["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"--bundle {folder} is not a bundle. `una-bench bundle SUITE --out DIR` makes one.") from None
+    return index
+
+
+def _require_whole(folder: Path, index: dict[str, Any]) -> None:
+    inside = folder.resolve()
+    found = {str(p.relative_to(folder)) for p in (folder / "prepared").rglob("*") if not p.is_dir() or p.is_symlink()}
+    for name in {*index["files"], *found}:
+        if name not in index["files"] or not (folder / name).resolve().is_relative_to(inside):
+            raise UserError(f"--bundle {folder}: {name} leads out of the bundle or is not in its list. Do not use it.")
+    for name, expected in index["files"].items():
+        file = folder / name
+        if not file.is_file() or sha256(file) != expected:
+            raise UserError(f"--bundle {folder}: {name} is missing or damaged. Copy the bundle again.")
+
+
+def _install(folder: Path, target: Path) -> None:
+    """Put the prepared folder where runs look for it."""
+    if not sealed_folder.damage(target):
+        return
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(target, ignore_errors=True)
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(folder / "prepared", beside, copy_function=_link_or_copy)
+    beside.rename(target)
+
+
+def _point_libraries(folder: Path) -> None:
+    """Let datasets and NLTK find the bundle's data; datasets must be able to write locks beside it."""
+    hf = folder / "hf"
+    if hf.is_dir() and not os.access(hf, os.W_OK):
+        copy = storage.cache_folder() / "bundles" / sha256(folder / "bundle.json")[:16]
+        if not copy.is_dir():
+            shutil.copytree(hf, copy)
+        hf = copy
+    if hf.is_dir():
+        os.environ["HF_HOME"] = str(hf.resolve())
+        os.environ.pop("HF_DATASETS_CACHE", None)
+    if (folder / "nltk_data").is_dir():
+        os.environ["NLTK_DATA"] = str((folder / "nltk_data").resolve())

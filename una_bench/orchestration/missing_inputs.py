@@ -1,0 +1,82 @@
+"""What a suite needs that is not on this machine, found out before anything starts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from una_bench.evaluation import task_names
+from una_bench.evaluation.leaderboards import GROUPS
+from una_bench.interfaces import registry
+from una_bench.models import hub, offline
+from una_bench.models.offline import Need
+from una_bench.orchestration import preparation
+
+if TYPE_CHECKING:
+    from una_bench.suite.plan import Plan
+
+PACKAGES = {
+    "leaderboard_ifeval": ("langdetect", "immutabledict", "nltk"),
+    "leaderboard_math_hard": ("math_verify", "latex2sympy2_extended", "antlr4"),
+}
+"""Packages that lm-eval needs for a task beyond its own dependencies."""
+
+
+@runtime_checkable
+class Needy(Protocol):
+    """A problem that can say what it misses."""
+
+    def needs(self) -> list[Need]:
+        """Return what is missing on this machine, without using the network."""
+
+
+def check(plan: Plan) -> list[Need]:
+    """Refuse a plan that could not be prepared here; return what is missing for tasks, which then will not be run.
+
+    Raises:
+        UserError: The problem misses something that will not be fetched by itself (the message lists all of it), or
+            lm-eval does not know a task.
+    """
+    folder = preparation.folder_of(plan)
+    prepared = (folder / "manifest.json").is_file()
+    problem = registry.problem(plan.recipe.problem)
+    if isinstance(problem, Needy) and not prepared:
+        found = [need for need in problem.needs() if offline.is_on() or not need.automatic]
+        offline.require_nothing_missing(found, plan.recipe.name)
+    tasks = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
+    if isinstance(problem, Needy) or prepared:  # others may bring tasks of their own
+        task_names.require_known([tasks] if isinstance(tasks, str) else tasks, folder / "tasks" if prepared else None)
+    return for_tasks(tasks) if offline.is_on() else []
+
+
+def for_tasks(names: Any) -> list[Need]:
+    """Return what the named leaderboards' tasks miss."""
+    wanted = [names] if isinstance(names, str) else list(names)
+    found: dict[str, Need] = {}
+    for entry in (entry for name in wanted for entry in GROUPS.get(name, ())):
+        if not cached_datasets(entry.data):
+            command = hub.dataset_command(entry.data)
+            found[entry.data] = Need(what=f"data of {entry.name}: {entry.data}", command=command, automatic=True)
+        for package in PACKAGES.get(entry.task, ()):
+            if find_spec(package) is None:
+                command = "pip install 'una-bench[leaderboard]'"
+                found[package] = Need(what=f"package {package} (for {entry.name})", command=command)
+    return list(found.values())
+
+
+def cached_datasets(name: str) -> list[Path]:
+    """Folders of the cache that hold a data set in the form that loads offline."""
+    owner, _, short = name.rpartition("/")
+    words = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", short)).lower()
+    folder = datasets_cache() / (f"{owner}___{words}" if owner else words)
+    return [folder] if any(folder.rglob("*.arrow")) else []
+
+
+def datasets_cache(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the library datasets keeps what it has loaded."""
+    home = environment.get("HF_HOME") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(environment.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()

@@ -1,0 +1,96 @@
+"""The shared preparation of a suite: made once, kept in the cache under a content key, used by every cell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from una_bench.errors import UserError
+from una_bench.interfaces.prepared import Prepared
+from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.record import sealed_folder, storage
+from una_bench.record.schema import Status
+from una_bench.suite.plan import Plan
+
+
+def folder_of(plan: Plan) -> Path:
+    """Where the prepared suite of a plan is, or will be."""
+    return storage.cache_folder() / "prepared" / f"{plan.recipe.problem['kind']}-{plan.problem_key}"
+
+
+def check(plan: Plan) -> None:
+    """Refuse a cache that cannot be written, before anything is; leave nothing in it.
+
+    Raises:
+        UserError: It says why.
+    """
+    cache = folder_of(plan).parent
+    missing = [folder for folder in (cache, *cache.parents) if not folder.exists()]
+    _make_room(cache)
+    for folder in missing:
+        with suppress(OSError):  # another run uses it by now
+            folder.rmdir()
+
+
+def _make_room(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The cache {cache} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE.") from None
+
+
+def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> Prepared:
+    """Return the prepared suite, making it in a worker if no run has yet; several runs may ask at once."""
+    folder = folder_of(plan)
+    _make_room(folder.parent)
+    with _alone(folder, pool, say):
+        wrong = sealed_folder.damage(folder)
+        if wrong:
+            if folder.exists():
+                say(f"The prepared suite in the cache is made again: {wrong}")
+            _make(plan, folder, pool, log=log, say=say)
+    return Prepared(folder)
+
+
+@contextmanager
+def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only run that prepares ``folder``; while another one does, wait until told to stop."""
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("Waiting for another run that prepares the same suite")
+        while not lock.is_locked:
+            if pool.stopping:
+                raise KeyboardInterrupt from None
+            with suppress(Timeout):
+                lock.acquire(timeout=0.5)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str], None]) -> None:
+    """Prepare in a worker, and seal what it made; what a killed preparation left is removed."""
+    for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
+    spec = {"out": str(folder), "problem": plan.recipe.problem}
+    limit = plan.recipe.timeout_minutes * 60
+    outcomes: list[Outcome] = []
+    task = Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit, alone=True)
+    pool.run([task], outcomes.append)
+    if not outcomes or outcomes[0].status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    if outcomes[0].status is not Status.OK:
+        reason = outcomes[0].reason.rstrip(".")
+        raise UserError(
+            f"The suite could not be prepared: {reason}. The log is {log}; "
+            "when the cause is gone, the same command prepares it again."
+        )
+    sealed_folder.write(folder)

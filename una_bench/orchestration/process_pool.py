@@ -1,0 +1,257 @@
+"""Starts worker processes from a fork server, listens to them, and turns every way to end into an outcome."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from una_bench.machine import core_affinity
+from una_bench.orchestration import process_environment
+from una_bench.record.schema import Status
+from una_bench.worker import entry
+
+TAIL_LINES, TAIL_BYTES = 20, 2**16
+HANG_SECONDS = 120.0
+"""A training that has stepped before is given at least this long for its next step."""
+HANG_FACTOR = 20
+SHARED = "Another run of una-bench uses the same processor cores: times and speeds of both are not theirs alone."
+
+
+@dataclass(kw_only=True)
+class Task:
+    """One piece of work for one process."""
+
+    kind: str
+    """``prepare``, ``train`` or ``evaluate`` of `una_bench.worker.entry`, or another ``module:function``."""
+    name: str
+    spec: Mapping[str, Any]
+    log: Path
+    timeout_seconds: float
+    alone: bool = False
+    """Whether nothing runs beside it, so that it may use the cores of all workers."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """How a task ended."""
+
+    task: Task
+    status: Status
+    result: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    phase: str = ""
+    """Phase in which it failed, where the worker could say."""
+    step: int | None = None
+    """Optimiser steps done, as last reported."""
+    log_tail: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass
+class _Running:
+    task: Task
+    process: BaseProcess
+    pipe: Connection
+    started: float
+    slot: int
+    result: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+    stopped: bool = False
+    done: float = 0.0
+    step: int | None = None
+    heard: float = 0.0
+    longest_wait: float = 0.0
+
+
+Listener = Callable[[Task, str, Any], None]
+"""(task, kind of message, content): ``start``, ``step``, ``say``, ``begin``, ``end``."""
+
+
+class Pool:
+    """Runs tasks, at most ``workers`` at a time, each in a fresh process that shares only its imports."""
+
+    def __init__(
+        self, *, workers: int, threads: int, listen: Listener, preload: Sequence[str] = ("una_bench.worker.preload",)
+    ) -> None:
+        """Prepare the fork server, which imports ``preload`` once; nothing starts before the first task."""
+        self.threads = threads
+        self.listen = listen
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(list(preload))
+        self.workers = max(1, min(workers, (len(core_affinity.usable()) or os.cpu_count() or 1) // threads))
+        self._cores: list[list[int]] = []
+        self._running: list[_Running] = []
+        self.stopping = False
+        self.at_once = False
+        """Whether to end without waiting; an interrupt alone is lost where Python is inside a destructor."""
+        self.import_seconds = 0.0
+        """How long the first start of a process took, which waits for the fork server's imports."""
+
+    def stop(self) -> None:
+        """Start nothing more, and ask what runs to stop where it can go on later."""
+        self.stopping = True
+        for running in self._running:
+            running.process.terminate()
+
+    def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
+        """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
+        with core_affinity.claimed(self.workers * self.threads) as (claimed, shared):
+            self._cores = [claimed[i * self.threads :][: self.threads] for i in range(self.workers)] if claimed else []
+            if shared and tasks:
+                self.listen(tasks[0], "say", SHARED)
+            self._run(tasks, done)
+
+    def _run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
+        waiting = list(tasks)
+        try:
+            while self._running or (waiting and not self.stopping):
+                if self.at_once:
+                    raise KeyboardInterrupt
+                while waiting and len(self._running) < self.workers and not self.stopping:
+                    self._start(waiting.pop(0))
+                for outcome in self._poll():
+                    done(outcome)
+        finally:
+            for running in self._running:
+                self._kill(running)
+            self._running.clear()
+
+    def _start(self, task: Task) -> None:
+        slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
+        spec = {**task.spec, "threads": self.threads, "cores": self._cores_of(task, slot)}
+        began = time.monotonic()
+        receiver, sender = self.context.Pipe(duplex=False)
+        with process_environment.environment(process_environment.for_tracker()):
+            resource_tracker.ensure_running()  # which would unblock what the fork server must be started without
+        with process_environment.environment(process_environment.for_workers(self.threads)), process_environment.deaf():
+            forkserver.ensure_running()
+        with process_environment.environment(process_environment.for_workers(self.threads)):
+            process = self.context.Process(
+                target=entry.main, args=(task.kind, spec, sender, str(task.log)), daemon=True, name=task.name
+            )
+            process.start()
+        self.import_seconds = self.import_seconds or time.monotonic() - began
+        sender.close()
+        self._running.append(_Running(task, process, receiver, time.monotonic(), slot))
+        if self.stopping:  # asked to stop while the fork server was importing
+            process.terminate()
+        self.listen(task, "start", None)
+
+    def _cores_of(self, task: Task, slot: int) -> list[int]:
+        if task.alone:
+            return [core for cores in self._cores for core in cores]
+        return self._cores[slot] if self._cores else []
+
+    def _poll(self) -> list[Outcome]:
+        wait([r.pipe for r in self._running if not r.pipe.closed] + [r.process.sentinel for r in self._running], 0.5)
+        outcomes = []
+        for running in list(self._running):
+            self._hear(running)
+            late = _lateness(running)
+            if late and running.process.is_alive():
+                self._kill(running)
+            if not running.process.is_alive():
+                running.process.join()
+                self._hear(running)
+                self._running.remove(running)
+                outcomes.append(self._outcome(running, late=late))
+        return outcomes
+
+    def _hear(self, running: _Running) -> None:
+        try:
+            while not running.pipe.closed and running.pipe.poll():
+                kind, content = running.pipe.recv()
+                if kind == "done":
+                    running.result = content
+                elif kind == "failed":
+                    running.failure = content
+                elif kind == "stopped":
+                    running.stopped = True
+                else:
+                    if kind == "step":
+                        _note_step(running, content)
+                    self.listen(running.task, kind, content)
+        except (EOFError, OSError):
+            running.pipe.close()
+
+    @staticmethod
+    def _kill(running: _Running) -> None:
+        running.process.kill()
+        running.process.join()
+
+    def _outcome(self, running: _Running, *, late: str) -> Outcome:
+        status, reason = _verdict(running, late=late, asked=self.stopping)
+        return Outcome(
+            task=running.task,
+            status=status,
+            result=running.result or {},
+            reason=reason,
+            phase=(running.failure or {}).get("phase", ""),
+            step=(running.failure or {}).get("step", running.step),
+            log_tail=() if status is Status.OK else _tail(running.task.log),
+            seconds=time.monotonic() - running.started,
+        )
+
+
+def _note_step(running: _Running, content: Mapping[str, Any]) -> None:
+    """Keep how far training is, and the longest time between two reports so far."""
+    now = time.monotonic()
+    if running.heard:
+        running.longest_wait = max(running.longest_wait, now - running.heard)
+    running.heard, running.done, running.step = now, content["done"], content["step"]
+
+
+def _lateness(running: _Running) -> str:
+    """Say why a process must be taken for stuck, or nothing."""
+    now = time.monotonic()
+    if now - running.started > running.task.timeout_seconds:
+        return f"took longer than {running.task.timeout_seconds:.0f} s"
+    if not running.longest_wait or running.done >= 1:
+        return ""  # nothing is known of its steps yet, or they are over
+    patience = max(HANG_SECONDS, HANG_FACTOR * running.longest_wait)
+    if now - running.heard > patience:
+        return f"no step for {patience:.0f} s, {HANG_FACTOR} times the longest wait before (hang)"
+    return ""
+
+
+def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]:
+    """Read the status of an ended process from what it said, how it went, and whether it was asked to stop."""
+    code = running.process.exitcode or 0
+    if running.result is not None and code == 0:
+        return Status.OK, ""
+    if running.stopped:
+        return Status.INTERRUPTED, "stopped on request"
+    if late:
+        return Status.TIMEOUT, late
+    if running.failure is not None:
+        reason = running.failure["reason"]
+        memory = running.failure["type"] in {"OutOfMemoryError", "MemoryError"} or "can't allocate memory" in reason
+        if memory:
+            return Status.OUT_OF_MEMORY, reason
+        return (Status.DIVERGED if running.failure["type"] == "Diverged" else Status.FAILED), reason
+    if asked and code != -signal.SIGKILL:  # it had no time to listen yet, and ended as Python or the kernel has it
+        return Status.INTERRUPTED, "stopped on request"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
+        return Status.KILLED, f"killed by {name}{hint}"
+    return Status.FAILED, f"the process ended with status {code} and no result"
+
+
+def _tail(log: Path) -> tuple[str, ...]:
+    """Last lines of a log, of which no more is read than they can need."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return tuple(file.read(TAIL_BYTES).decode(errors="replace").splitlines()[-TAIL_LINES:])
+    except OSError:
+        return ()

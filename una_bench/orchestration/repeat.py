@@ -1,0 +1,111 @@
+"""The same cell trained several times in turn: how much a figure changes where nothing does (A/A)."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.record import storage
+from una_bench.record.schema import Status
+
+METRICS = {
+    "memory.peak": "B",
+    "throughput.tokens_per_second": "token/s",
+    "throughput.tokens_per_cpu_second": "token/s",
+    "pace.step": "yardstick",
+}
+"""Unit of each figure that ought to repeat; the last is speed with the machine's own changes taken out."""
+KEY = "repeat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Readings of one figure that ought to be the same."""
+
+    readings: tuple[float, ...]
+
+    @property
+    def range_share(self) -> float:
+        """Largest minus smallest, over the mean."""
+        return (max(self.readings) - min(self.readings)) / fmean(self.readings)
+
+    @property
+    def sd_share(self) -> float:
+        """Sample standard deviation over the mean."""
+        return stdev(self.readings) / fmean(self.readings)
+
+    def resolvable_share(self, seeds: int) -> float:
+        """Smallest difference that two methods with ``seeds`` trainings each can show, as a share of the figure.
+
+        Half-width of the 95 % interval of a difference of two means (Student t, equal variances), from this machine's
+        noise alone: seeds that truly differ come on top.
+        """
+        from scipy.stats import t
+
+        return float(t.ppf(0.975, 2 * seeds - 2)) * self.sd_share * math.sqrt(2 / seeds)
+
+    def to_json(self, seeds: Sequence[int] = (3, 5)) -> dict[str, Any]:
+        """Return readings and what follows from them."""
+        return {
+            "readings": list(self.readings),
+            "range_share": self.range_share,
+            "sd_share": self.sd_share,
+            "resolvable_share": {str(n): self.resolvable_share(n) for n in seeds},
+        }
+
+
+def spec(*, method: str, settings: Mapping[str, Any], job: Mapping[str, Any], prepared: Path) -> dict[str, Any]:
+    """Return what a worker needs to train one cell under all instruments, without evaluations."""
+    return {
+        "key": KEY,
+        "method": method,
+        "settings": dict(settings),
+        "job": {"lora": None, "seed": 0, "threads": 1, **job},
+        "prepared": str(prepared),
+        "benchmarks": {"memory": {}, "throughput": {}, "compute": {}, "energy": {}, "pace": {}},
+        "evaluate_points": 0,
+    }
+
+
+def train(pool: Pool, cell: Mapping[str, Any], times: int, out: Path, timeout_seconds: float = 600) -> list[Any]:
+    """Train one cell ``times`` times, each in a process of its own, and return what each worker left.
+
+    Raises:
+        RuntimeError: One of them failed.
+    """
+    found = []
+    for number in range(times):
+        folder = out / f"{cell['method']}-{number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        task = Task(
+            kind="train",
+            name=folder.name,
+            spec={**cell, "out": str(folder)},
+            log=folder / "train.log",
+            timeout_seconds=timeout_seconds,
+        )
+        outcomes: list[Outcome] = []
+        pool.run([task], outcomes.append)
+        if not outcomes or outcomes[0].status is not Status.OK:
+            reason = outcomes[0].reason if outcomes else "stopped"
+            raise RuntimeError(f"{cell['method']}, time {number + 1}: {reason}")
+        found.append(storage.read_json(folder / "trained.json"))
+    return found
+
+
+def values(trained: Mapping[str, Any]) -> dict[str, float]:
+    """Return each measurement of what a worker left by name, the median of those with several samples."""
+    return {m["metric"]: median(m["samples"]) for m in trained["measurements"]}
+
+
+def spreads(trained: Sequence[Mapping[str, Any]], metrics: Iterable[str] = METRICS) -> dict[str, Spread]:
+    """Return how each metric spreads over repetitions."""
+    found = [values(one) for one in trained]
+    return {name: Spread(readings=tuple(v[name] for v in found)) for name in metrics if all(name in v for v in found)}

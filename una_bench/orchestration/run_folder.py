@@ -1,0 +1,145 @@
+"""The folder of one run: who may write it, what is in it, and what is still missing.
+
+recipe.yaml      the recipe with every default written out
+run.json         suite, plan key, command, manifest of the prepared suite
+records.jsonl    one record a line, appended; the last one of a cell counts
+cells/NAME/      trained.json, evaluated.json, checkpoint/, train.log, files of benchmarks
+table.*, plots/, report.html   made from the records
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from una_bench.errors import UserError
+from una_bench.instruments import fairness_facts
+from una_bench.interfaces import registry
+from una_bench.record import reader, storage
+from una_bench.record.schema import Record
+from una_bench.suite import recipe as recipes
+from una_bench.suite.plan import Cell, Plan
+
+
+def now() -> str:
+    """UTC now, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder; nothing else writes into it."""
+
+    path: Path
+
+    @classmethod
+    def default(cls, plan: Plan) -> RunFolder:
+        """``results/runs/SUITE-KEY`` below the working directory."""
+        return cls(Path("results") / "runs" / f"{plan.recipe.name}-{plan.key[:8]}")
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a folder that cannot be written or that holds something else; change nothing that is in it."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--out {self.path} is a file. Choose another folder.")
+        if (self.path / "run.json").exists():
+            before = self._info()
+            if before.get("key") != plan.key:
+                raise UserError(
+                    f"{self.path} holds a run of another recipe (suite {before.get('suite')}, key {before.get('key')}; "
+                    f"this one has key {plan.key}). Choose another --out; nothing was changed."
+                )
+        elif self.path.is_dir() and {p.name for p in self.path.iterdir()} - {".lock", ".owner.json", "prepare.log"}:
+            raise UserError(f"--out {self.path} is not empty and holds no run of una-bench. Choose another folder.")
+        storage.writable(self.path)
+
+    def _info(self) -> dict[str, Any]:
+        try:
+            info = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            info = None
+        if not isinstance(info, dict):
+            raise UserError(f"{self.path / 'run.json'} is damaged. Choose another --out, or delete the folder.")
+        reader.refuse_newer(info, self.path / "run.json")
+        return info
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the only run that writes here; a second one is told who holds it and since when."""
+        owner = self.path / ".owner.json"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            held = storage.read_json(owner) or {}
+            raise UserError(
+                f"{self.path} is being written by process {held.get('pid', 'unknown')} since "
+                f"{held.get('since', 'an unknown time')}. Wait for it, or choose another --out."
+            ) from None
+        try:
+            storage.write_json(owner, {"pid": os.getpid(), "since": now()})
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
+
+    def records(self, plan: Plan) -> list[Record]:
+        """Return the last record of each cell of ``plan``, in the plan's order."""
+        found = {r.key: r for r in reader.records(self.path)} if (self.path / "records.jsonl").exists() else {}
+        return [found[c.key] for c in plan.cells if c.key in found]
+
+    def append(self, record: Record) -> None:
+        """Keep one record."""
+        storage.append_record(self.path, record)
+
+    def cell(self, cell: Cell) -> Path:
+        """Folder of one cell."""
+        return self.path / "cells" / cell.folder
+
+    def result(self, cell: Cell, stage: str) -> dict[str, Any] | None:
+        """Return what ``stage`` (``trained`` or ``evaluated``) of a cell left, None where it is absent or damaged."""
+        value = storage.read_json(self.cell(cell) / f"{stage}.json")
+        return value if value and value.get("key") == cell.key else None
+
+    def trained(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what training left, None where that or its checkpoint is absent or damaged."""
+        left = self.result(cell, "trained")
+        if left is None or not left["checkpoint"]:
+            return left
+        folder = self.cell(cell) / left["checkpoint"]
+        expected = left["facts"].get("final_weights_sha256")
+        whole = folder.is_dir() and expected in (None, fairness_facts.checkpoint_sha256(folder))
+        return left if whole else None
+
+    def write_time(self, spent: dict[str, float]) -> None:
+        """Note in ``run.json`` where the time of the last call that trained something went."""
+        info = self._info() | {"time": spent}
+        storage.write_text(self.path / "run.json", json.dumps(info, indent=1, sort_keys=True) + "\n")
+
+    def write_info(self, plan: Plan, manifest: dict[str, Any], *, command: str, baseline: str) -> None:
+        """Write what the records do not repeat."""
+        recipe = plan.recipe
+        before = self._info() if (self.path / "run.json").exists() else {}
+        info = {
+            "schema": 1,
+            "suite": recipe.name,
+            "about": recipe.about,
+            "key": plan.key,
+            "command": before.get("command", command),
+            "baseline": before.get("baseline", baseline),
+            "catalogue": registry.method_names(),
+            "methods": sorted({*before.get("methods", []), *recipe.methods}),
+            "seeds": sorted({*before.get("seeds", []), *recipe.seeds}),
+            "prepared": manifest,
+            "frontier": manifest.get("frontier"),
+            **({"time": before["time"]} if "time" in before else {}),
+        }
+        storage.write_text(self.path / "run.json", json.dumps(info, indent=1, sort_keys=True) + "\n")
+        storage.write_text(self.path / "recipe.yaml", recipes.dump(recipe))

@@ -1,0 +1,277 @@
+"""Runs a plan: shared preparation once, a process per training, evaluation apart, one record a cell."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.markup import escape
+
+from una_bench.interfaces import registry
+from una_bench.interfaces.benchmark import Benchmark
+from una_bench.interfaces.prepared import Prepared
+from una_bench.machine.hardware import resolve_device
+from una_bench.orchestration import preparation
+from una_bench.orchestration.cell_records import failed_record, finished_record
+from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.orchestration.progress import Reporter
+from una_bench.orchestration.run_folder import RunFolder, now
+from una_bench.orchestration.time_accounting import Accounting
+from una_bench.record.schema import Record, Status
+from una_bench.suite import estimate
+from una_bench.suite import plan as plans
+from una_bench.suite.plan import Cell, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a run came to."""
+
+    run: Path
+    records: list[Record]
+    trained: int
+    """Cells that this call trained; the others were there."""
+    stopped: bool = False
+    """Whether the user stopped it before the end."""
+    waiting: tuple[str, ...] = ()
+    """Cells that are trained and not evaluated yet, because it was stopped."""
+    time: Accounting | None = None
+    """Where the time of this call went, so far."""
+
+    @property
+    def failed(self) -> list[Record]:
+        """Records of cells without a result."""
+        return [r for r in self.records if r.status is not Status.OK]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run, none of which changes a result."""
+
+    quiet: bool = False
+    retry_failed: bool = False
+    """Train cells again whose last record is a failure."""
+    fail_fast: bool = False
+    """Stop at the first failure."""
+    command: str = ""
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers that follow each training."""
+    baseline: str = ""
+    """Method that reports compare with, where it ran."""
+
+
+class Runner:
+    """One call of ``una-bench run``."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, options: Options) -> None:
+        """Take the plan and its folder, which `RunFolder.check` has accepted."""
+        self.plan = plan
+        self.folder = folder
+        self.options = options
+        self.report = Reporter(quiet=options.quiet)
+        self.device = resolve_device(plan.recipe.device)
+        self.pool = Pool(workers=plan.recipe.workers, threads=plan.recipe.threads, listen=self.report.hear)
+        self.time = Accounting(self.pool.workers)
+        self.trained = 0
+        self.gave_up = False
+        self.started: dict[str, str] = {}
+        self.prepared = Prepared(preparation.folder_of(plan))
+        found = [registry.benchmark(name) for name in plan.recipe.benchmarks]
+        self.evaluates = any(benchmark.evaluate is not Benchmark.evaluate for benchmark in found)
+
+    def run(self) -> Finished:
+        """Do what is missing, write the records, and return all of them."""
+        with self.folder.hold(), self.report, self._signals():
+            self.prepared = preparation.ensure(
+                self.plan, self.pool, log=self.folder.path / "prepare.log", say=self.report.say
+            )
+            if self.pool.import_seconds:  # something had to be prepared
+                self.time.once_seconds = self.time.clock() - self.time.began
+            options = self.options
+            self.folder.write_info(
+                self.plan, self.prepared.manifest, command=options.command, baseline=options.baseline
+            )
+            missing = self._missing()
+            if missing:
+                self._train([c for c in missing if not self.folder.trained(c)])
+                self.time.once_seconds = self.time.once_seconds or self.pool.import_seconds
+                self._evaluate([c for c in self._missing() if self.folder.result(c, "trained")])
+            records = self.folder.records(self.plan)
+        stopped = self.pool.stopping and not self.gave_up
+        waiting = [c.name for c in self._missing() if self.folder.result(c, "trained") and not self._evaluated(c)]
+        return Finished(
+            run=self.folder.path,
+            records=records,
+            trained=self.trained,
+            stopped=stopped,
+            waiting=tuple(waiting) if stopped else (),
+            time=self.time,
+        )
+
+    def _missing(self) -> list[Cell]:
+        """Cells without a result; failures count as results unless they are to be tried again."""
+        last = {r.key: r.status for r in self.folder.records(self.plan)}
+        final = {Status.OK} if self.options.retry_failed else set(Status) - {Status.INTERRUPTED}
+        return [c for c in self.plan.cells if last.get(c.key) not in final]
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """First SIGINT or SIGTERM: stop where cells can go on later. Second: stop now."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.pool.stopping:
+                self.pool.at_once = True
+                raise KeyboardInterrupt
+            self.pool.stop()
+            with suppress(RuntimeError):  # this very process may be in the middle of printing
+                self.report.say("Stopping: cells save where they are. Once more to stop at once.")
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def _timeout(self) -> float:
+        return self.plan.recipe.timeout_minutes * 60
+
+    def _train(self, cells: list[Cell]) -> None:
+        """Train each cell in a process of its own."""
+        by_name = {c.name: c for c in cells}
+        self.report.expect(len(cells), f"Training {len(cells)} cells")
+
+        def ended(outcome: Outcome) -> None:
+            cell = by_name[outcome.task.name]
+            self.time.trained(outcome, self.folder.result(cell, "trained"))
+            self.report.finish(cell.name)
+            if outcome.status is Status.OK:
+                self.trained += cell.trains
+                self.report.say(f"trained {escape(cell.name)} in {outcome.seconds:.0f} s")
+                if not self.evaluates:
+                    self._complete(cell)
+            else:
+                self._fail(cell, outcome, "train")
+
+        self.pool.run([self._train_task(cell) for cell in estimate.longest_first(self.plan, cells)], ended)
+
+    def _fail(self, cell: Cell, outcome: Outcome, phase: str) -> None:
+        self.report.say(f"[red]{outcome.status}[/red] {escape(cell.name)} ({phase}): {escape(outcome.reason)}")
+        self.folder.append(failed_record(self._common(cell), outcome, phase))
+        if self.options.fail_fast and not self.pool.stopping:
+            self.gave_up = True
+            self.pool.stop()
+
+    def _train_task(self, cell: Cell) -> Task:
+        out = self.folder.cell(cell)
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # half-made by a killed training, or damaged
+        for stage in ("trained", "evaluated"):  # of that checkpoint
+            (out / f"{stage}.json").unlink(missing_ok=True)
+        spec = {
+            "key": cell.key,
+            "method": cell.method,
+            "settings": cell.settings,
+            "job": {
+                **self._job_facts(cell),
+                "seed": cell.seed,
+                "checkpoint_minutes": self.plan.recipe.checkpoint_minutes,
+                "report_to": self.options.report_to,
+            },
+            "prepared": str(self.prepared.path),
+            "out": str(out.resolve()),
+            "benchmarks": self.plan.recipe.benchmarks,
+            "evaluate_points": self.plan.recipe.evaluate_points,
+        }
+        self.started[cell.key] = now()
+        return Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=self._timeout)
+
+    def _job_facts(self, cell: Cell) -> dict[str, Any]:
+        """Return what this cell trains on, without paths."""
+        manifest = self.prepared.manifest
+        lengths = (int(manifest["max_prompt_length"]), int(manifest["max_new_tokens"]))
+        out = self.folder.cell(cell)
+        job = plans.job(self.plan, cell, prepared=self.prepared.path, out=out, device=self.device, lengths=lengths)
+        return plans.job_facts(job)
+
+    def _evaluate(self, cells: list[Cell]) -> None:
+        """Evaluate what trained, in processes that pay their imports once; start again past a cell that breaks one."""
+        todo = {c.name: c for c in cells if not self._complete(c)}
+        self.report.expect(len(todo), f"Evaluating {len(todo)} checkpoints")
+        while todo and not self.pool.stopping:
+            parts = [list(todo.values())[i :: self.pool.workers] for i in range(self.pool.workers)]
+            outcomes: list[Outcome] = []
+
+            def ended(outcome: Outcome, outcomes: list[Outcome] = outcomes) -> None:
+                outcomes.append(outcome)
+                self.time.evaluated(outcome, outcome.result.get("seconds", outcome.seconds))
+
+            self.pool.run([self._evaluate_task(part, i) for i, part in enumerate(parts) if part], ended)
+            for outcome in outcomes:
+                self._settle(outcome, todo)
+
+    def _settle(self, outcome: Outcome, todo: dict[str, Cell]) -> None:
+        """Write the records of one evaluation process; the cell that broke it fails, those after it stay to do."""
+        for name in [spec["name"] for spec in outcome.task.spec["cells"]]:
+            if self._complete(todo[name]):
+                del todo[name]
+            elif outcome.status is not Status.OK:
+                self._fail(todo.pop(name), outcome, "evaluate")
+                return
+
+    def _evaluate_task(self, cells: list[Cell], number: int) -> Task:
+        specs = [
+            {
+                "name": c.name,
+                "key": c.key,
+                "seed": c.seed,
+                "out": str(self.folder.cell(c).resolve()),
+                "checkpoint": (self.folder.result(c, "trained") or {})["checkpoint"],
+            }
+            for c in cells
+        ]
+        spec = {
+            "cells": specs,
+            "prepared": str(self.prepared.path),
+            "device": self.device,
+            "benchmarks": self.plan.recipe.benchmarks,
+        }
+        log = self.folder.path / f"evaluate-{number}.log"
+        limit = self._timeout * len(cells)
+        return Task(kind="evaluate", name=f"evaluate-{number}", spec=spec, log=log, timeout_seconds=limit)
+
+    def _complete(self, cell: Cell) -> bool:
+        """Append the record of a cell that is trained and evaluated; say whether it is."""
+        trained, evaluated = self.folder.result(cell, "trained"), self._evaluated(cell)
+        if trained is None or evaluated is None:
+            return False
+        self.folder.append(finished_record(self._common(cell), trained, evaluated))
+        return True
+
+    def _evaluated(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what the evaluation of a cell left; at once, where no benchmark of the suite evaluates anything."""
+        return self.folder.result(cell, "evaluated") if self.evaluates else {"measurements": [], "seconds": 0.0}
+
+    def _common(self, cell: Cell) -> dict[str, Any]:
+        """What every record of a cell says, however the cell ended."""
+        return {
+            "run": self.folder.path.name,
+            "suite": self.plan.recipe.name,
+            "cell": cell.name,
+            "key": cell.key,
+            "method": cell.method,
+            "variant": cell.variant,
+            "label": cell.label,
+            "seed": cell.seed,
+            "settings": cell.settings,
+            "settings_changed": cell.settings_changed,
+            "job": self._job_facts(cell),
+            "started": self.started.get(cell.key, now()),
+        }

@@ -1,0 +1,136 @@
+"""The initial policy: a small transformer, taught by a sharpened random one. It is the reference of every method."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from una_bench.problems.exact import language, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from transformers import PhiForCausalLM
+
+IMPOSSIBLE = -1e4
+"""Bias of tokens that no response may hold: their probability and its gradient are exactly 0 in float32."""
+
+
+def new_policy(seed: int, *, spread: float = 0.02) -> PhiForCausalLM:
+    """Build an untrained policy of 2 layers, width 64, 4 heads; Phi, for the bias of its output layer.
+
+    Args:
+        seed: Of the random initial weights; the caller's random state is kept.
+        spread: Standard deviation of the weights.
+    """
+    from transformers import PhiConfig, PhiForCausalLM
+
+    config = PhiConfig(
+        vocab_size=len(language.VOCABULARY),
+        hidden_size=64,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        initializer_range=spread,
+        bos_token_id=None,
+        eos_token_id=language.END_ID,
+        pad_token_id=language.PAD_ID,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        policy = PhiForCausalLM(config)
+    policy.generation_config.update(pad_token_id=language.PAD_ID, eos_token_id=language.END_ID, bos_token_id=None)
+    impossible = [i for i in range(len(language.VOCABULARY)) if i not in language.RESPONSE_IDS]
+    with torch.no_grad():
+        policy.lm_head.bias[impossible] = IMPOSSIBLE
+    return policy
+
+
+def teacher(seed: int, sharpness: float) -> PhiForCausalLM:
+    """Build the random policy that the reference imitates; its logits have standard deviation ``sharpness``."""
+    policy = new_policy(seed, spread=0.1)
+    with torch.no_grad():
+        # The final layer norm gives features of unit variance, so logits have the norm of the output rows as their sd.
+        rows = policy.lm_head.weight
+        policy.lm_head.weight.mul_(sharpness / rows.norm(dim=1, keepdim=True))
+    return policy.eval()
+
+
+def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+    """Return what draws one response number to each listed prompt number, from enumerated log-probabilities."""
+    cumulative = np.exp(logp_PR).cumsum(1)
+    cumulative /= cumulative[:, -1:]
+    responses = cumulative.shape[1]
+    # Row p of the flat table spans p to p + 1, so that one search serves all prompts.
+    flat = (cumulative + np.arange(len(cumulative))[:, None]).ravel()
+
+    def draw(prompts: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = np.searchsorted(flat, prompts + rng.random(len(prompts)), side="right") - prompts * responses
+        numbers: NDArray[np.int64] = np.clip(found, 0, responses - 1)
+        return numbers
+
+    return draw
+
+
+def _padded_responses() -> tuple[Tensor, Tensor]:
+    """Tokens of every response with its end token, padded, and 1 where there is a token; both (responses, 4)."""
+    ids = [language.token_ids(language.marked(text)) for text in language.responses()]
+    lengths = torch.tensor([len(row) for row in ids])
+    padded = torch.tensor([row + [language.PAD_ID] * (language.MAX_TOKENS - len(row)) for row in ids])
+    return padded, (torch.arange(language.MAX_TOKENS) < lengths[:, None]).long()
+
+
+def enumerate_responses(policy: PhiForCausalLM) -> NDArray[np.float64]:
+    """Exact log-probabilities of all responses to all prompts, nats, (64, 2801)."""
+    with torch.no_grad():
+        table: NDArray[np.float64] = tree.log_probabilities(policy.eval(), tree.prompt_ids()).numpy()
+    return table
+
+
+def sft(
+    policy: PhiForCausalLM,
+    logp_teacher: NDArray[np.float64],
+    *,
+    prompts: NDArray[np.int64],
+    steps: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> None:
+    """Train ``policy`` on the teacher's responses to the given prompts: batches of 64, AdamW, cosine from 2e-3."""
+    rng = np.random.default_rng([seed, 4])
+    draw = sampler(logp_teacher, rng)
+    padded_R4, mask_R4 = _padded_responses()
+    prompt_ids_PT = tree.prompt_ids()
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=2e-3, betas=(0.9, 0.99), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
+    policy.train()
+    for step in range(steps):
+        asked = rng.choice(prompts, 64)
+        given = draw(asked)
+        _sft_step(policy, optimizer, prompt_ids_PT[asked], padded_R4[given], mask_R4[given])
+        schedule.step()
+        if (step + 1) % 200 == 0:
+            say(f"reference policy: step {step + 1} of {steps}")
+    policy.eval()
+
+
+def _sft_step(
+    policy: PhiForCausalLM, optimizer: torch.optim.Optimizer, prompt: Tensor, ids: Tensor, mask: Tensor
+) -> None:
+    """One step of cross-entropy on the response tokens; ``prompt`` is (B, 2), ``ids`` and ``mask`` are (B, 4)."""
+    logits_BTV = policy(input_ids=torch.cat([prompt, ids], dim=1)).logits[:, prompt.shape[1] - 1 : -1]
+    logp_BT = torch.log_softmax(logits_BTV.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
+    # Padding is an impossible token: its log-probability is about -1e4 and must be cut, not weighed by 0.
+    loss = -torch.where(mask.bool(), logp_BT, 0.0).sum() / mask.sum()
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+    optimizer.step()

@@ -1,0 +1,91 @@
+"""Fills the prepared folder of the exact problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from una_bench.interfaces.prepared import folder_hash
+from una_bench.machine import process_tuning
+from una_bench.problems.exact import feedback, language, policy, reward_model, tasks, world
+from una_bench.problems.exact.truth import Truth, make
+
+if TYPE_CHECKING:
+    from una_bench.problems.exact.settings import Exact
+
+
+def prepare(problem: Exact, out: Path, say: Callable[[str], None]) -> None:
+    """Write everything that `una_bench.interfaces.prepared` describes, and ``truth.npz``."""
+    out.mkdir(parents=True, exist_ok=True)
+    with process_tuning.fixed(1):  # models this small gain nothing from more
+        truth = make_truth(problem, out, say)
+        say("feedback")
+        counts = _write_feedback(problem, truth, out)
+        tasks.write_tasks(out / "tasks", truth, problem.seed)
+        truth.save(out)
+        figures: dict[str, Any] | None = None
+        if problem.reward_model:
+            say("reward model")
+            figures = reward_model.learn(out, truth, seed=problem.seed, steps=problem.reward_model_steps)
+    summary = truth.summary()
+    manifest = {
+        "kind": problem.kind,
+        "settings": problem.model_dump(mode="json"),
+        "counts": counts,
+        "max_prompt_length": language.PROMPT_TOKENS,
+        "max_new_tokens": language.MAX_TOKENS,
+        "reward_model": figures,
+        "optimum": summary,
+        "frontier": {axis: summary["train"]["frontier"][axis] for axis in ("kl", "reward")},
+        "hashes": {part.name: _hash(part) for part in sorted(out.iterdir())},
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def make_truth(problem: Exact, out: Path, say: Callable[[str], None]) -> Truth:
+    """Make the reference policy and the reward, and write the policy."""
+    heldout = world.split_prompts(problem.seed, problem.heldout_prompts)
+    reference = policy.new_policy(problem.seed + 1)
+    logp_teacher = policy.enumerate_responses(policy.teacher(problem.seed, problem.teacher_sharpness))
+    say("reference policy")
+    train = np.flatnonzero(~heldout)
+    policy.sft(reference, logp_teacher, prompts=train, steps=problem.sft_steps, seed=problem.seed, say=say)
+    reference.save_pretrained(out / "policy")
+    language.save_tokenizer(out / "policy")
+    logp_reference = policy.enumerate_responses(reference)
+    raw = world.raw_reward(problem.reward_seed, problem.prompt_share)
+    reward = world.standardised(raw, logp_reference, heldout)
+    reward += world.offsets(problem.seed, problem.shift, problem.shift_sd, heldout)[:, None]
+    return make(logp_reference, reward, heldout, problem.beta)
+
+
+def _write_feedback(problem: Exact, truth: Truth, out: Path) -> dict[str, int]:
+    """Write the tables of responses and prompts; returns their counts."""
+    noise = feedback.Noise(label=problem.label_noise, score=problem.score_noise)
+    counts: dict[str, int] = {}
+    amounts = {"train": problem.responses, "heldout": problem.responses_heldout}
+    for stream, (split, amount) in enumerate(amounts.items()):
+        table = feedback.draw_feedback(
+            truth.logp_reference,
+            truth.reward,
+            prompts=truth.rows(split),
+            pairs=amount // 2,
+            noise=noise,
+            rng=np.random.default_rng([problem.seed, 5, stream]),
+        )
+        name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
+        table.to_parquet(out / name, index=False)
+        counts |= {f"prompts_{split}": len(truth.rows(split)), f"responses_{split}": len(table)}
+    feedback.prompt_frame(truth.heldout).to_parquet(out / "prompts.parquet", index=False)
+    return counts | {"responses_a_prompt": truth.reward.shape[1]}
+
+
+def _hash(part: Path) -> str:
+    """Hash a folder, or a file as a folder that holds only it."""
+    import hashlib
+
+    return folder_hash(part) if part.is_dir() else hashlib.sha256(part.read_bytes()).hexdigest()[:16]

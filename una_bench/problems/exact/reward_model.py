@@ -1,0 +1,71 @@
+"""The learned reward model of the exact problem, and how far it falls short of the true reward."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from una_bench.problems.exact import optimum, tree
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from una_bench.problems.exact.truth import Truth
+
+
+def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, Any]:
+    """Train ``prepared / "reward"`` on the pairs, centre it, and return its figures for the manifest.
+
+    Preferences tell nothing about a constant added to the rewards of a prompt, so what training leaves there is an
+    accident. One constant is added to all rewards, so that their mean under the reference is 0 over the training
+    prompts; what differs from prompt to prompt stays as learnt.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    from una_bench.training.trl.reward import train_reward_model
+
+    out = prepared / "reward"
+    figures: dict[str, Any] = dict(
+        train_reward_model(prepared / "policy", prepared, out, seed=seed, steps=steps, batch=64, learning_rate=1e-3)
+    )
+    model = AutoModelForSequenceClassification.from_pretrained(out).eval()
+    learnt = enumerate_rewards(model)
+    rows = truth.rows("train")
+    shift = -float(optimum.expected(truth.logp_reference[rows], learnt[rows]).mean())
+    _add_constant(model, shift)
+    model.save_pretrained(out)
+    return figures | {"shift": shift} | {split: _shortfall(truth, learnt, split) for split in truth.standards}
+
+
+def enumerate_rewards(model: Any) -> NDArray[np.float64]:
+    """Rewards of all responses to all prompts, (64, 2801)."""
+    with torch.no_grad():
+        table: NDArray[np.float64] = tree.rewards(model, tree.prompt_ids()).numpy()
+    return table
+
+
+def _add_constant(model: Any, shift: float) -> None:
+    """Add ``shift`` to every reward. The head has no bias, but the layer norm below it has one."""
+    with torch.no_grad():
+        head = model.score.weight[0]
+        model.model.final_layernorm.bias.add_(shift * head / head.square().sum())
+
+
+def _shortfall(truth: Truth, learnt: NDArray[np.float64], split: str) -> dict[str, float]:
+    """Correlation with the true reward, and the regret of the policy that is optimal for the learned one."""
+    rows = truth.rows(split)
+    by = truth.standards[split]
+    weight = np.exp(by.logp_reference)
+    true = by.reward - optimum.expected(by.logp_reference, by.reward)[:, None]
+    guess = learnt[rows] - optimum.expected(by.logp_reference, learnt[rows])[:, None]
+    covariance = (weight * true * guess).sum() / math.sqrt((weight * true**2).sum() * (weight * guess**2).sum())
+    best = optimum.judge(optimum.tilted(by.logp_reference, learnt[rows], by.beta), by)
+    return {
+        "correlation": float(covariance),
+        "regret_of_its_optimum": best["regret"],
+        "offset_sd": float(optimum.expected(by.logp_reference, learnt[rows]).std()),
+    }

@@ -1,0 +1,122 @@
+"""What only the judge knows: reference probabilities and rewards of every response, kept in ``truth.npz``."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from una_bench.problems.exact import optimum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILE = "truth.npz"
+SPLITS = ("train", "heldout")
+POINTS_SHOWN = 40
+"""Points of the frontier in the manifest, for plots that read no arrays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """Tables of one prepared problem, prompts and responses in the order of `una_bench.problems.exact.language`."""
+
+    logp_reference: NDArray[np.float64]
+    """Nats, (prompts, responses)."""
+    reward: NDArray[np.float64]
+    """True reward with offsets, (prompts, responses)."""
+    heldout: NDArray[np.bool_]
+    """Which prompts are held out, (prompts,)."""
+    beta: float
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Numbers of the prompts of one split."""
+        return np.flatnonzero(self.heldout == (split == "heldout"))
+
+    frontiers: dict[str, optimum.Frontier]
+    """Per split; the slow part, so it is worked out once."""
+
+    @cached_property
+    def standards(self) -> dict[str, optimum.Standard]:
+        """What policies are measured against, per split."""
+        return {
+            split: optimum.standard(self.logp_reference[rows], self.reward[rows], self.beta, self.frontiers[split])
+            for split in SPLITS
+            if len(rows := self.rows(split))
+        }
+
+    def judge(self, logp: NDArray[np.float64]) -> dict[str, float]:
+        """Measure a policy from its log-probabilities (prompts, responses): ``regret.train`` and so on."""
+        return {
+            f"{name}.{split}": value
+            for split, standard in self.standards.items()
+            for name, value in optimum.judge(logp[self.rows(split)], standard).items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return figures of the optimum and points of the frontier, for the manifest."""
+        summary: dict[str, Any] = {}
+        for split, by in self.standards.items():
+            best = optimum.judge(by.logp_optimum, by)
+            shown = _shown(by.frontier)
+            summary[split] = {
+                "objective": best["objective"],
+                "objective_reference": float(by.objective_reference.mean()),
+                "reward": best["reward"],
+                "reward_reference": float(by.objective_reference.mean()),
+                "kl_ref": best["kl_ref"],
+                "frontier": {
+                    "inverse_temperature": by.frontier.inverse_temperature[shown].tolist(),
+                    "kl": by.frontier.kl[shown].tolist(),
+                    "reward": by.frontier.reward[shown].tolist(),
+                },
+            }
+        return summary
+
+    def save(self, folder: Path) -> None:
+        """Write ``truth.npz``."""
+        tables: dict[str, Any] = {f"frontier_{split}": np.stack(astuple(c)) for split, c in self.frontiers.items()}
+        tables |= {"logp_reference": self.logp_reference, "reward": self.reward, "heldout": self.heldout}
+        np.savez(folder / FILE, beta=np.float64(self.beta), **tables)
+
+
+def load(folder: Path) -> Truth:
+    """Read ``truth.npz`` of a prepared folder."""
+    with np.load(folder / FILE) as stored:
+        return Truth(
+            logp_reference=stored["logp_reference"],
+            reward=stored["reward"],
+            heldout=stored["heldout"],
+            beta=float(stored["beta"]),
+            frontiers={split: _frontier(stored[f"frontier_{split}"]) for split in SPLITS},
+        )
+
+
+def _frontier(rows: NDArray[np.float64]) -> optimum.Frontier:
+    """Put a frontier together from its stored rows, (3, points)."""
+    inverse, kl, reward = rows
+    return optimum.Frontier(inverse_temperature=inverse, kl=kl, reward=reward)
+
+
+def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:
+    """Points of the frontier about evenly spaced along it, both ends among them."""
+    rise = np.sqrt(curve.kl / curve.kl[-1]) + (curve.reward - curve.reward[0]) / np.ptp(curve.reward)
+    wanted = np.linspace(0, rise[-1], POINTS_SHOWN)
+    return np.unique(np.abs(rise[:, None] - wanted).argmin(0))
+
+
+def make(
+    logp_reference: NDArray[np.float64], reward: NDArray[np.float64], heldout: NDArray[np.bool_], beta: float
+) -> Truth:
+    """Put the tables together and trace the frontier of each split."""
+    groups = {"train": ~heldout, "heldout": heldout}
+    return Truth(
+        logp_reference=logp_reference,
+        reward=reward,
+        heldout=heldout,
+        beta=beta,
+        frontiers={split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()},
+    )

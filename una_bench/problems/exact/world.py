@@ -1,0 +1,86 @@
+"""The true reward: letters, pairs of letters, length and last letter, each weighed by the prompt's two letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from una_bench.problems.exact import language
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def split_prompts(seed: int, heldout: int) -> NDArray[np.bool_]:
+    """Which prompts are held out, shape (prompts,): a random draw without replacement."""
+    chosen = np.random.default_rng([seed, 1]).permutation(len(language.prompts()))[:heldout]
+    mask = np.zeros(len(language.prompts()), dtype=bool)
+    mask[chosen] = True
+    return mask
+
+
+def _table(rng: np.random.Generator, prompt_share: float, *shape: int) -> Floats:
+    """Weights per prompt, (prompts, *shape), of variance 1: a part of all prompts, and one of each prompt letter.
+
+    A prompt's part is the sum of what its two letters bring, so that held-out prompts can be guessed from the others.
+    """
+    letters = len(language.PROMPT_LETTERS)
+    common = rng.standard_normal(shape)
+    first, second = rng.standard_normal((letters, *shape)), rng.standard_normal((letters, *shape))
+    own = (first[:, None] + second[None, :]).reshape(letters * letters, *shape) / np.sqrt(2)
+    table: Floats = np.sqrt(1 - prompt_share) * common + np.sqrt(prompt_share) * own
+    return table
+
+
+def raw_reward(seed: int, prompt_share: float) -> Floats:
+    """Reward before centring and scaling, shape (prompts, responses).
+
+    Args:
+        seed: Of the weights.
+        prompt_share: Part of the weights' variance that depends on the prompt, in [0, 1].
+    """
+    rng = np.random.default_rng([seed, 2])
+    letters = len(language.LETTERS)
+    unigram, last = _table(rng, prompt_share, letters), _table(rng, prompt_share, letters)
+    bigram, length = _table(rng, prompt_share, letters, letters), _table(rng, prompt_share, language.MAX_TOKENS + 1)
+    words = language.letter_table()
+    lengths = (words >= 0).sum(1)
+    reward = length[:, lengths].copy()
+    for place in range(language.MAX_TOKENS):
+        there = np.flatnonzero(words[:, place] >= 0)
+        reward[:, there] += unigram[:, words[there, place]]
+        if place:
+            reward[:, there] += bigram[:, words[there, place - 1], words[there, place]]
+        ends = np.flatnonzero(lengths == place + 1)
+        reward[:, ends] += last[:, words[ends, place]]
+    return reward
+
+
+def standardised(reward: Floats, logp_reference: Floats, heldout: NDArray[np.bool_]) -> Floats:
+    """Centre the reward of each prompt under the reference, and scale it to standard deviation 1 over each prompt set.
+
+    Args:
+        reward: Shape (prompts, responses).
+        logp_reference: Log-probability under the reference policy, nats, (prompts, responses).
+        heldout: Which prompts are held out, (prompts,).
+    """
+    probability = np.exp(logp_reference)
+    centred = reward - (probability * reward).sum(1, keepdims=True)
+    for group in (heldout, ~heldout):
+        if group.any():
+            centred[group] /= np.sqrt((probability[group] * centred[group] ** 2).sum(1).mean())
+    standardised_reward: Floats = centred
+    return standardised_reward
+
+
+def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]) -> Floats:
+    """Constant added to the reward of each prompt, (prompts,): mean ``shift``, sd ``shift_sd`` in each prompt set."""
+    draw = np.random.default_rng([seed, 3]).standard_normal(len(heldout))
+    for group in (heldout, ~heldout):
+        if group.sum() > 1:
+            draw[group] = (draw[group] - draw[group].mean()) / draw[group].std()
+    constants: Floats = shift + shift_sd * draw
+    return constants

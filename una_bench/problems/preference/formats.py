@@ -1,0 +1,167 @@
+"""The layouts of preference data that are known, and how each becomes judged responses."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from una_bench.errors import UserError
+from una_bench.problems.preference.judged_response import (
+    Judged,
+    Messages,
+    ScoreError,
+    Scoring,
+    answer,
+    conversation,
+    number,
+)
+
+Row = Mapping[str, Any]
+Reader = Callable[[int, Row, Scoring], Iterator[Judged]]
+ULTRAFEEDBACK = (1.0, 10.0)
+"""Range of UltraFeedback's overall scores."""
+UNIT = (0.0, 1.0)
+PAIR_SCORES = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen-rating", "rejected-rating"),
+)
+"""Names that data sets of pairs give to the two scores."""
+TURN = re.compile(r"<extra_id_1>(User|Assistant)\n")
+"""Marks where a speaker begins within HelpSteer2's prompts of several turns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A known layout."""
+
+    about: str
+    needs: tuple[str, ...]
+    """Columns without which it is not this layout."""
+    read: Reader
+
+
+def _helpsteer(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
+    raw, score = scoring.weighted(row)
+    text = str(row["prompt"] or "")
+    messages = turns(text) if scoring.turns == "split" else conversation(text, "prompt")
+    yield Judged(messages=messages, response=answer(row["response"], "response"), raw=raw, score=score)
+
+
+def turns(prompt: str) -> Messages:
+    """Split a HelpSteer2 prompt into its turns; the first is the user's."""
+    first, *rest = TURN.split(prompt)
+    later = [(role.lower(), text.strip("\n")) for role, text in zip(rest[::2], rest[1::2], strict=True)]
+    found = (("user", first.strip("\n") if later else first), *later)
+    return tuple((role, text) for role, text in found if text.strip())
+
+
+def _ultrafeedback(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
+    messages = conversation(row["instruction"], "instruction")
+    for completion in row["completions"] or ():
+        try:
+            raw, score = scoring.scaled(completion.get("overall_score"), ULTRAFEEDBACK)
+        except ScoreError:
+            continue  # one judgement of four is missing; the other three stand
+        yield Judged(messages=messages, response=answer(completion["response"], "completions"), raw=raw, score=score)
+
+
+def _pair(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
+    names = next((n for n in PAIR_SCORES if n[0] in row and n[1] in row), None)
+    messages = _pair_prompt(row)
+    for side, column in ((True, "chosen"), (False, "rejected")):
+        if names is None:
+            raw = score = float(side)
+        else:
+            raw, score = scoring.scaled(row[names[0] if side else names[1]], ULTRAFEEDBACK)
+        response = answer(row[column], column)
+        yield Judged(messages=messages, response=response, raw=raw, score=score, side=side, together=place)
+
+
+def _pair_prompt(row: Row) -> Messages:
+    if row.get("prompt") is not None:
+        return conversation(row["prompt"], "prompt")
+    if isinstance(row["chosen"], str):
+        raise UserError("columns chosen and rejected are text, so a column prompt is needed beside them.")
+    return conversation(row["chosen"], "chosen")[:-1]
+
+
+def _labelled(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
+    label = number(row["label"])
+    if label not in UNIT:
+        raise ScoreError
+    yield Judged(
+        messages=conversation(row["prompt"], "prompt"),
+        response=answer(row["completion"], "completion"),
+        raw=label,
+        score=label,
+        side=bool(label),
+    )
+
+
+def _scored(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
+    column = "response" if "response" in row else "completion"
+    raw, score = scoring.scaled(row["score"], UNIT)
+    if row.get("score_raw") is not None:
+        raw = number(row["score_raw"])
+    yield Judged(
+        messages=conversation(row["prompt"], "prompt"), response=answer(row[column], column), raw=raw, score=score
+    )
+
+
+def known(scoring: Scoring) -> dict[str, Format]:
+    """Layouts by name, the most telling first."""
+    attributes = tuple(scoring.weights)
+    return {
+        "helpsteer": Format(about="attributes", needs=("prompt", "response", *attributes), read=_helpsteer),
+        "ultrafeedback": Format(
+            about="several scored answers", needs=("instruction", "completions"), read=_ultrafeedback
+        ),
+        "pairs": Format(about="pairs, scored or not", needs=("chosen", "rejected"), read=_pair),
+        "labelled": Format(about="desirable or not", needs=("prompt", "completion", "label"), read=_labelled),
+        "scored": Format(about="scored responses", needs=("prompt", "response", "score"), read=_scored),
+        "scored_completions": Format(about="scored responses", needs=("prompt", "completion", "score"), read=_scored),
+    }
+
+
+def detect(columns: Sequence[str], scoring: Scoring, where: str) -> str:
+    """Return the name of the layout that ``columns`` have.
+
+    Raises:
+        UserError: They are none that is known.
+    """
+    formats = known(scoring)
+    for name, format_ in formats.items():
+        if set(format_.needs) <= set(columns):
+            return name
+    choices = "; ".join(f"{', '.join(f.needs)}" for f in formats.values())
+    raise UserError(f"{where} has the columns {', '.join(columns)}. Needed is one of these sets: {choices}.")
+
+
+def judged(rows: Sequence[Row], scoring: Scoring, where: str) -> tuple[list[Judged], dict[str, Any]]:
+    """Bring rows into judged responses; rows without a valid judgement are left out and counted.
+
+    Returns:
+        The responses in the order of the rows, and facts for the manifest: ``format``, ``rows_without_valid_score``.
+    """
+    columns = list(dict.fromkeys(name for row in rows[:100] for name in row))
+    name = detect(columns, scoring, where)
+    format_ = known(scoring)[name]
+    counts: Counter[str] = Counter()
+    found: list[Judged] = []
+    for place, row in enumerate(rows):
+        missing = [column for column in format_.needs if column not in row]
+        if missing:
+            raise UserError(
+                f"{where}: row {place} has no {', '.join(missing)}, which other rows have. Fill it in, or drop the row."
+            )
+        try:
+            found.extend(list(format_.read(place, row, scoring)))
+        except UserError as error:
+            raise UserError(f"{where}, row {place}: {error}") from None
+        except ScoreError:
+            counts["rows_without_valid_score"] += 1
+    return found, {"format": name, **counts}

@@ -1,0 +1,152 @@
+"""Fills the prepared folder of a problem made of a language model and preference data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.errors import UserError
+from una_bench.interfaces.prepared import content_hash, folder_hash
+from una_bench.models import catalog
+from una_bench.problems.preference import formats, reward_model, sources, tables
+from una_bench.problems.preference.judged_response import Scoring
+from una_bench.problems.preference.pairs import RULES, Pair, pair_up
+from una_bench.problems.preference.policy import make_template, write_policy
+from una_bench.problems.preference.tables import Limits, Written
+from una_bench.problems.preference.template import Template
+
+if TYPE_CHECKING:
+    from una_bench.problems.preference.settings import Preference
+    from una_bench.problems.preference.sources import Source
+
+Say = Callable[[str], None]
+
+
+def prepare(problem: Preference, out: Path, say: Say) -> None:
+    """Write everything that `una_bench.interfaces.prepared` describes."""
+    out.mkdir(parents=True, exist_ok=True)
+    model = catalog.resolve(
+        problem.policy, revision=problem.policy_revision, trusted=problem.trust_remote_code, say=say
+    )
+    if problem.policy_fingerprint not in {"", catalog.fingerprint(problem.policy)}:
+        raise UserError(
+            f"{problem.policy} is not the model that was asked for: its files have changed. Restore them, or leave out "
+            "problem.policy_fingerprint."
+        )
+    template = make_template(problem, model)
+    say("preference data")
+    train, heldout, facts = read_pairs(problem, template)
+    _write_tables(problem, out, train, heldout)
+    write_policy(model, template, out / "policy")
+    figures = reward_model.write_reward_model(problem, out, template, say) if problem.reward_model else {}
+    manifest = {
+        "kind": problem.kind,
+        "settings": problem.model_dump(mode="json"),
+        "counts": {
+            "pairs_train": len(train),
+            "pairs_heldout": len(heldout),
+            "prompts_train": len({w.prompt for w in train}),
+            "prompts_heldout": len({w.prompt for w in heldout}),
+        },
+        "max_prompt_length": problem.max_prompt_length,
+        "max_new_tokens": problem.max_response_length,
+        "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
+        "template": template.describe(),
+        "data": facts,
+        "reward_model": figures,
+        "hashes": {part.name: _hash(part) for part in sorted(out.iterdir())},
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def read_pairs(problem: Preference, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
+    """Read and judge the data, and put it into the template.
+
+    Returns:
+        Training pairs, held-out pairs, and facts about both for the manifest.
+
+    Raises:
+        UserError: Data is missing, has not the needed columns, or nothing of it is left.
+    """
+    pairs, facts = _pairs(problem, problem.dataset)
+    if problem.heldout is None:
+        train, heldout = tables.split(pairs, problem.heldout_share, problem.seed)
+        rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
+        aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
+    else:
+        heldout, aside = _pairs(problem, problem.heldout)
+        asked = {pair.prompt for pair in heldout}
+        train = [pair for pair in pairs if pair.prompt not in asked]
+        facts["prompt_is_held_out"] = len(pairs) - len(train)
+    limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
+    wider = Limits(
+        prompt=problem.heldout_max_prompt_length or limits.prompt,
+        response=problem.heldout_max_response_length or limits.response,
+    )
+    written = []
+    parts = ((train, facts, problem.pairs, limits), (heldout, aside, problem.heldout_pairs, wider))
+    for part, known, most, limits in parts:
+        chosen, dropped = tables.write(part, template, limits, most=most, seed=problem.seed)
+        known |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped, "pairs": len(chosen)}
+        known["content_sha256"] = content_hash([[w.prompt, *w.completions, w.pair.second_preferred] for w in chosen])
+        written.append(chosen)
+        if not chosen:
+            where = (problem.heldout or problem.dataset).name if part is heldout else problem.dataset.name
+            raise UserError(_nothing_left(where, known, "hold out" if part is heldout else "train on"))
+    return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_own_rules(problem)]}
+
+
+def _pairs(problem: Preference, source: Source) -> tuple[list[Pair], dict[str, Any]]:
+    rows, facts = sources.read(source)
+    scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
+    judged, found = formats.judged(rows, scoring, source.name)
+    pairs, counts = pair_up(judged, keep_ties=problem.ties == "keep")
+    known = {**facts, **found, "responses": len(judged), "rules_applied": counts, "pairs_made": len(pairs)}
+    return pairs, known
+
+
+def _own_rules(problem: Preference) -> list[str]:
+    label = (
+        "Desirable is the preferred response of each pair."
+        if problem.label_threshold is None
+        else f"Desirable is a response with a score of at least {problem.label_threshold:g}."
+    )
+    return [
+        f"Ties: {problem.ties.replace('_', ' ')}.",
+        label,
+        f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more than "
+        f"{problem.max_response_length}{_together(problem)}, for every method alike.",
+        "No prompt is both trained on and held out.",
+    ]
+
+
+def _together(problem: Preference) -> str:
+    return f", or both more than {problem.max_length}" if problem.max_length else ""
+
+
+def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
+    """Say at which step the data ran out."""
+    steps = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("rows", "responses", "pairs_made") if key in facts]
+    reasons = {**facts.get("rules_applied", {}), **facts["left_out"]}
+    for key in ("rows_without_valid_score", "prompt_is_held_out"):
+        if facts.get(key):
+            reasons[key] = facts[key]
+    lost = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in reasons.items())
+    return (
+        f"Nothing of {where} is left to {purpose}: {', '.join(steps) or 'no prompts'}; left out: {lost or 'nothing'}. "
+        "Raise problem.max_prompt_length or problem.max_response_length, keep ties, or see which scores are expected."
+    )
+
+
+def _write_tables(problem: Preference, out: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
+    for name, part in (("responses", train), ("responses_heldout", heldout)):
+        table = tables.responses(part, label_threshold=problem.label_threshold)
+        table.to_parquet(out / f"{name}.parquet", index=False)
+    tables.prompts(train, heldout).to_parquet(out / "prompts.parquet", index=False)
+
+
+def _hash(part: Path) -> str:
+    return folder_hash(part) if part.is_dir() else hashlib.sha256(part.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,149 @@
+"""The reward model of preference data: fitted to the pairs once, or named by the user."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, Any
+
+from una_bench.errors import UserError
+from una_bench.interfaces.prepared import Prepared
+from una_bench.machine import process_tuning
+from una_bench.models import catalog
+from una_bench.models.reward_scorer import Scorer, accuracy, write_style
+from una_bench.problems.preference import reward_initialisation
+from una_bench.problems.preference.policy import link_files, load_tokenizer
+
+if TYPE_CHECKING:
+    from una_bench.models.catalog import Model
+    from una_bench.problems.preference.settings import Preference, RewardModel
+    from una_bench.problems.preference.template import Template
+
+Say = Callable[[str], None]
+MOST_TO_CENTRE = 256
+"""Training responses whose mean reward becomes 0."""
+THREADS = 2
+"""Of training, while nothing else runs: always as many, because sums over more or fewer come out otherwise."""
+
+
+def write_reward_model(problem: Preference, out: Path, template: Template, say: Say) -> dict[str, Any]:
+    """Fill ``out / "reward"`` and return what the manifest says of it.
+
+    Raises:
+        UserError: The model cannot be had or used, or its tokenizer is not the policy's and that was not allowed.
+    """
+    settings = problem.reward_model
+    assert settings is not None
+    name = settings.name or settings.init or problem.policy
+    own = bool(settings.name or settings.init)
+    revision = settings.revision if own else problem.policy_revision
+    say(f"reward model: {'reading' if settings.name else 'training from'} {name}")
+    model = catalog.resolve(name, revision=revision, trusted=problem.trust_remote_code, say=say)
+    tokenizer = load_tokenizer(model) if own else template.tokenizer
+    same = not own or same_tokens(tokenizer, template.tokenizer)
+    if not same and not settings.own_tokenizer and settings.reads == "text":
+        raise UserError(
+            f"The reward model {name} has another tokenizer than the policy {problem.policy}: the policy's tokens "
+            "would mean something else to it. Choose one with the same tokenizer, or let it read text: "
+            "--set problem.reward_model.own_tokenizer=true"
+        )
+    if settings.name:
+        figures = _use(model, settings, out, template)
+    else:
+        figures = _train(model, settings, out, template, tokenizer if not same else None)
+    return {
+        "source": model.source,
+        "revision": model.revision,
+        "tokenizer": "policy's" if same or settings.reads == "policy_tokens" else "its own",
+        **figures,
+    }
+
+
+def same_tokens(tokenizer: Any, other: Any) -> bool:
+    """Whether the ids of one tokenizer mean the same to the other."""
+    return bool(tokenizer.get_vocab() == other.get_vocab())
+
+
+def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> dict[str, Any]:
+    """Take a reward model as it is."""
+    architecture = (model.config.get("architectures") or ["of unknown architecture"])[0]
+    outputs = len(model.config.get("id2label") or ("0", "1"))
+    if not architecture.endswith("ForSequenceClassification") or outputs != 1:
+        raise UserError(
+            f"{model.name} is {architecture} with {outputs} outputs. A reward model is a sequence classifier with one."
+        )
+    tokenizer = load_tokenizer(model)
+    if settings.own_template and not tokenizer.chat_template:
+        raise UserError(f"{model.name} has no chat template of its own: leave out own_template.")
+    reward = out / "reward"
+    link_files(model, reward)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(reward)
+    if settings.reads == "policy_tokens":
+        _require_room(model, template)
+        write_style(reward, end="", own_template=False, policy_tokens=True)
+    elif not same_tokens(tokenizer, template.tokenizer):
+        write_style(reward, end=template.end, own_template=settings.own_template)
+    prepared = Prepared(out)
+    return {
+        "trained": False,
+        "own_template": settings.own_template,
+        "heldout_accuracy": accuracy(Scorer(prepared), prepared),
+    }
+
+
+def _require_room(model: Model, template: Template) -> None:
+    known = int(model.config.get("vocab_size", 0))
+    if len(template.tokenizer) > known:
+        raise UserError(
+            f"{model.name} knows {known} tokens and the policy writes {len(template.tokenizer)}: it cannot read the "
+            "policy's tokens. Leave out reward_model.reads."
+        )
+
+
+def _train(model: Model, settings: RewardModel, out: Path, template: Template, foreign: Any) -> dict[str, Any]:
+    """Fit a reward model to the pairs; ``foreign`` is its tokenizer where that is not the policy's."""
+    from una_bench.training.trl.reward import train_reward_model
+
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        init, data = Path(folder) / "init", out
+        if foreign is None:
+            reward_initialisation.from_same_tokens(model, template, init)
+        else:
+            data = Path(folder) / "data"
+            reward_initialisation.from_other_tokens(model, foreign, template, Prepared(out), init)
+            reward_initialisation.retokenise(Prepared(out), foreign, model, data)
+        with process_tuning.fixed(THREADS):
+            trained = train_reward_model(
+                init,
+                data,
+                out / "reward",
+                seed=settings.seed,
+                steps=settings.steps,
+                batch=settings.batch,
+                learning_rate=settings.learning_rate,
+            )
+    if foreign is not None:
+        write_style(out / "reward", end=template.end, own_template=False)
+    return {"trained": True, **trained, **_centre(out)}
+
+
+def _centre(out: Path) -> dict[str, float]:
+    """Say where rewards lie, and put their mean at 0 where the head has a bias.
+
+    Preferences tell nothing about a constant added to all rewards, so what training leaves there is an accident.
+    """
+    prepared = Prepared(out)
+    scorer = Scorer(prepared)
+    table = prepared.responses().head(MOST_TO_CENTRE)
+    rewards = scorer(table.prompt.tolist(), table.completion.tolist())
+    mean, spread = fmean(rewards), pstdev(rewards)
+    head = getattr(scorer.model, "classifier", None) or getattr(scorer.model, "score", None)
+    bias = getattr(head, "bias", None)
+    if bias is not None:
+        bias.data -= mean
+        scorer.model.save_pretrained(out / "reward")
+    return {"mean": mean if bias is None else 0.0, "sd": spread, "shift": 0.0 if bias is None else -mean}

@@ -1,0 +1,145 @@
+"""From pairs to the tables of the prepared folder: templated, tokenised, bounded in length, split, numbered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from una_bench.problems.preference.pairs import Pair
+from una_bench.problems.preference.template import Template
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A pair as the policy sees it."""
+
+    pair: Pair
+    prompt: str
+    completions: tuple[str, str]
+    prompt_ids: list[int]
+    completion_ids: tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Lengths in tokens that no method is given more of."""
+
+    prompt: int
+    response: int
+    """With its end token."""
+    whole: int | None = None
+    """Of prompt and response together."""
+
+
+def write(
+    pairs: Sequence[Pair], template: Template, limits: Limits, *, most: int | None, seed: int
+) -> tuple[list[Written], dict[str, int]]:
+    """Put pairs into the template and leave out those with anything too long: both responses, or neither.
+
+    Args:
+        pairs: In the order of the data.
+        template: Of the policy.
+        limits: Lengths.
+        most: Pairs to keep at most, those that a random order of all pairs meets first; None: all.
+        seed: Of that order.
+
+    Returns:
+        What remains, in the order of the data, and the counts of what was left out and why among the pairs looked at.
+    """
+    counts: Counter[str] = Counter()
+    order = range(len(pairs)) if most is None else np.random.default_rng([seed, 2]).permutation(len(pairs))
+    kept: dict[int, Written] = {}
+    for place in order:
+        if most is not None and len(kept) >= most:
+            break
+        counts["looked_at"] += 1
+        written = _write(pairs[place], template, limits)
+        if isinstance(written, str):
+            counts[written] += 1
+        else:
+            kept[int(place)] = written
+    return [kept[place] for place in sorted(kept)], dict(sorted(counts.items()))
+
+
+def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
+    """Return the pair as the policy sees it, or why it is left out."""
+    from jinja2 import TemplateError
+
+    try:
+        prompt = template.prompt(pair.first.messages)
+    except TemplateError:  # for example two turns of the same speaker
+        return "refused_by_template"
+    prompt_ids = template.ids(prompt)
+    if len(prompt_ids) > limits.prompt:
+        return "prompt_too_long"
+    completions = (template.completion(pair.first.response), template.completion(pair.second.response))
+    ids = [template.completion_ids(prompt, prompt_ids, text) for text in completions]
+    if max(map(len, ids)) > limits.response:
+        return "response_too_long"
+    if limits.whole is not None and len(prompt_ids) + max(map(len, ids)) > limits.whole:
+        return "together_too_long"
+    return Written(
+        pair=pair, prompt=prompt, completions=completions, prompt_ids=prompt_ids, completion_ids=(ids[0], ids[1])
+    )
+
+
+def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Set prompts aside for judging: whole prompts, so that none is in both parts; order kept.
+
+    Args:
+        pairs: All pairs.
+        share: Part of the prompts to set aside, at least one.
+        seed: Of the choice, which depends on nothing else.
+    """
+    prompts = sorted({pair.prompt for pair in pairs})
+    count = min(len(prompts) - 1, max(1, round(share * len(prompts)))) if prompts else 0
+    aside = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
+    return [p for p in pairs if p.prompt not in aside], [p for p in pairs if p.prompt in aside]
+
+
+def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
+    """Return one row a response, rows 2k and 2k+1 a pair; columns as in `una_bench.interfaces.prepared`.
+
+    Args:
+        written: Pairs in order.
+        label_threshold: Score from which a response is desirable; None: the preferred one of each pair is.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for number, one in enumerate(written):
+        for second, judged in enumerate((one.pair.first, one.pair.second)):
+            chosen = one.pair.second_preferred == bool(second)
+            rows.append(
+                {
+                    "pair": number,
+                    "prompt": one.prompt,
+                    "completion": one.completions[second],
+                    "prompt_ids": one.prompt_ids,
+                    "completion_ids": one.completion_ids[second],
+                    "reward": judged.raw,
+                    "score": judged.score,
+                    "label": chosen if label_threshold is None else judged.score >= label_threshold,
+                    "chosen": chosen,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def prompts(train: Sequence[Written], heldout: Sequence[Written]) -> pd.DataFrame:
+    """Return each prompt once with its split and its messages as JSON; columns as in `una_bench.interfaces.prepared`."""
+    import pandas as pd
+
+    rows = [
+        {"prompt": one.prompt, "prompt_ids": one.prompt_ids, "split": name, "messages": one.pair.prompt}
+        for name, part in (("train", train), ("heldout", heldout))
+        for one in part
+    ]
+    return pd.DataFrame(rows).drop_duplicates(["prompt", "split"]).reset_index(drop=True)

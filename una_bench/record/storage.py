@@ -1,0 +1,128 @@
+"""Files that survive a kill: written beside and renamed, or appended in one write with a checksum."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from una_bench.errors import UserError
+from una_bench.record.schema import Record
+
+SEALED = re.compile(r'(.*),"sha256":"([0-9a-f]{64})"\}\s*', re.DOTALL)
+"""A line of records with its checksum."""
+
+
+def cache_folder() -> Path:
+    """Where prepared suites are kept: ``UNA_BENCH_CACHE``, else the user's cache folder."""
+    return Path(os.environ.get("UNA_BENCH_CACHE") or platformdirs.user_cache_path("una-bench"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` with ``text`` so that a reader sees the old or the new file, never a part.
+
+    Raises:
+        UserError: It cannot be written; the old file stays.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file, and would be replaced. Choose another name.")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written: {error.strerror}. Make room or give the right to write; "
+        "the same command then goes on from there."
+    )
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON with the checksum of its content, for `read_json`."""
+    body = json.dumps(value, sort_keys=True)
+    write_text(path, json.dumps({"sha256": _checksum(body), "value": value}, sort_keys=True))
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what `write_json` wrote, or None where it is absent, half-written or altered."""
+    try:
+        outer = json.loads(path.read_text(encoding="utf-8"))
+        value: dict[str, Any] = outer["value"]
+        intact = outer["sha256"] == _checksum(json.dumps(value, sort_keys=True))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return value if intact else None
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def append_record(run: Path, record: Record) -> None:
+    """Append one line to the run's records, and wait until it is on disk.
+
+    Raises:
+        UserError: It cannot be written; what was there before stays as it was.
+    """
+    path = run / "records.jsonl"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            _append(descriptor, sealed_line(record.model_dump_json(by_alias=True)) + "\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _append(descriptor: int, line: str) -> None:
+    """Write ``line`` at the end, all of it or nothing; a torn line of a killed run stays alone on its line."""
+    size = os.fstat(descriptor).st_size
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    left = (("\n" if torn else "") + line).encode()
+    try:
+        while left:  # a disk that fills up takes a part first
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def sealed_line(text: str) -> str:
+    """Put the checksum of a JSON object into it as its last key."""
+    return f'{text[:-1]},"sha256":"{_checksum(text)}"}}'
+
+
+def line_intact(line: str) -> bool | None:
+    """Whether a line is as `sealed_line` made it; None where it carries no checksum, as the first records did."""
+    found = SEALED.fullmatch(line)
+    return None if found is None else _checksum(found[1] + "}") == found[2]
+
+
+def writable(folder: Path) -> None:
+    """Make sure that ``folder`` can be made and written to, or say so before any work starts."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be written: {error.strerror}. Choose another folder.") from None

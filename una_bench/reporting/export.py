@@ -1,0 +1,121 @@
+"""A run's results for other programs: CSV, Parquet, JSON, and a model card for the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from una_bench import formatting
+from una_bench.analysis import frame
+from una_bench.errors import UserError, nearest
+from una_bench.record import reader, storage
+from una_bench.record.schema import Record
+from una_bench.reporting import fairness
+from una_bench.reporting.report import CITATION
+from una_bench.reporting.tables import render, results_table
+
+Info = Mapping[str, Any]
+
+
+def write(run: Path, fmt: str, out: Path) -> Path:
+    """Write a run's records as ``fmt`` into the file ``out`` and return it.
+
+    ``csv`` and ``parquet`` have one line per measurement of a cell, in base units; ``json`` has everything.
+    """
+    if fmt not in FORMATS:
+        raise UserError(f"There is no format '{fmt}'.{nearest(fmt, FORMATS)} Choose from: {', '.join(FORMATS)}.")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder. Give the name of a file to write.")
+    records = reader.some(run)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        FORMATS[fmt](records, reader.run_info(run), out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror}. Choose another file.") from None
+    return out
+
+
+def _csv(records: Sequence[Record], info: Info, out: Path) -> None:
+    table = frame.long(records)
+    for name in table.columns[table.dtypes.map(str).isin(["object", "str"])]:
+        table[name] = table[name].map(_plain)
+    storage.write_text(out, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _plain(value: object) -> object:
+    """Return a cell that neither a terminal nor a spreadsheet takes for a command."""
+    return formatting.no_formula(formatting.clean(value)) if isinstance(value, str) else value
+
+
+def _parquet(records: Sequence[Record], info: Info, out: Path) -> None:
+    frame.long(records).to_parquet(out, index=False)
+
+
+def _json(records: Sequence[Record], info: Info, out: Path) -> None:
+    whole = {
+        "run": dict(info),
+        "records": [json.loads(record.model_dump_json(by_alias=True)) for record in records],
+        "fairness": fairness.to_json(fairness.ledger(records)),
+    }
+    storage.write_text(out, json.dumps(whole, indent=1, sort_keys=True) + "\n")
+
+
+def _card(records: Sequence[Record], info: Info, out: Path) -> None:
+    import yaml
+
+    suite = formatting.clean(records[0].suite)
+    head = {
+        "library_name": "transformers",
+        "tags": sorted({"una-bench", "alignment", *(formatting.clean(r.method) for r in records)}),
+        "model-index": _index(records, suite),
+    }
+    text = [
+        "---",
+        yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
+        "---",
+        f"# Models of the suite {render.md(suite)}",
+        render.md(formatting.clean(info.get("about") or "Trained and evaluated by una-bench.")),
+        results_table.results(records).to_markdown(),
+        fairness.table(fairness.ledger(records)).to_markdown(),
+        f"### Run it again\n\n    {formatting.clean(info.get('command') or f'una-bench run {suite}')}",
+        f"### Cite\n\n```bibtex\n{CITATION}\n```",
+    ]
+    storage.write_text(out, "\n\n".join(text).replace("---\n\n", "---\n", 1).replace("\n\n---\n", "\n---\n", 1) + "\n")
+
+
+def _index(records: Sequence[Record], suite: str) -> list[dict[str, Any]]:
+    """Results of each row as the hub's metadata wants them; means over seeds."""
+    known = frame.metrics(records)
+    return [
+        {
+            "name": row.label,
+            "results": [
+                {
+                    "task": {"type": "text-generation"},
+                    "dataset": {"name": _dataset(name, suite), "type": suite},
+                    "metrics": [
+                        {"type": name, "value": fmean(values.values()), "name": f"{name} [{known[name].unit}]"}
+                    ],
+                }
+                for name, values in row.values.items()
+            ],
+        }
+        for row in frame.rows(records)
+        if row.values
+    ]
+
+
+def _dataset(metric: str, suite: str) -> str:
+    parts = metric.split(".")
+    return formatting.clean(parts[1]) if parts[0] == "task" and len(parts) > 2 else suite
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Record], Info, Path], None]] = {
+    "csv": _csv,
+    "parquet": _parquet,
+    "json": _json,
+    "hf-model-card": _card,
+}

@@ -1,0 +1,145 @@
+"""The fairness ledger: what was the same for every method, what was not and by how much, and what nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean
+from typing import Any
+
+from una_bench import formatting
+from una_bench.analysis import frame
+from una_bench.analysis.frame import Row
+from una_bench.record.schema import Record
+from una_bench.reporting.fairness_topics import OF_GENERATING, OF_UNTRAINED, TOPICS, Read, generates
+from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
+
+
+class Verdict(StrEnum):
+    """Whether the methods were treated alike."""
+
+    OK = "OK"
+    DIFFERS = "DIFFERS"
+    NOT_KNOWN = "N/A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """One topic: the verdict, the reason in words, and what each row has."""
+
+    topic: str
+    verdict: Verdict
+    detail: str
+    values: Mapping[str, str]
+    """Label of the row -> its value as shown; rows that say nothing are absent."""
+
+
+def ledger(records: Sequence[Record]) -> list[LedgerLine]:
+    """Compare every row on every topic, seed by seed."""
+    rows = frame.rows(records)
+    return [_line(topic, read, [r for r in rows if _concerned(topic, r)]) for topic, read in TOPICS]
+
+
+def _concerned(topic: str, row: Row) -> bool:
+    """Whether a row can differ from others in a topic."""
+    if topic in OF_GENERATING:
+        return any(generates(record) for record in row.records)
+    return topic in OF_UNTRAINED or not row.fixed
+
+
+def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
+    by_row = {row.label: {r.seed: v for r in row.records if (v := read(r)) is not None} for row in rows}
+    known = {label: values for label, values in by_row.items() if values}
+    shown = {label: _shown(list(values.values())) for label, values in known.items()}
+    missing = [label for label, values in by_row.items() if not values]
+    if len(known) < 2:
+        detail = "no record says" if not known else f"only {', '.join(known)} says: {next(iter(shown.values()))}"
+        return LedgerLine(topic=topic, verdict=Verdict.NOT_KNOWN, detail=detail, values=shown)
+    seeds = {seed for values in known.values() for seed in values}
+    same = all(len({_key(v[seed]) for v in known.values() if seed in v}) == 1 for seed in seeds)
+    silent = f"; not known for {', '.join(missing)}" if missing else ""
+    if same:
+        detail = next(iter(shown.values())) + silent
+        return LedgerLine(topic=topic, verdict=Verdict.OK, detail=detail, values=shown)
+    return LedgerLine(topic=topic, verdict=Verdict.DIFFERS, detail=_difference(known, shown) + silent, values=shown)
+
+
+def _key(value: Any) -> str:
+    return repr(sorted(value.items())) if isinstance(value, dict) else repr(value)
+
+
+def _shown(values: Sequence[Any]) -> str:
+    """Show what a row has; the seeds of a row may differ."""
+    first = values[0]
+    if all(_key(v) == _key(first) for v in values):
+        return _one(first)
+    if all(isinstance(v, int | float) for v in values):
+        return f"{_mean(values)} (mean; differs between seeds)"
+    return "differs between seeds"
+
+
+def _mean(values: Sequence[Any]) -> str:
+    """Mean of counts as a whole number, of anything else to three digits."""
+    mean = fmean(values)
+    return f"{mean:.0f}" if all(isinstance(v, int) for v in values) else formatting.short(mean)
+
+
+def _one(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{formatting.clean(k).replace('_', ' ')} {_one(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(_one(v) for v in value) + "]"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        text = formatting.clean(value)
+        return text[:12] + "…" if len(text) >= 32 and set(text) <= set("0123456789abcdef") else text
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def _difference(known: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]) -> str:
+    """Say by how much numbers differ, and which rows have which value."""
+    numbers = {label: list(values.values()) for label, values in known.items()}
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for values in numbers.values() for v in values):
+        means = {label: fmean(values) for label, values in numbers.items()}
+        least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        if means[least] > 0:
+            percent = formatting.short(100 * (means[most] / means[least] - 1))
+            low, high = _mean(numbers[least]), _mean(numbers[most])
+            return f"by up to {percent} %: {least} {low}, {most} {high}"
+    sharing: dict[str, list[str]] = {}
+    for label, value in shown.items():
+        sharing.setdefault(value, []).append(label)
+    if len(sharing) == 1:
+        return f"{next(iter(sharing))}: between methods too"
+    return "; ".join(f"{', '.join(labels)}: {value}" for value, labels in sharing.items())
+
+
+def table(lines: Sequence[LedgerLine]) -> Table:
+    """Return the ledger as a table for every format: what differs first."""
+    headings = {
+        Verdict.DIFFERS: "Not the same for every trained method",
+        Verdict.OK: "The same for every trained method, seed by seed",
+        Verdict.NOT_KNOWN: "Fewer than two methods say",
+    }
+    groups = [
+        Group(heading=heading, lines=tuple(_shown_line(line) for line in lines if line.verdict is verdict))
+        for verdict, heading in headings.items()
+    ]
+    columns = (
+        Column(key="verdict", head="verdict", numbers=(), wraps=True),
+        Column(key="detail", head="what", numbers=(), wraps=True),
+    )
+    return Table(title="Fairness ledger", stub="topic", columns=columns, groups=tuple(g for g in groups if g.lines))
+
+
+def _shown_line(line: LedgerLine) -> Line:
+    cells = (Cell(text=str(line.verdict)), Cell(text=line.detail))
+    return Line(label=line.topic, names={"topic": line.topic}, cells=cells)
+
+
+def to_json(lines: Sequence[LedgerLine]) -> list[dict[str, Any]]:
+    """Return the ledger for machines: one object a topic."""
+    return [
+        {"topic": line.topic, "verdict": str(line.verdict), "detail": line.detail, "values": dict(line.values)}
+        for line in lines
+    ]

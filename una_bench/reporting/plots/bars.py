@@ -1,0 +1,139 @@
+"""Memory by phase against arithmetic, step times, throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from una_bench import formatting
+from una_bench.analysis import stats
+from una_bench.analysis.frame import Row
+from una_bench.reporting.plots import style
+from una_bench.reporting.tables import column_heads
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTS = ("#4C78A8", "#9ECAE9", "#F2CF5B", "#83BCB6", "#B79A20", "#D6A5C9", "#9D755D", "#BAB0AC")
+HATCHES = ("", "//", "", "\\\\", "", "xx", "", "..")
+PHASES = ("o", "D", "s", "^", "v", "P", "X", "*", "<", ">")
+
+
+def memory(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw what arithmetic says must be resident, stacked, up to the measured peak, and the peak of each phase."""
+    rows = [r for r in scene.rows if r.values.get("memory.peak")]
+    if not rows:
+        return None
+    parts = [n for n in scene.metrics if n.startswith("memory.resident.") and not n.endswith(".activations")]
+    phases = [n for n in scene.metrics if n.startswith("memory.phase.")]
+    scale = formatting.scale("B", [v for r in rows for v in r.values["memory.peak"].values()])
+    fig = style.figure(7.4, 0.42 * len(rows) + 1.9)
+    axes = fig.subplots()
+    left = [0.0] * len(rows)
+    for i, part in enumerate(parts):
+        widths = [fmean(r.values[part].values()) / scale.factor if r.values.get(part) else 0.0 for r in rows]
+        label = f"{_last(part)} (arithmetic)"
+        style_ = {"color": PARTS[i % len(PARTS)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white", "lw": 0.5}
+        axes.barh(range(len(rows)), widths, 0.62, left=left, label=label, **style_)  # type: ignore[arg-type]
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    rest = [
+        max(0.0, fmean(r.values["memory.peak"].values()) / scale.factor - a) for r, a in zip(rows, left, strict=True)
+    ]
+    label = "activations and the rest (measured peak less arithmetic)" if parts else "measured peak"
+    axes.barh(
+        range(len(rows)), rest, 0.62, left=left, label=label, color="none", edgecolor=style.GREY, hatch="....", lw=0.8
+    )
+    for i, phase in enumerate(phases):
+        at = [(y, fmean(r.values[phase].values()) / scale.factor) for y, r in enumerate(rows) if r.values.get(phase)]
+        offset = ((i % 3) - 1) * 0.17
+        axes.plot(
+            [x for _, x in at],
+            [y + offset for y, _ in at],
+            PHASES[i % len(PHASES)],
+            color=style.INK,
+            ms=4,
+            mfc="#ffffff",
+            mew=0.9,
+            label=f"peak in {_last(phase)}",
+            linestyle="none",
+        )
+    style.horizontal(axes, [style.name(r) for r in rows])
+    axes.set_xlabel(f"memory of the training process above its imports [{scale.unit}]")
+    handles, labels = axes.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=7.5)
+    return (
+        fig,
+        "Bars: what arithmetic says must be there, then the remainder up to the measured peak. "
+        "Marks: measured peak of each phase.",
+    )
+
+
+def _last(metric: str) -> str:
+    return formatting.clean(metric.split(".", 2)[2].replace("_", " "))
+
+
+def steps(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw the distribution of step times after warm-up, all seeds together."""
+    samples = [(row, times) for row in scene.rows if (times := _times(row))]
+    if not samples:
+        return None
+    scale = formatting.scale("s", [sorted(t)[len(t) // 2] for _, t in samples])
+    fig = style.figure(7.4, 0.42 * len(samples) + 1.0)
+    axes = fig.subplots()
+    for y, (row, times) in enumerate(samples):
+        look = scene.looks[row.label]
+        shown = [t / scale.factor for t in times]
+        box = axes.boxplot(
+            shown,
+            positions=[y],
+            orientation="horizontal",
+            widths=0.5,
+            whis=(5, 95),
+            patch_artist=True,
+            showfliers=False,
+        )
+        box["boxes"][0].set(facecolor=look.color, alpha=0.55, edgecolor=look.color)
+        box["medians"][0].set(color=style.INK, lw=1.6)
+        for line in (*box["whiskers"], *box["caps"]):
+            line.set(color=look.color)
+        slow = sorted(shown)[-max(1, len(shown) // 100) :]
+        axes.plot(slow, [y] * len(slow), "|", color=look.color, ms=7)
+    style.horizontal(axes, [style.name(row) for row, _ in samples])
+    axes.set_xlim(left=0)
+    axes.set_xlabel(
+        f"seconds of one training step [{scale.unit}]" if scale.unit == "s" else f"one training step [{scale.unit}]"
+    )
+    return fig, "Box: middle half; line: median; whiskers: 5 to 95 %; ticks: slowest hundredth. Warm-up is left out."
+
+
+def _times(row: Row) -> list[float]:
+    return [t for r in row.records if not r.failure for t in r.steps.seconds[r.steps.warmup :]]
+
+
+def throughput(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw a bar per method for each rate."""
+    found = [m for n, m in scene.metrics.items() if n.startswith("throughput.") and m.unit.endswith("/s")]
+    rates = list({m.unit: m for m in reversed(found)}.values())[::-1][:3]  # the first of each unit
+    rows = [r for r in scene.rows if any(r.values.get(m.name) for m in rates)]
+    if not rates or not rows:
+        return None
+    fig = style.figure(7.4, 0.36 * len(rows) + 1.1)
+    panels = fig.subplots(1, len(rates), squeeze=False, sharey=True)[0]
+    for axes, metric in zip(panels, rates, strict=True):
+        scale = formatting.scale(metric.unit, [v for r in rows for v in r.values.get(metric.name, {}).values()])
+        for y, row in enumerate(rows):
+            values = [v / scale.factor for v in row.values.get(metric.name, {}).values()]
+            if values:
+                _bar(axes, y, values, scene.looks[row.label].color)
+        style.horizontal(axes, [style.name(r) for r in rows])
+        axes.set_xlabel(column_heads.title(metric, scale.unit))
+        axes.locator_params(axis="x", nbins=4)
+    return fig, "Bar: mean over seeds; line: 95 % interval (Student t). Real tokens only, after warm-up."
+
+
+def _bar(axes: object, y: int, values: Sequence[float], color: str) -> None:
+    estimate = stats.interval(values)
+    axes.barh(y, estimate.mean, 0.6, color=color, alpha=0.85)  # type: ignore[attr-defined]
+    if estimate.half:
+        axes.errorbar(estimate.mean, y, xerr=estimate.half, fmt="none", ecolor=style.INK, elinewidth=1.1, capsize=2)  # type: ignore[attr-defined]

@@ -1,0 +1,153 @@
+"""Learning curves with bands over seeds."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from una_bench import formatting
+from una_bench.analysis import stats
+from una_bench.analysis.frame import Metric, Row
+from una_bench.instruments.training_curves import PROGRESS
+from una_bench.record.schema import Better, Curve, Record
+from una_bench.reporting.plots import style
+from una_bench.reporting.tables import column_heads
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 6
+AXES = {"tokens": "tokens trained on", "steps": "optimizer steps", "flops": "FLOP of training", "seconds": "seconds"}
+"""Budgets that quality is drawn against, beside responses."""
+
+
+def quality(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw what was evaluated in the middle of training."""
+    drawn = _panels(scene, lambda c: c.better is not Better.NEITHER or c.metric in scene.metrics)
+    caption = "Line: mean over seeds. Band: 95 % interval over seeds (Student t), where there are several."
+    return None if drawn is None else (drawn, caption)
+
+
+def logs(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw what the trainers log; losses of different methods are different quantities."""
+    drawn = _panels(
+        scene,
+        lambda c: c.better is Better.NEITHER and c.metric not in scene.metrics and not c.metric.startswith(PROGRESS),
+    )
+    caption = (
+        "What the trainers logged. Losses of different methods are different quantities: compare shapes, not heights."
+    )
+    return None if drawn is None else (drawn, caption)
+
+
+def budgets(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw the first quality against every other budget that training used up."""
+    found = [c for row in scene.rows for r in row.records for c in r.curves if c.better is not Better.NEITHER]
+    known = {c.metric for row in scene.rows for r in row.records for c in r.curves if c.metric.startswith(PROGRESS)}
+    kinds = [kind for kind in AXES if f"{PROGRESS}{kind}" in known]
+    if not found or not kinds:
+        return None
+    curve = min(found, key=lambda c: _rank(scene, c.metric))
+    fig = style.figure(7.4, 2.7 * math.ceil(len(kinds) / 2) + 0.5)
+    panels = fig.subplots(math.ceil(len(kinds) / 2), 2, squeeze=False).ravel()
+    for axes, kind in zip(panels, kinds, strict=False):
+        _against(axes, scene, curve, kind)
+    for axes in panels[len(kinds) :]:
+        axes.set_visible(False)
+    style.legend(fig, panels[0])
+    caption = "The same evaluations against what training had used up by then. Mean over seeds, both ways."
+    return fig, caption
+
+
+def _against(axes: Axes, scene: style.Scene, curve: Curve, kind: str) -> None:
+    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
+    for row in scene.rows:
+        look = scene.looks[row.label]
+        points = _means([p for r in row.records if not r.failure and (p := _points(r, curve.metric, kind))])
+        if points:
+            axes.plot(*zip(*points, strict=True), color=look.color, linestyle=look.line, lw=1.6, label=style.name(row))
+    axes.set_title(
+        "\n".join(textwrap.wrap(column_heads.title(metric, formatting.scale(metric.unit, []).unit), 32)), fontsize=8.5
+    )
+    axes.locator_params(nbins=5)
+    axes.set_xlabel(AXES[kind])
+    axes.margins(x=0.02)
+
+
+def _points(record: Record, metric: str, kind: str) -> list[tuple[float, float]]:
+    """What one training had used up, and how good it was, at each of its evaluations."""
+    curves = {c.metric: dict(zip(c.x, c.y, strict=True)) for c in record.curves}
+    used = curves.get(f"{PROGRESS}{kind}", {})
+    return [(used[x], y) for x, y in curves.get(metric, {}).items() if x in used and math.isfinite(y)]
+
+
+def _means(seeds: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """Mean over seeds of the first evaluation, the second, and so on: they come at fractions of the budget."""
+    return [(fmean(x for x, _ in points), fmean(y for _, y in points)) for points in zip(*seeds, strict=False)]
+
+
+def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
+    wanted: dict[str, Curve] = {}
+    for row in scene.rows:
+        for record in row.records:
+            for curve in record.curves:
+                if len(curve.x) > 1 and curve.metric not in wanted and keep(curve):
+                    wanted[curve.metric] = curve
+    chosen = sorted(wanted.values(), key=lambda c: _rank(scene, c.metric))[:MOST_PANELS]
+    if not chosen:
+        return None
+    across = min(len(chosen), 3 if len(chosen) > 4 else 2)
+    down = math.ceil(len(chosen) / across)
+    fig = style.figure(7.4, 2.7 * down + 0.5)
+    panels = fig.subplots(down, across, squeeze=False).ravel()
+    for axes, curve in zip(panels, chosen, strict=False):
+        _panel(axes, scene, curve)
+    for axes in panels[len(chosen) :]:
+        axes.set_visible(False)
+    style.legend(fig, max(panels[: len(chosen)], key=lambda a: len(a.get_legend_handles_labels()[0])))
+    return fig
+
+
+def _rank(scene: style.Scene, metric: str) -> tuple[int, int, str]:
+    """The columns of the main table first, then losses, then what most methods have."""
+    main = [m.name for m in column_heads.main(scene.metrics)]
+    rows = sum(any(c.metric == metric for r in row.records for c in r.curves) for row in scene.rows)
+    return (main.index(metric) if metric in main else len(main) + (metric != "loss"), -rows, metric)
+
+
+def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
+    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
+    for row in scene.rows:
+        look = scene.looks[row.label]
+        x, estimates = band(row, curve.metric)
+        if x:
+            axes.plot(
+                x, [e.mean for e in estimates], color=look.color, linestyle=look.line, lw=1.6, label=style.name(row)
+            )
+            if all(e.half is not None for e in estimates):
+                low, high = [e.low for e in estimates], [e.high for e in estimates]
+                axes.fill_between(x, low, high, color=look.color, alpha=0.18, lw=0)  # type: ignore[arg-type]
+        elif row.fixed and row.values.get(curve.metric):
+            level = next(iter(row.values[curve.metric].values()))
+            axes.axhline(level, color=look.color, lw=1.2, linestyle=(0, (2, 2)), label=style.name(row))
+    title = column_heads.title(metric, formatting.scale(metric.unit, []).unit)
+    axes.set_title("\n".join(textwrap.wrap(title, 24)), fontsize=8.5)
+    axes.locator_params(nbins=5)
+    axes.set_xlabel("responses trained on" if curve.x_unit == "response" else "optimizer steps")
+    axes.margins(x=0.02)
+
+
+def band(row: Row, metric: str) -> tuple[list[float], list[stats.Estimate]]:
+    """Mean and interval over seeds at every x that all seeds of the row have."""
+    found = [
+        dict(zip(c.x, c.y, strict=True)) for r in row.records if not r.failure for c in r.curves if c.metric == metric
+    ]
+    if not found:
+        return [], []
+    shared = sorted(set.intersection(*(set(f) for f in found)))
+    shared = [x for x in shared if all(math.isfinite(f[x]) for f in found)]
+    return shared, [stats.interval([f[x] for f in found]) for x in shared]

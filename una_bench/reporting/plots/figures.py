@@ -1,0 +1,70 @@
+"""Every figure of a run, as SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from una_bench.analysis import aggregate, frame
+from una_bench.record.schema import Record
+from una_bench.reporting.plots import bars, curves, scatter, scores, style, trend
+from una_bench.reporting.tables import column_heads
+
+FIGURES: Mapping[str, tuple[str, style.Draw]] = {
+    "frontier": ("Reward against KL to the reference", scatter.frontier),
+    "curves": ("Learning curves", curves.quality),
+    "budgets": ("Quality against each budget", curves.budgets),
+    "tasks": ("Task scores", scores.tasks),
+    "costs": ("Quality against what it costs", scatter.costs),
+    "throughput": ("Throughput", bars.throughput),
+    "memory": ("Memory", bars.memory),
+    "steps": ("Time of a training step", bars.steps),
+    "trend": ("Time of a step through the training", trend.draw),
+    "logs": ("Training logs", curves.logs),
+}
+
+
+def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | None = None) -> list[style.Plot]:
+    """Draw each figure that the records have something for.
+
+    Colours follow ``info["catalogue"]`` (all methods there are) where the run noted it, else the run's own methods.
+    """
+    import matplotlib
+
+    metrics = frame.metrics(records)
+    rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
+    known = [str(m) for m in info.get("catalogue") or info.get("methods") or ()]
+    scene = style.Scene(
+        rows=rows[: style.MOST_ROWS],
+        metrics=metrics,
+        records=records,
+        info=info,
+        looks=style.looks(rows, known),
+        baseline=frame.find(rows, baseline) if baseline else None,
+    )
+    more = f" The first {style.MOST_ROWS} of {len(rows)} rows are shown." if len(rows) > style.MOST_ROWS else ""
+    made = []
+    with matplotlib.rc_context(style.settings()):
+        for name, (title, draw_one) in FIGURES.items():
+            drawn = draw_one(scene)
+            if drawn is not None:
+                fig, caption = drawn
+                text = style.svg(fig, name)
+                made.append(style.Plot(name=name, title=title, caption=caption + more, svg=text, figure=fig))
+    return made
+
+
+def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseline: str | None = None) -> list[Path]:
+    """Write every figure into the folder ``out`` as SVG and PNG and return the files."""
+    import matplotlib
+
+    out.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for plot in draw(records, info, baseline=baseline):
+        paths = out / f"{plot.name}.svg", out / f"{plot.name}.png"
+        paths[0].write_text(plot.svg, encoding="utf-8")
+        with matplotlib.rc_context(style.settings()):
+            plot.figure.savefig(paths[1], dpi=200, facecolor="white", metadata={"Software": None})
+        written += paths
+    return written

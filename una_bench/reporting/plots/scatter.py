@@ -1,0 +1,134 @@
+"""Quality against what it costs: reward against KL, and against time, tokens, FLOPs and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from una_bench import formatting
+from una_bench.analysis import stats
+from una_bench.analysis.frame import Metric, Row
+from una_bench.record.schema import Better
+from una_bench.reporting.plots import style
+from una_bench.reporting.tables import column_heads
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Values = Mapping[int, float]
+
+
+def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw reward against KL to the reference, with the analytic frontier where the problem knows it."""
+    reward = next((n for n in scene.metrics if ".reward." in n and n.endswith(".train")), "")
+    kl = reward.replace(".reward.", ".kl_ref.")
+    if kl not in scene.metrics or not reward:
+        return None
+    fig = style.figure(6.4, 4.4)
+    axes = fig.subplots()
+    known = scene.info.get("frontier") or {}
+    if known.get("kl") and known.get("reward"):
+        points = sorted(zip(known["kl"], known["reward"], strict=True))
+        x, y = [p[0] for p in points], [p[1] for p in points]
+        axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
+    for row in scene.rows:
+        _point(axes, scene, row, row.values.get(kl, {}), row.values.get(reward, {}), 1.0)
+    axes.set_xlabel(column_heads.title(scene.metrics[kl], "nat"))
+    axes.set_ylabel(column_heads.title(scene.metrics[reward], ""))
+    _limit(axes, scene, kl)
+    style.legend(fig, axes)
+    words_ = "Large: mean over seeds with its 95 % interval; small: each seed."
+    return fig, words_ + (" Line: the most reward that any policy reaches at that KL." if known else "")
+
+
+def _limit(axes: Axes, scene: style.Scene, kl: str) -> None:
+    """Let the points, not a long frontier, decide how far the axis goes."""
+    largest = max((v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)), default=0.0)
+    if largest > 0:
+        axes.set_xlim(-0.04 * largest, 1.2 * largest)
+
+
+def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, factor: float) -> None:
+    seeds = [s for s in sorted(xs.keys() & ys.keys()) if math.isfinite(xs[s]) and math.isfinite(ys[s])]
+    if not seeds:
+        return
+    look = scene.looks[row.label]
+    x, y = [xs[s] / factor for s in seeds], [ys[s] for s in seeds]
+    if len(seeds) > 1:
+        axes.plot(x, y, look.marker, color=look.color, ms=3, alpha=0.45, mew=0)
+    of_x, of_y = stats.interval(x), stats.interval(y)
+    axes.errorbar(
+        of_x.mean,
+        of_y.mean,
+        xerr=of_x.half or None,
+        yerr=of_y.half or None,
+        fmt=look.marker,
+        color=look.color,
+        ms=7,
+        mec="white",
+        mew=0.8,
+        elinewidth=1.2,
+        capsize=2,
+        label=style.name(row),
+    )
+
+
+def costs(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw quality against each cost that was measured, with the Pareto front."""
+    quality = column_heads.primary(scene.metrics)
+    found = [(title, unit, values) for title, unit, values in _costs(scene) if values]
+    if quality is None or not found:
+        return None
+    across = min(2, len(found))
+    fig = style.figure(7.4, 3.0 * math.ceil(len(found) / across) + 0.6)
+    panels = fig.subplots(math.ceil(len(found) / across), across, squeeze=False).ravel()
+    for axes, (title, unit, values) in zip(panels, found, strict=False):
+        scale = formatting.scale(unit, [v for each in values.values() for v in each.values()])
+        for row in scene.rows:
+            _point(axes, scene, row, values.get(row.label, {}), row.values.get(quality.name, {}), scale.factor)
+        _front(axes, scene, values, quality, scale.factor)
+        axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlabel(f"{title} [{scale.unit}]")
+        axes.set_ylabel(column_heads.title(quality, formatting.scale(quality.unit, []).unit))
+    for axes in panels[len(found) :]:
+        axes.set_visible(False)
+    style.legend(fig, panels[0])
+    return fig, "Dotted: Pareto front of the means; no method is both cheaper and better than one on it."
+
+
+def _costs(scene: style.Scene) -> list[tuple[str, str, dict[str, Values]]]:
+    flops = next((n for n in scene.metrics if n.startswith("compute.") and scene.metrics[n].unit == "FLOP"), "")
+    return [
+        ("training time", "s", _of_records(scene, lambda r: sum(r.steps.seconds))),
+        ("tokens trained on", "token", _of_records(scene, _tokens)),
+        ("arithmetic", "FLOP", {r.label: r.values[flops] for r in scene.rows if r.values.get(flops)}),
+        ("peak memory", "B", {r.label: r.values["memory.peak"] for r in scene.rows if r.values.get("memory.peak")}),
+    ]
+
+
+def _tokens(record: Any) -> float:
+    return float(record.facts.get("prompt_tokens", 0) + record.facts.get("response_tokens", 0))
+
+
+def _of_records(scene: style.Scene, cost: Any) -> dict[str, Values]:
+    found = {row.label: {r.seed: cost(r) for r in row.records if not r.failure and cost(r)} for row in scene.rows}
+    return {label: values for label, values in found.items() if values}
+
+
+def _front(axes: Axes, scene: style.Scene, values: Mapping[str, Values], quality: Metric, factor: float) -> None:
+    points = []
+    for row in scene.rows:
+        cost, good = values.get(row.label, {}), row.values.get(quality.name, {})
+        if cost and good:
+            points.append((fmean(cost.values()) / factor, fmean(good.values())))
+    sign = 1 if quality.better is Better.HIGHER else -1
+    best = [points[i] for i in stats.front([(-cost, sign * good) for cost, good in points])]
+    if len(best) > 1:
+        best.sort()
+        axes.step(
+            [p[0] for p in best], [p[1] for p in best], where="post", color=style.INK, lw=0.9, linestyle=(0, (1, 2))
+        )

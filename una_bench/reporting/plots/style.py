@@ -1,0 +1,154 @@
+"""What all figures share: colours that stay with a method, marks that survive print, and files without a date."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from una_bench.analysis.frame import Metric, Row
+from una_bench.record.schema import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Six of Okabe and Ito (2008); their yellow and black drown on a white or a dark page. The last two were searched for
+# the largest distance to the others, for normal and for red-green blind readers, at a contrast of 2 on both pages.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4830F0", "#C00030")
+GREY = "#808080"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+INK = "#222222"
+RULE = "#d5d5d5"
+MOST_ROWS = 14
+"""Rows that one figure shows."""
+SETTINGS: Mapping[str, Any] = {
+    "svg.fonttype": "none",  # text stays text: searchable, small, read out
+    "text.parse_math": False,  # a dollar sign in a label is a dollar sign
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": False,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "hatch.linewidth": 0.6,
+}
+
+
+def settings() -> Any:
+    """Everything matplotlib can be told, so that nobody's matplotlibrc changes a figure."""
+    import matplotlib
+
+    return {**matplotlib.rcParamsDefault, **SETTINGS, "backend": "agg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Colour, marker and line of one row."""
+
+    color: str
+    marker: str
+    line: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What every figure draws from."""
+
+    rows: Sequence[Row]
+    metrics: Mapping[str, Metric]
+    records: Sequence[Record]
+    info: Mapping[str, Any]
+    looks: Mapping[str, Look]
+    """By label of the row."""
+    baseline: Row | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """One finished figure."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    figure: Figure
+
+
+Draw = Callable[[Scene], "tuple[Figure, str] | None"]
+"""Returns the figure and its caption, or None where the records have nothing for it."""
+
+
+def looks(rows: Sequence[Row], known: Sequence[str]) -> dict[str, Look]:
+    """Give each row its look: the colour is the method's place in ``known``, so that it is the same in every run.
+
+    Variants of a method share its colour and differ in marker and line.
+    """
+    order = [*known, *sorted({row.method for row in rows} - set(known))]
+    trained = [m for m in order if not any(r.method == m and r.fixed for r in rows)]
+    variants: dict[str, int] = {}
+    found = {}
+    for row in rows:
+        variant = variants[row.method] = variants.get(row.method, -1) + 1
+        place = trained.index(row.method) if row.method in trained else 0
+        color = GREY if row.fixed else PALETTE[place % len(PALETTE)]
+        found[row.label] = Look(color, MARKERS[(place + variant) % len(MARKERS)], LINES[variant % len(LINES)])
+    return found
+
+
+def name(row: Row, most: int = 30) -> str:
+    """Return a row's label, cut where a legend would burst."""
+    return row.label if len(row.label) <= most else row.label[: most - 1] + "…"
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return an empty figure in inches, without pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def legend(fig: Figure, axes: Axes) -> None:
+    """Put one legend under the panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        fig.legend(handles, labels, loc="outside lower left", ncols=min(4, len(labels)), fontsize=8)
+
+
+def horizontal(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows of a horizontal chart, first on top."""
+    axes.set_yticks(range(len(labels)), list(labels))
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+
+
+def svg(fig: Figure, name: str) -> str:
+    """Return the figure as SVG, the same to the byte whenever it is drawn from the same records."""
+    import matplotlib
+
+    layout = fig.get_layout_engine()
+    if layout is not None:
+        layout.execute(fig)
+        fig.set_layout_engine("none")  # saving would lay the figure out again, each time at the price of a drawing
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "una-bench"}, transparent=True)
+    return out.getvalue()

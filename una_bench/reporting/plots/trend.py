@@ -1,0 +1,80 @@
+"""How step times went through the training: a slowdown, or steps that stand out, would make a mean rate mislead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean, median
+from typing import TYPE_CHECKING
+
+from una_bench.record.schema import Record
+from una_bench.reporting.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTS = 20
+"""Parts of a training that have a median each, where it has that many steps."""
+SLOW = 1.5
+"""A step that took this many times the median of its training stands out."""
+TOP = 3.0
+"""Largest ratio drawn; slower steps are drawn there."""
+MOST_MARKS = 60
+"""Steps of one training that are marked: the slowest."""
+
+
+def draw(scene: style.Scene) -> tuple[Figure, str] | None:
+    """Draw each row's step times along its training, over their own median."""
+    rows = [(row, [r for r in row.records if not r.failure and _drawable(measured(r))]) for row in scene.rows]
+    rows = [(row, records) for row, records in rows if records]
+    if not rows:
+        return None
+    fig = style.figure(7.4, 3.4)
+    axes = fig.subplots()
+    for row, records in rows:
+        look = scene.looks[row.label]
+        xs, ys = line([measured(r) for r in records])
+        axes.plot(xs, ys, color=look.color, linestyle=look.line, lw=1.6, label=style.name(row))
+        marks = [mark for r in records for mark in outliers(measured(r))]
+        axes.plot([x for x, _ in marks], [y for _, y in marks], look.marker, color=look.color, ms=3, alpha=0.5)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(0.8, low), max(1.25, high + 0.02))
+    axes.set_xlabel("part of the training after warm-up [%]")
+    axes.set_ylabel("time of a step over the median")
+    axes.margins(x=0.02)
+    style.legend(fig, axes)
+    caption = (
+        f"Line: median of each of up to {PARTS} equal parts over that of all steps, mean over seeds; level where steps "
+        f"stayed as fast. Marks: steps that took {SLOW:g} times the median or more (one with a rollout among others "
+        f"does), those beyond {TOP:g} drawn there."
+    )
+    return fig, caption
+
+
+def measured(record: Record) -> tuple[float, ...]:
+    """Seconds of each step after warm-up."""
+    return record.steps.seconds[record.steps.warmup :]
+
+
+def _drawable(seconds: Sequence[float]) -> bool:
+    return len(seconds) > 1 and math.isfinite(sum(seconds)) and median(seconds) > 0
+
+
+def line(seeds: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Middles of the parts in percent, and there the median of the part over that of the training, mean over seeds."""
+    parts = min(PARTS, *(len(seconds) for seconds in seeds))
+    found = []
+    for seconds in seeds:
+        middle, count = median(seconds), len(seconds)
+        bounds = [count * i // parts for i in range(parts + 1)]
+        found.append([median(seconds[a:b]) / middle for a, b in pairwise(bounds)])
+    return [100 * (i + 0.5) / parts for i in range(parts)], [fmean(values) for values in zip(*found, strict=True)]
+
+
+def outliers(seconds: Sequence[float]) -> list[tuple[float, float]]:
+    """Place in percent, and time over the median, of steps that stand out."""
+    middle, count = median(seconds), len(seconds)
+    ratios = ((100 * (i + 0.5) / count, value / middle) for i, value in enumerate(seconds))
+    found = sorted((mark for mark in ratios if mark[1] >= SLOW), key=lambda mark: -mark[1])[:MOST_MARKS]
+    return [(x, min(TOP, ratio)) for x, ratio in sorted(found)]

@@ -1,0 +1,206 @@
+"""The report: one self-contained HTML file, made from a run's records alone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench import formatting
+from una_bench.analysis import documents, frame
+from una_bench.analysis.frame import Row
+from una_bench.record import reader, storage
+from una_bench.record.schema import Record, Status
+from una_bench.reporting import fairness, summary
+from una_bench.reporting.plots import figures
+from una_bench.reporting.plots.style import INK, MOST_ROWS, RULE, Plot
+from una_bench.reporting.tables import results_table
+from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+MOST_FAILURES, MOST_SAMPLES = 50, 12
+CITATION = """@article{wang2024una,
+  title   = {{UNA}: Unifying Alignments of {RLHF/PPO}, {DPO} and {KTO} by a Generalized Implicit Reward Function},
+  author  = {Wang, Zhichao and Bi, Bin and Huang, Can and Pentyala, Shiva Kumar and Zhu, Zixu James and Asur, Sitaram
+             and Cheng, Na Claire},
+  journal = {arXiv preprint arXiv:2408.15339},
+  year    = {2024}
+}"""
+
+
+def write(run: Path, *, baseline: str | None = None) -> Path:
+    """Write ``report.html`` into the folder of a run and return it; the same records give the same bytes.
+
+    Without a ``baseline`` the run's own is used (``run.json``), where it has that row.
+    """
+    records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
+    baseline = baseline or frame.if_there(records, info.get("baseline"))
+    beside = Beside(samples=documents.samples(run, records), scores=documents.scores(run, records))
+    storage.write_text(path, page(records, info, beside, baseline=baseline))
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What may lie beside the records: a report is complete without it."""
+
+    samples: Sequence[Mapping[str, str]] = ()
+    scores: documents.Scores = field(default_factory=dict)
+
+
+def page(
+    records: Sequence[Record], info: Mapping[str, Any], beside: Beside | None = None, *, baseline: str | None = None
+) -> str:
+    """Return the whole page."""
+    beside = beside or Beside()
+    metrics = frame.metrics(records)
+    rows, ledger = frame.rows(records), fairness.ledger(records)
+    tasks = results_table.tasks(records, baseline=baseline, documents=beside.scores)
+    boards = results_table.leaderboards(records, baseline=baseline)
+    every = results_table.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            suite=formatting.clean(records[0].suite),
+            about=formatting.clean(info.get("about") or ""),
+            changes=_changes(formatting.clean(info.get("command") or "")),
+            answer=summary.sentences(records, ledger),
+            ledger=_markup(fairness.table(ledger).to_html()),
+            results=_markup(results_table.results(records, baseline=baseline, documents=beside.scores).to_html()),
+            plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
+            tasks=tasks and _markup(tasks.to_html()),
+            leaderboards=[_markup(board.to_html()) for board in boards],
+            every=_markup(every.to_html()),
+            failures=[_failure(r) for r in records if r.status is not Status.OK][:MOST_FAILURES],
+            failed=sum(r.status is not Status.OK for r in records),
+            settings=_markup(settings(rows).to_html()),
+            environment=environment(records),
+            samples=[{k: formatting.clean(v) for k, v in s.items()} for s in beside.samples[:MOST_SAMPLES]],
+            command=formatting.clean(info.get("command") or "")
+            or f"una-bench run {formatting.clean(records[0].suite)}",
+            citation=CITATION,
+            counts=" · ".join(
+                f"{number} {noun}{'s' * (number != 1)}"
+                for number, noun in (
+                    (len(rows), "row"),
+                    (len({r.seed for r in records}), "seed"),
+                    (len(records), "cell"),
+                )
+            ),
+            started=min(formatting.clean(r.started) for r in records)[:16].replace("T", " ") + " UTC",
+            seconds=formatting.quantity(sum(r.seconds for r in records), "s"),
+        )
+    )
+
+
+def _changes(command: str) -> list[str]:
+    """Return what a command line changes of its suite: what the suite says of itself may hold no longer."""
+    try:
+        parts = shlex.split(command)
+    except ValueError:
+        return []
+    after = [value for option, value in pairwise(parts) if option == "--set"]
+    return after + [part.removeprefix("--set=") for part in parts if part.startswith("--set=")]
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("una_bench.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _markup(html: str) -> Markup:
+    """Mark HTML that `render` made, where everything from records is escaped already."""
+    from markupsafe import Markup
+
+    return Markup(html)
+
+
+def _inline(plot: Plot) -> Markup:
+    """Make a figure part of the page: its names made unique, its ink that of the page, so that dark mode is legible."""
+    svg = plot.svg[plot.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
+    svg = svg.replace(INK, "currentColor").replace(RULE, "var(--rule)").replace("#ffffff", "var(--page)")
+    return _markup(svg.replace("<svg ", f'<svg role="img" aria-labelledby="{plot.name}-title" ', 1))
+
+
+def _failure(record: Record) -> dict[str, Any]:
+    failure = record.failure
+    return {
+        "cell": formatting.clean(record.cell),
+        "label": formatting.clean(record.label),
+        "status": str(record.status).replace("_", " "),
+        "phase": formatting.clean(failure.phase) if failure else "",
+        "step": failure.step if failure else None,
+        "reason": formatting.clean(failure.reason) if failure else "no reason was recorded",
+        "advice": formatting.clean(failure.advice) if failure else "",
+        "log": [formatting.clean(line) for line in failure.log_tail] if failure else [],
+    }
+
+
+def settings(rows: Sequence[Row]) -> Table:
+    """Return the settings whose values are not the same in every row, a line each."""
+    shown = [row for row in rows if not row.fixed][:MOST_ROWS]
+    of = {row.label: row.records[0].settings for row in shown}
+    names = list(dict.fromkeys(name for values in of.values() for name in values))
+    differing = [n for n in names if len({repr(values.get(n, "not a setting")) for values in of.values()}) > 1]
+    lines = tuple(
+        Line(
+            label=formatting.clean(name),
+            names={"setting": formatting.clean(name)},
+            cells=tuple(
+                Cell(text=formatting.clean(of[row.label].get(name, "–")), caveat=_moved(row, name)) for row in shown
+            ),
+        )
+        for name in differing
+    )
+    columns = tuple(Column(key=row.label, head=row.label, numbers=(), wraps=True) for row in shown)
+    notes = ["–: the method has no such setting", f"{len(names) - len(differing)} other settings are the same for all"]
+    notes += [f"the first {MOST_ROWS} of {len(rows)} rows"] if len(rows) > MOST_ROWS else []
+    return Table(
+        title="Settings that differ", stub="setting", columns=columns, groups=(Group(lines=lines),), notes=tuple(notes)
+    )
+
+
+def _moved(row: Row, name: str) -> str:
+    return "moved" if name in row.records[0].settings_changed else ""
+
+
+def environment(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return what the records say of machine and versions, a line a fact; values that differ stand side by side."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for key, value in _flat(record.environment):
+            shown = formatting.clean(value)
+            if shown not in found.setdefault(key, []):
+                found[key].append(shown)
+    return [(formatting.clean(key), " | ".join(values)) for key, values in found.items()]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{above}{key} ")
+        elif key.endswith("bytes") and isinstance(value, int):
+            flat.append((f"{above}{key.removesuffix('_bytes').replace('_', ' ')}", formatting.quantity(value, "B")))
+        else:
+            flat.append((f"{above}{key.replace('_', ' ')}", "not known" if value is None else value))
+    return flat

@@ -1,0 +1,197 @@
+"""Runs beside each other: methods x runs with differences, and one ranked table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+from una_bench import formatting
+from una_bench.analysis import aggregate, frame, stats
+from una_bench.analysis.frame import Metric, Row
+from una_bench.errors import UserError
+from una_bench.record import reader
+from una_bench.record.schema import Better, Record
+from una_bench.reporting.tables import cell_values, column_heads, results_table
+from una_bench.reporting.tables.differences import DIFFERENCE, PAIRED, UNRESOLVED, difference_cell
+from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
+
+FRONT = ("throughput.tokens_per_second", "memory.peak")
+"""What a Pareto mark weighs besides quality, where every row of the group has it."""
+ON_FRONT = "Pareto: no other row is at least as good, as fast and as small, and better in one of these"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One run with the name that tells it from the others."""
+
+    name: str
+    records: list[Record]
+    rows: dict[tuple[str, str], Row]
+    """(method, variant) -> row."""
+
+
+def _load(folders: Sequence[Path]) -> list[_Run]:
+    if len({folder.resolve() for folder in folders}) != len(folders):
+        raise UserError("A run is given twice. Give each folder once.")
+    loaded: list[_Run] = []
+    for folder in folders:
+        name = formatting.clean(folder.resolve().name)
+        if any(run.name == name for run in loaded):
+            name = f"{name} ({len(loaded) + 1})"
+        records = [r.model_copy(update={"run": name}) for r in reader.some(folder)]
+        loaded.append(_Run(name=name, records=records, rows={(r.method, r.variant): r for r in frame.rows(records)}))
+    return loaded
+
+
+def across(runs: Sequence[Path], baseline: str | None = None) -> Table:
+    """Return methods x runs for each metric of the main table, with each run's difference to the first.
+
+    With a ``baseline`` method a second table has every method's difference to it, run by run.
+    """
+    loaded = _load(runs)
+    metrics = column_heads.main(frame.metrics([r for run in loaded for r in run.records]))
+    order = reader.in_order([r for run in loaded for r in run.records])
+    names = list(dict.fromkeys((r.method, r.variant) for r in order))
+    columns = [Column(key=run.name, head=run.name, unit="") for run in loaded]
+    columns += [_difference_column(f"{run.name} − {loaded[0].name}") for run in loaded[1:]]
+    groups = [_metric_group(metric, names, loaded) for metric in metrics]
+    notes = (results_table.SPREAD, PAIRED, UNRESOLVED, "refused: the two runs are not comparable, for the reason given")
+    then = (_to_baseline(metrics, names, loaded, baseline),) if baseline else ()
+    return Table(
+        title="Runs", columns=tuple(columns), groups=tuple(groups), notes=notes[: 4 if runs[1:] else 1], then=then
+    )
+
+
+def _difference_column(head: str) -> Column:
+    return Column(key=head, head=head, unit="", numbers=DIFFERENCE)
+
+
+def _label(name: tuple[str, str], loaded: Sequence[_Run]) -> str:
+    return next(run.rows[name].label for run in loaded if name in run.rows)
+
+
+def _metric_group(metric: Metric, names: Sequence[tuple[str, str]], loaded: Sequence[_Run]) -> Group:
+    having = [n for n in names if any(n in run.rows and run.rows[n].values.get(metric.name) for run in loaded)]
+    column, form = cell_values.column(metric, [run.rows[n] for run in loaded for n in having if n in run.rows])
+    cells = [[_value(run.rows.get(n), metric, form) for n in having] for run in loaded]
+    cells += [_differences(metric, having, loaded[0], run, form) for run in loaded[1:]]
+    lines = tuple(_line(name, metric, loaded, tuple(column[i] for column in cells)) for i, name in enumerate(having))
+    return Group(heading=column.head, lines=lines)
+
+
+def _line(name: tuple[str, str], metric: Metric, loaded: Sequence[_Run], cells: tuple[Cell, ...]) -> Line:
+    names = {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "method": formatting.clean(name[0]),
+        "variant": formatting.clean(name[1]),
+    }
+    return Line(label=_label(name, loaded), names=names, cells=cells)
+
+
+def _value(row: Row | None, metric: Metric, form: cell_values.Format) -> Cell:
+    found = cell_values.estimate(row, metric.name) if row else None
+    if row is None or found is None:
+        return Cell(text="n/a" if row is None or not row.failed else str(row.failed[0].status).replace("_", " "))
+    return cell_values.value_cell(row, found, form)
+
+
+def _differences(
+    metric: Metric, names: Sequence[tuple[str, str]], first: _Run, other: _Run, form: cell_values.Format
+) -> list[Cell]:
+    reasons = {n: _refusal(first.rows.get(n), other.rows.get(n), metric) for n in names}
+    allowed = [n for n, reason in reasons.items() if not reason]
+    effects = stats.paired([(other.rows[n].values[metric.name], first.rows[n].values[metric.name]) for n in allowed])
+    by_name = dict(zip(allowed, effects, strict=True))
+    return [
+        difference_cell(by_name[n], metric, form.difference) if n in by_name else _refused(reason)
+        for n, reason in reasons.items()
+    ]
+
+
+def _refused(reason: str) -> Cell:
+    return Cell(text="n/a") if reason == "n/a" else Cell(text="refused", caveat=reason)
+
+
+def _refusal(first: Row | None, other: Row | None, metric: Metric) -> str:
+    """Say why two rows of two runs may not be subtracted; nothing where they may."""
+    if first is None or other is None or not first.values.get(metric.name) or not other.values.get(metric.name):
+        return "n/a"
+    machine = metric.unit in {"B", "s", "J", "W"} or metric.unit.endswith("/s")
+    differing = [d for d in first.context.different(other.context) if d != "machine" or machine]
+    return f"{' and '.join(differing)} differ" + "s" * (len(differing) == 1) if differing else ""
+
+
+def _to_baseline(
+    metrics: Sequence[Metric], names: Sequence[tuple[str, str]], loaded: Sequence[_Run], baseline: str
+) -> Table:
+    every = [row for run in loaded for row in run.rows.values()]
+    base = frame.find(every, baseline)
+    found = [(run, run.rows.get((base.method, base.variant))) for run in loaded]
+    others = [n for n in names if n != (base.method, base.variant)]
+    groups = []
+    for metric in metrics:
+        column, form = cell_values.column(metric, every)
+        cells = [_against(metric, others, run, base, form) for run, base in found]
+        lines = (_line(n, metric, loaded, tuple(c[i] for c in cells)) for i, n in enumerate(others))
+        groups.append(Group(heading=column.head, lines=tuple(lines)))
+    to = f"to {base.label}"
+    columns = tuple(replace(_difference_column(run.name), key=f"{run.name} {to}") for run in loaded)
+    title = f"Difference {to}, run by run"
+    return Table(title=title, columns=columns, groups=tuple(groups), notes=(PAIRED, UNRESOLVED))
+
+
+def _against(
+    metric: Metric, names: Sequence[tuple[str, str]], run: _Run, base: Row | None, form: cell_values.Format
+) -> list[Cell]:
+    if base is None or not base.values.get(metric.name):
+        return [Cell(text="n/a") for _ in names]
+    rows = {n: run.rows[n] for n in names if n in run.rows and run.rows[n].values.get(metric.name)}
+    effects = stats.paired([cell_values.matched(row, base, metric.name) for row in rows.values()])
+    by_name = dict(zip(rows, effects, strict=True))
+    return [difference_cell(by_name.get(n), metric, form.difference) for n in names]
+
+
+def leaderboard(runs: Sequence[Path]) -> Table:
+    """Return one table of all rows of all runs, best first within what is comparable, with Pareto marks."""
+    loaded = _load(runs)
+    records = [r for run in loaded for r in run.records]
+    metrics = frame.metrics(records)
+    quality = column_heads.primary(metrics)
+    if quality is None:
+        raise UserError("These runs measured no quality to rank by. Add a benchmark that does, for example oracle.")
+    rows = aggregate.with_task_means(frame.rows(records, by_run=len(loaded) > 1), column_heads.tasks(metrics))
+    sign = 1 if quality.better is Better.HIGHER else -1
+    rows.sort(key=lambda r: -sign * fmean(v.values()) if (v := r.values.get(quality.name)) else float("inf"))
+    main = [m for m in column_heads.main(metrics) if m.name != quality.name]
+    made = results_table.of_metrics(
+        f"Leaderboard by {column_heads.head(quality.name)}", rows, [quality, *main], baseline=None
+    )
+    rank = Column(key="rank", head="rank", numbers=("mean",), unit="")
+    mark = Column(key="pareto", head="Pareto", numbers=())
+    groups = [
+        _ranked(group, members, quality, metrics)
+        for group, (_, members) in zip(made.groups, results_table.grouped(rows), strict=True)
+    ]
+    columns = (rank, *made.columns, mark)
+    return replace(made, columns=columns, groups=tuple(groups), notes=(*made.notes, ON_FRONT))
+
+
+def _ranked(group: Group, rows: Sequence[Row], quality: Metric, metrics: dict[str, Metric]) -> Group:
+    goals = [quality, *(metrics[n] for n in FRONT if n in metrics)]
+    judged = [i for i, row in enumerate(rows) if all(row.values.get(goal.name) for goal in goals)]
+    points = [[_signed(rows[i], goal) for goal in goals] for i in judged]
+    on_front = {judged[i] for i in stats.front(points)}
+    lines = []
+    for i, (line, row) in enumerate(zip(group.lines, rows, strict=True)):
+        ranked = bool(row.values.get(quality.name))
+        rank = Cell(text=str(i + 1), numbers={"mean": float(i + 1)}) if ranked else Cell(text="n/a")
+        mark = Cell(text="Pareto" if i in on_front else "–" if i in judged else "n/a")
+        lines.append(replace(line, cells=(rank, *line.cells, mark)))
+    return replace(group, lines=tuple(lines))
+
+
+def _signed(row: Row, goal: Metric) -> float:
+    return fmean(row.values[goal.name].values()) * (1 if goal.better is Better.HIGHER else -1)

@@ -1,0 +1,142 @@
+"""A table as text: Markdown, CSV, LaTeX, HTML. Every string from a record is escaped for its format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from una_bench.formatting import MINUS, no_formula
+from una_bench.reporting.tables.table import Cell, Column, Line, Table
+
+KEYS = ("method", "variant", "run", "metric", "unit", "label")
+"""What tells rows apart in files."""
+
+
+def plain(cell: Cell) -> str:
+    """Return a cell with its marks and caveat as bare text."""
+    mark = " *" if cell.best else " ~" if cell.tied else ""
+    return cell.text + mark + (f" ({cell.caveat})" if cell.caveat else "")
+
+
+def stub(line: Line) -> str:
+    """Return a line's label with its caveat as bare text."""
+    return line.label + (f" ({line.caveat})" if line.caveat else "")
+
+
+def markdown(table: Table) -> str:
+    """GitHub-flavoured Markdown."""
+    out = [f"### {md(table.title)}", ""]
+    for group in table.groups:
+        if group.heading:
+            out += [f"*{md(group.heading)}*", ""]
+        out.append("| " + " | ".join([md(table.stub), *(md(c.head) for c in table.columns)]) + " |")
+        out.append("|---|" + "".join("---|" if c.wraps else "---:|" for c in table.columns))
+        for line in group.lines:
+            cells = (f"**{md(plain(c))}**" if c.best else md(plain(c)) for c in line.cells)
+            out.append("| " + " | ".join([md(stub(line)), *cells]) + " |")
+        out.append("")
+    out += [f"- {md(note)}" for note in table.notes]
+    return "\n".join(out).rstrip() + "\n" + "".join("\n" + markdown(t) for t in table.then)
+
+
+def md(text: str) -> str:
+    """Return text that Markdown shows as it is, HTML in it included."""
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
+
+
+def csv(table: Table) -> str:
+    """Comma-separated values in base units; the columns of following tables stand beside their row."""
+    frame = table.frame()
+    for following in table.then:
+        more = following.frame()
+        keys = [k for k in KEYS if k in more and k in frame]
+        if len(more) and keys:
+            more = more[more[keys[0]].notna()].drop(columns=["group", "notes"])
+            frame = frame.merge(more, how="left", on=keys, validate="1:1")
+    for name in ("run", "method", "variant", "label", "group", "notes"):
+        if name in frame:
+            frame[name] = frame[name].map(no_formula)
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "[": "{[}",  # after a line break a bracket would be an argument
+    "]": "{]}",
+    "*": "{*}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "∞": r"$\infty$",
+    "³": r"$^3$",
+    "<": r"$<$",
+    ">": r"$>$",
+    "·": r"$\cdot$",
+    "β": r"$\beta$",
+    "π": r"$\pi$",
+    "—": "---",
+    "µ": r"$\mu$",
+    MINUS: "$-$",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, c) for c in text)
+
+
+def latex(table: Table) -> str:
+    """LaTeX with booktabs, one ``table`` environment; everything that is no letter or digit is escaped."""
+    columns = len(table.columns)
+    out = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.title)}}}"]
+    kinds = "".join(
+        "p{0.5\\linewidth}" if c.wraps and c is table.columns[-1] else "lr"[not c.wraps] for c in table.columns
+    )
+    out += [rf"\begin{{tabular}}{{l{kinds}}}", r"\toprule"]
+    out.append(" & ".join([_tex(table.stub), *(_tex(c.head) for c in table.columns)]) + r" \\")
+    for group in table.groups:
+        out.append(r"\midrule")
+        if group.heading:
+            out.append(rf"\multicolumn{{{columns + 1}}}{{l}}{{\emph{{{_tex(group.heading)}}}}} \\")
+        for line in group.lines:
+            cells = (rf"\textbf{{{_tex(plain(c))}}}" if c.best else _tex(plain(c)) for c in line.cells)
+            out.append(" & ".join([_tex(stub(line)), *cells]) + r" \\")
+    out += [r"\bottomrule", r"\end{tabular}"]
+    out += [rf"\par\footnotesize {_tex(note)}" for note in table.notes]
+    return "\n".join([*out, r"\end{table}"]) + "\n" + "".join("\n" + latex(t) for t in table.then)
+
+
+def html(table: Table) -> str:
+    """HTML fragment: a captioned table in a box that scrolls sideways, then its notes."""
+    heads = [(table.stub, True), *((c.head, c.wraps) for c in table.columns)]
+    head = "".join(f'<th scope="col"{" class=words" if wraps else ""}>{escape(text)}</th>' for text, wraps in heads)
+    out = [f'<div class="wide"><table><caption>{escape(table.title)}</caption>', f"<thead><tr>{head}</tr></thead>"]
+    for group in table.groups:
+        out.append("<tbody>")
+        if group.heading:
+            out.append(f'<tr class="group"><th colspan="{len(table.columns) + 1}">{escape(group.heading)}</th></tr>')
+        out += [_html_line(line, table.columns) for line in group.lines]
+        out.append("</tbody>")
+    out.append("</table></div>")
+    if table.notes:
+        out.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in table.notes) + "</ul>")
+    return "\n".join(out) + "\n" + "".join(html(t) for t in table.then)
+
+
+def _html_line(line: Line, columns: Sequence[Column]) -> str:
+    caveat = f' <small class="caveat">{escape(line.caveat)}</small>' if line.caveat else ""
+    cells = "".join(_html_cell(cell, wraps=column.wraps) for column, cell in zip(columns, line.cells, strict=True))
+    return f'<tr><th scope="row">{escape(line.label)}{caveat}</th>{cells}</tr>'
+
+
+def _html_cell(cell: Cell, *, wraps: bool) -> str:
+    mean = (cell.numbers or {}).get("mean")
+    value = f' data-value="{mean!r}"' if isinstance(mean, float) else ""
+    value += ' class="words"' if wraps else ""
+    text = escape(cell.text + (" *" if cell.best else " ~" if cell.tied else "")).replace(" ± ", "&nbsp;±&nbsp;")
+    caveat = f' <small class="caveat">{escape(cell.caveat)}</small>' if cell.caveat else ""
+    return f"<td{value}>{f'<strong>{text}</strong>' if cell.best else text}{caveat}</td>"

@@ -1,0 +1,159 @@
+"""Makes the comparison tables out of rows: results with their marks, and differences to a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from una_bench import formatting
+from una_bench.analysis import aggregate, frame, stats
+from una_bench.analysis.documents import Scores
+from una_bench.analysis.frame import Metric, Row
+from una_bench.record.schema import Better, Record
+from una_bench.reporting.tables import cell_values, column_heads, differences
+from una_bench.reporting.tables.cell_values import Format, column, estimate, line, matched
+from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
+
+BEST = "* best of its column: its difference to every other row (of two seeds or more) is resolved"
+TIED = "~ not resolved from the best of its column"
+ONE_SEED = "(1 seed): one seed gives no interval"
+SPREAD = "± is half of a 95 % interval over seeds (Student t)"
+DOCUMENTS = "± of tasks also covers the choice of documents (standard errors of the benchmark)"
+MISSING = "n/a: not measured"
+RESUMED = "stopped and gone on with, the time between two processes not counted"
+REASON = 160
+"""Characters at most of a reason why a task was not run."""
+
+
+def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
+    """Return the main table; see `una_bench.reporting.tables.table.results`."""
+    metrics = frame.metrics(records)
+    rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
+    chosen = column_heads.main(metrics)
+    if len(column_heads.tasks(metrics)) > column_heads.MOST_TASKS:
+        at = next((i for i, m in enumerate(chosen) if m.name.startswith(("throughput.", "memory."))), len(chosen))
+        chosen.insert(at, aggregate.IQM)
+    return of_metrics("Results", rows, chosen, baseline=baseline, documents=documents)
+
+
+def tasks(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table | None:
+    """Return the table of every task's first metric, their mean and interquartile mean; None without tasks."""
+    chosen = column_heads.tasks(frame.metrics(records))
+    if not chosen:
+        return None
+    rows = aggregate.with_task_means(frame.rows(records), chosen)
+    more = [aggregate.MEAN, aggregate.IQM] if len(chosen) > 1 else []
+    return of_metrics("Task scores", rows, [*chosen, *more], baseline=baseline, documents=documents)
+
+
+def leaderboards(records: Sequence[Record], *, baseline: str | None = None) -> list[Table]:
+    """Return a table for each leaderboard and way of counting its tasks that the records have."""
+    rows = frame.rows(records)
+    found = column_heads.leaderboards(frame.metrics(records))
+    return [of_metrics(title, rows, metrics, baseline=baseline) for title, metrics in found.items()]
+
+
+def of_metrics(
+    title: str,
+    rows: Sequence[Row],
+    metrics: Sequence[Metric],
+    *,
+    baseline: str | None,
+    documents: Scores | None = None,
+) -> Table:
+    """Return the table of any metrics, followed by the differences to the baseline where one is named."""
+    columns = [column(m, rows) for m in metrics]
+    groups = [_result_group(heading, members, metrics, columns) for heading, members in grouped(rows)]
+    lines = [one for group in groups for one in group.lines]
+    then = (differences.to_baseline(rows, metrics, baseline=baseline, documents=documents),) if baseline else ()
+    shown = tuple(head for head, _ in columns)
+    return Table(title=title, columns=shown, groups=tuple(groups), notes=_notes(lines, rows, metrics), then=then)
+
+
+def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows that may be compared, under a heading that says why others may not; no heading for a single group."""
+    contexts = list(dict.fromkeys(row.context for row in rows))
+    return [
+        (
+            f"Not comparable with the other groups: {context.unlike(contexts)}" if len(contexts) > 1 else "",
+            [row for row in rows if row.context == context],
+        )
+        for context in contexts
+    ]
+
+
+def _result_group(
+    heading: str, rows: Sequence[Row], metrics: Sequence[Metric], columns: Sequence[tuple[Column, Format]]
+) -> Group:
+    most = max((len(v) for row in rows for v in row.values.values()), default=0)
+    cells = [_result_cells(rows, m, form, most) for m, (_, form) in zip(metrics, columns, strict=True)]
+    return Group(
+        heading=heading,
+        lines=tuple(line(row, tuple(entries[i] for entries in cells)) for i, row in enumerate(rows)),
+    )
+
+
+def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) -> list[Cell]:
+    best, tied = _leaders(rows, metric)
+    cells = []
+    for i, row in enumerate(rows):
+        found = estimate(row, metric.name)
+        if found is None:
+            cells.append(Cell(text=_missing(row, metric)))
+            continue
+        fewer = found.n < most - len(row.failed)  # failed seeds are told beside the label
+        cell = cell_values.value_cell(row, found, form, fewer=fewer)
+        cells.append(replace(cell, best=i == best, tied=i in tied))
+    return cells
+
+
+def _missing(row: Row, metric: Metric) -> str:
+    """Say in a word why a row has no value."""
+    if len(row.failed) == len(row.records):
+        return str(row.failed[0].status).replace("_", " ")
+    return "not run" if metric.name in row.not_run else "n/a"
+
+
+def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]:
+    """Index of the best row where that is resolved, and otherwise the rows that cannot be told from it."""
+    means = {i: fmean(v.values()) for i, row in enumerate(rows) if (v := row.values.get(metric.name))}
+    several = [i for i in means if rows[i].fixed or len(rows[i].values[metric.name]) > 1]
+    if metric.better is Better.NEITHER or len(several) < 2 or not all(map(math.isfinite, means.values())):
+        return None, set()
+    pick: Callable[..., int] = max if metric.better is Better.HIGHER else min
+    best = pick(several, key=means.__getitem__)
+    if pick(means, key=means.__getitem__) not in several:
+        return None, set()  # a single seed is ahead: nobody can say
+    others = [i for i in several if i != best]
+    effects = stats.paired([matched(rows[i], rows[best], metric.name) for i in others])
+    tied = {i for i, effect in zip(others, effects, strict=True) if not effect.resolved}
+    return (None, {best, *tied}) if tied else (best, set())
+
+
+def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
+    cells = [cell for one in lines for cell in one.cells]
+    told: Mapping[str, bool] = {
+        SPREAD: any("±" in c.text for c in cells),
+        DOCUMENTS: any(row.errors.get(m.name) for row in rows for m in metrics),
+        ONE_SEED: any(c.caveat == "1 seed" for c in cells),
+        BEST: any(c.best for c in cells),
+        TIED: any(c.tied for c in cells),
+        MISSING: any(c.text == "n/a" for c in cells),
+    }
+    reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
+    why = (
+        f"{formatting.clean(column_heads.head(name))}: {formatting.clean(reason)[:REASON]}"
+        for name, reason in reasons.items()
+    )
+    return (*(note for note, holds in told.items() if holds), *_resumed(rows, metrics), *why)
+
+
+def _resumed(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[str]:
+    """Say whose speed was measured in more than one process."""
+    if not any(m.name.startswith("throughput.") for m in metrics):
+        return []
+    counts = {row.label: sum(bool(r.facts.get("resumed")) for r in row.records) for row in rows}
+    cells = [f"{label} ({count} of its cells)" for label, count in counts.items() if count]
+    return [f"{RESUMED}: {', '.join(cells)}"] if cells else []

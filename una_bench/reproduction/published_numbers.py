@@ -1,0 +1,174 @@
+"""Numbers that others have published, as records: which source, which table, which row, and how it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from una_bench.errors import UserError, nearest
+
+T = TypeVar("T")
+PERCENT = "percent"
+AVERAGE = "average"
+"""Column that is the mean of the others, as printed."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(_Frozen):
+    """One line of a published table."""
+
+    row: str
+    """As it is called there."""
+    line: int | None = None
+    """In a plain-text extraction of the source."""
+    values: tuple[float, ...]
+
+
+class PublishedTable(_Frozen):
+    """One published table."""
+
+    table: str
+    about: str
+    source: str
+    provenance: Literal["primary", "secondary"]
+    """``secondary``: read in somebody else's summary of the source."""
+    policy: str
+    data: str
+    leaderboard: str
+    """As `una_bench.evaluation.leaderboards` calls it; empty where una-bench has no such tasks."""
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @field_validator("units", mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _square(self) -> PublishedTable:
+        if len(self.units) not in {1, len(self.columns)}:
+            raise ValueError("units must be one, or one for each column")
+        if any(len(row.values) != len(self.columns) for row in self.rows):
+            raise ValueError("each row must have a value for each column")
+        return self
+
+    def row(self, name: str) -> dict[str, float]:
+        """Return the values of a row by column."""
+        return next(dict(zip(self.columns, r.values, strict=True)) for r in self.rows if r.row == name)
+
+
+class Claim(_Frozen):
+    """Two published figures that are held against each other."""
+
+    claim: str
+    about: str
+    source: str
+    provenance: Literal["primary", "secondary"]
+    line: int | None = None
+    policy: str
+    hardware: str
+    steps: int
+    """As the source says it."""
+    rows: dict[str, float]
+    """Row of the tables -> figure; the claim is the first over the second."""
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        """The first figure over the second."""
+        first, second = self.rows.values()
+        return first / second
+
+
+class Reference(_Frozen):
+    """All that is published."""
+
+    schema_number: Literal[1] = Field(alias="schema")
+    tables: tuple[PublishedTable, ...]
+    claims: tuple[Claim, ...]
+
+    def table(self, name: str) -> PublishedTable:
+        """Return one table.
+
+        Raises:
+            UserError: There is none of that name.
+        """
+        return _find(name, {t.table: t for t in self.tables}, "table")
+
+    def claim(self, name: str) -> Claim:
+        """Return one claim.
+
+        Raises:
+            UserError: There is none of that name.
+        """
+        return _find(name, {c.claim: c for c in self.claims}, "claim")
+
+
+def _find(name: str, known: dict[str, T], kind: str) -> T:
+    if name not in known:
+        raise UserError(
+            f"There is no published {kind} '{name}'.{nearest(name, known)} Choose from: {', '.join(known)}."
+        )
+    return known[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One published number."""
+
+    source: str
+    provenance: str
+    table: str
+    row: str
+    line: int | None
+    column: str
+    value: float
+    unit: str
+
+
+def folder() -> Path:
+    """Where the published numbers are: beside the code where it is installed, in ``results/`` of a checkout."""
+    inside = Path(__file__).parents[1] / "published"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "reference"
+
+
+def load(path: Path | None = None) -> Reference:
+    """Read and check the published numbers.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    file = path or folder() / "una.yaml"
+    try:
+        return Reference.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}. Install una-bench again.") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise UserError(f"{file} is damaged: {str(error).splitlines()[0]}. Install una-bench again.") from None
+
+
+def records(reference: Reference) -> Iterator[Published]:
+    """Yield every number of the tables."""
+    for table in reference.tables:
+        units = table.units * (len(table.columns) if len(table.units) == 1 else 1)
+        for row in table.rows:
+            for column, unit, value in zip(table.columns, units, row.values, strict=True):
+                yield Published(
+                    source=table.source,
+                    provenance=table.provenance,
+                    table=table.table,
+                    row=row.row,
+                    line=row.line,
+                    column=column,
+                    value=value,
+                    unit=unit,
+                )

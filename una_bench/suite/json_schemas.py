@@ -1,0 +1,52 @@
+"""JSON Schemas of records and recipes, for editors and other tools: ``python -m una_bench.suite.json_schemas docs/schemas``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from una_bench.record import storage
+from una_bench.record.schema import SCHEMA, Record
+from una_bench.suite import recipe
+from una_bench.suite.recipe import Recipe
+
+SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line without this key."}
+
+_CHANGES = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
+CHOICES: dict[str, Any] = {
+    "preset": {"type": "string", "description": "Preset that runs where none is asked for."},
+    "presets": {**_CHANGES, "description": "Name -> dotted key -> value, as --set takes them."},
+    "scales": {**_CHANGES, "description": "The same, applied after the preset."},
+    "reproduces": {"type": "object", "description": "What of a paper the suite is to be held against."},
+}
+"""Keys of a recipe file that choose among its ways to run (`una_bench.suite.presets`)."""
+
+
+def record() -> dict[str, Any]:
+    """Return the schema of one line of ``records.jsonl``."""
+    schema = Record.model_json_schema(mode="serialization")
+    schema["properties"]["sha256"] = SUM
+    return {**schema, "title": f"una-bench record, format {SCHEMA}"}
+
+
+def suite() -> dict[str, Any]:
+    """Return the schema of a recipe; what is below ``problem`` and ``benchmarks`` each of them checks itself."""
+    schema = Recipe.model_json_schema()
+    schema["properties"] |= CHOICES
+    return {**schema, "title": f"una-bench recipe, format {recipe.SCHEMA}"}
+
+
+def write(folder: Path) -> list[Path]:
+    """Write both and return where they are."""
+    paths = []
+    for name, schema in (("record", record()), ("recipe", suite())):
+        described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+        paths.append(folder / f"{name}.schema.json")
+        storage.write_text(paths[-1], json.dumps(described, indent=1, sort_keys=True) + "\n")
+    return paths
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schemas"))

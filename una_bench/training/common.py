@@ -1,0 +1,209 @@
+"""What every method on `transformers.Trainer` shares: its arguments, and one training run under the instruments.
+
+This module runs in workers only, but importing it stays cheap: torch and transformers are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.instruments.fairness_facts import dropout, record_facts, record_reference, weights_sha256
+from una_bench.instruments.flops import watch_trainer
+from una_bench.instruments.resident_memory import training_bytes
+from una_bench.interfaces.budget import follow
+from una_bench.models import weight_files
+from una_bench.training import resume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from una_bench.instruments.probe import Probe
+    from una_bench.interfaces.budget import Budget
+    from una_bench.interfaces.method import Job, Method
+
+__all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config", "record_facts", "weights_sha256"]
+
+Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
+"""A batch as the trainer's `training_step` got it -> counts for `Probe.count`."""
+LOG_POINTS, LOG_STEPS = 100, 10
+"""Points of a training curve at least, where there are that many steps, and steps between two points at most: training
+can stop and go on only there."""
+_SUMMARY = ("epoch", "total_flos", "train_", "num_tokens")
+"""Not points of a curve: what the trainer logs at the end, and TRL's token counter, which a resumed training loses."""
+
+
+def common_arguments(method: Method, job: Job) -> dict[str, Any]:
+    """Return the keyword arguments that every subclass of `transformers.TrainingArguments` gets, so that they agree.
+
+    The batch size is not among them: a row is a pair for some methods and a response for others.
+    """
+    from transformers import TrainingArguments
+
+    fields = TrainingArguments.__dataclass_fields__
+    checkpointing = "activation_checkpointing" if "activation_checkpointing" in fields else "gradient_checkpointing"
+    steps = job.optimizer_steps
+    return {
+        "output_dir": str(resume.folder_of(job)),
+        "max_steps": steps,
+        "learning_rate": method.learning_rate,
+        "warmup_steps": method.warmup(steps),
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": method.min_lr_rate},
+        "optim": "adamw_torch",
+        "adam_beta1": method.adam_beta1,
+        "adam_beta2": method.adam_beta2,
+        "weight_decay": method.weight_decay,
+        "max_grad_norm": method.max_grad_norm,
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "train_sampling_strategy": "group_by_length" if method.group_by_length else "random",
+        "use_cpu": job.device == "cpu",
+        "bf16": job.precision == "bfloat16",
+        checkpointing: method.activation_checkpointing,  # TRL's configurations switch it on
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": job.device != "cpu",
+        "remove_unused_columns": False,
+        "report_to": list(job.report_to) or "none",
+        "run_name": job.out.name,
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": max(1, min(LOG_STEPS, steps // LOG_POINTS)),
+        "logging_nan_inf_filter": False,  # a loss that diverged must be seen
+        "log_level": "error",
+    }
+
+
+def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
+    """Load the initial policy (float32) and its tokenizer, in a phase of their own."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = job.prepared / "policy"
+    with probe.phase("load"):
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **weight_files.loading(folder))
+        return model.to(job.device), AutoTokenizer.from_pretrained(folder, **weight_files.loading(folder))
+
+
+def lora_config(job: Job, task: str = "CAUSAL_LM") -> Any:
+    """Return the peft configuration of the job's adapters for a model of that task, None for full fine-tuning."""
+    if job.lora is None:
+        return None
+    from peft import LoraConfig
+
+    targets = job.lora.target_modules
+    return LoraConfig(
+        r=job.lora.r,
+        lora_alpha=job.lora.lora_alpha,
+        lora_dropout=job.lora.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type=task,
+    )
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    import torch
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
+    """Return the callback that ends steps and training, lets the watchers look and keeps the logged curves."""
+    from transformers import TrainerCallback
+
+    class Instruments(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            trainer.optimizer.step = _in_phase(probe, "optimizer", trainer.optimizer.step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> None:
+            probe.count(optimizer_steps=1)
+            probe.end_step()
+            if probe.due:
+                policy = trainer.accelerator.unwrap_model(trainer.model)
+                with _evaluating(policy):
+                    probe.check(policy)
+            control.should_training_stop = control.should_training_stop or budget.spent(probe)
+
+        def on_log(self, *_: Any, logs: Mapping[str, Any], **__: Any) -> None:
+            numbers = {k: v for k, v in logs.items() if isinstance(v, int | float) and not k.startswith(_SUMMARY)}
+            probe.observe(numbers)
+
+    return Instruments()
+
+
+def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)  # with its attributes: the learning-rate scheduler looks for one of its own on ``step``
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with probe.phase(name):
+            return call(*args, **kwargs)
+
+    return inside
+
+
+def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, generates: bool = False) -> None:
+    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimiser step.
+
+    A budget that only training can tell ends it, and the learning rate follows what is used of it. A batch is counted
+    before the pass, while the code that made it is in the caches (half the cost), but after it where the trainer
+    generates what it trains on.
+    """
+    fetch, step = trainer.get_batch_samples, trainer.training_step
+
+    def get_batch_samples(*args: Any, **kwargs: Any) -> Any:
+        probe.begin_step()
+        return fetch(*args, **kwargs)
+
+    def training_step(model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if not generates:
+            probe.count(**tally(inputs))
+        with probe.phase("forward"):
+            loss = step(model, inputs, *args, **kwargs)
+        if generates:
+            probe.count(**tally(inputs))
+        return loss
+
+    trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
+    trainer.accelerator.backward = _in_phase(probe, "backward", trainer.accelerator.backward)
+    trainer.add_callback(_callback(trainer, probe, budget))
+
+
+def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool = False, **beside: Any) -> Path:
+    """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing.
+
+    Args:
+        trainer: A `transformers.Trainer`; its ``ref_model`` counts as the reference.
+        probe: Instruments.
+        job: What it trains on.
+        tally: Counts a batch.
+        generates: Whether the trainer makes what it trains on within its step, so that it is counted afterwards.
+        beside: Further models kept in memory, by what they are (``reward``).
+    """
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    instrument(trainer, probe, tally, job.budget, generates=generates)
+    if not job.budget.planned:
+        follow(trainer, probe, job.budget, trainer.args.lr_scheduler_kwargs["min_lr_rate"])
+    watch_trainer(probe, trainer)
+    probe.facts["dropout"] = dropout(trainer.model)
+    resume.train(trainer, probe, job)
+    reference = getattr(trainer, "ref_model", None)
+    probe.resident.update(training_bytes(trainer.model, trainer.optimizer, reference=reference, **beside))
+    record_reference(probe, reference)
+    folder = job.out / "checkpoint"
+    with probe.phase("save"):
+        trainer.save_model(str(folder))
+        trainer.processing_class.save_pretrained(str(folder))
+    return folder

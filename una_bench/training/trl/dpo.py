@@ -1,0 +1,90 @@
+"""Trains DPO with TRL on the prepared pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers import TrainerCallback
+from trl.trainer.dpo_trainer import DPOTrainer
+
+from una_bench.training.common import common_arguments
+from una_bench.training.trl.common import own_settings, quiet_arguments
+from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
+from una_bench.una.length_grouping import LengthSampler
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+    from una_bench.instruments.probe import Probe
+    from una_bench.interfaces.method import Job, Method
+
+
+class _Epochs(TrainerCallback):
+    """Tells a sampler the epoch; a dataloader that skips batches after a resume may not pass it on."""
+
+    def __init__(self, sampler: LengthSampler) -> None:
+        self.sampler = sampler
+
+    def on_epoch_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        self.sampler.set_epoch(int(state.epoch or 0))
+
+
+class _DPO(AsPrepared, DPOTrainer):
+    """DPOTrainer on pairs as prepared."""
+
+    def _precompute_ref_logps(self, dataset: Dataset, *args: Any) -> Dataset:
+        order = np.arange(len(dataset))
+        if self.args.train_sampling_strategy == "group_by_length":
+            order = np.argsort(-_pair_lengths(dataset), kind="stable")
+        with reference_pass(self, self.probe):
+            once = super()._precompute_ref_logps(dataset.select(order), *args)
+        return once.select(np.argsort(order))  # as it was, so that batches are those of UNA-pairwise
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        lengths = _pair_lengths(self.train_dataset if train_dataset is None else train_dataset)
+        sampler = LengthSampler(lengths, self.args.per_device_train_batch_size, self.args.data_seed)
+        self.add_callback(_Epochs(sampler))
+        return sampler
+
+
+def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
+    """Train with TRL's DPOTrainer on the prepared pairs; half as many pairs a step as responses."""
+    from trl import DPOConfig
+
+    own = own_settings(method)
+    doubled = bool(own.pop("doubled_bos"))
+    arguments = DPOConfig(
+        **quiet_arguments() | common_arguments(method, job),
+        per_device_train_batch_size=job.batch_responses // 2,
+        max_length=None,  # preparation has bounded lengths for all methods alike
+        precompute_ref_batch_size=job.batch_responses,
+        **own,
+    )
+    return train_rows(_DPO, arguments, pairs, job, probe, doubled_bos=doubled)
+
+
+def pairs(table: pd.DataFrame) -> Dataset:
+    """Return one row a pair, as DPOTrainer's collator takes them."""
+    from datasets import Dataset
+
+    chosen, rejected = table[table.chosen].sort_values("pair"), table[~table.chosen].sort_values("pair")
+    if not (chosen.pair.to_numpy() == rejected.pair.to_numpy()).all():
+        raise ValueError("responses.parquet must hold one chosen and one rejected response of each pair")
+    return Dataset.from_dict(
+        {
+            "prompt_ids": ids(chosen.prompt_ids),
+            "chosen_ids": ids(chosen.completion_ids),
+            "rejected_ids": ids(rejected.completion_ids),
+        }
+    )
+
+
+def _pair_lengths(dataset: Dataset) -> np.ndarray:
+    """Tokens of the longer side of each pair, which is what a batch is padded to, (I,)."""
+    sides = zip(dataset["prompt_ids"], dataset["chosen_ids"], dataset["rejected_ids"], strict=True)
+    return np.asarray([len(prompt) + max(len(a), len(b)) for prompt, a, b in sides], dtype=np.int64)

@@ -1,0 +1,135 @@
+"""Trains KTO with TRL on the prepared responses and their labels, in an order laid down beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from trl.trainer.kto_trainer import KTOTrainer
+
+from una_bench.errors import UserError
+from una_bench.training.common import common_arguments
+from una_bench.training.trl.common import own_settings, quiet_arguments
+from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
+from una_bench.una.length_grouping import length_grouped
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+    from numpy.typing import NDArray
+
+    from una_bench.instruments.probe import Probe
+    from una_bench.interfaces.method import Job, Method
+
+
+MOST_PASSES = 16
+"""Passes over the data that are shuffled anew where nobody knows how many it will be."""
+
+
+class _KTO(AsPrepared, KTOTrainer):
+    """KTOTrainer on responses as prepared, each row of the training in its place."""
+
+    def _precompute_ref_logps(self, dataset: Dataset, *args: Any) -> Dataset:
+        """Run the reference once for each response of the data, not each time that the training comes to it."""
+        _, first, visits = np.unique(dataset["row"], return_index=True, return_inverse=True)
+        met = np.argsort(first)  # in the order of the training, where rows of like length may share a batch
+        with reference_pass(self, self.probe):
+            once = super()._precompute_ref_logps(dataset.select(first[met]), *args)
+        return once.select(np.argsort(met)[visits])
+
+
+def train_kto(method: Method, job: Job, probe: Probe) -> Path:
+    """Train with TRL's KTOTrainer on the prepared responses and their labels."""
+    from trl import KTOConfig
+
+    if job.batch_responses < 2:
+        raise UserError("KTO compares responses within a batch: batch_responses must be at least 2.")
+    arguments = KTOConfig(
+        **quiet_arguments()
+        | common_arguments(method, job)
+        | {"train_sampling_strategy": "sequential"},  # the rows are shuffled and paired beforehand
+        per_device_train_batch_size=job.batch_responses,
+        max_length=None,
+        **own_settings(method),
+    )
+    once, grouped = arguments.precompute_ref_log_probs, method.group_by_length
+    return train_rows(_KTO, arguments, lambda table: labelled(table, job, once=once, grouped=grouped), job, probe)
+
+
+def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that KTO visits, each with the row whose response it borrows for the KL estimate.
+
+    Within a batch each prompt borrows the response of the row before it, the first one that of the last, as TRL does
+    at map time.
+
+    Args:
+        passes: Rows of each pass over the data, (P, I), as many passes as the steps need.
+        steps: Optimiser steps.
+        batch: Rows of each.
+
+    Returns:
+        Two integer arrays of ``steps * batch`` row numbers.
+    """
+    rows = passes.reshape(-1)[: steps * batch]
+    borrowed = np.roll(rows.reshape(steps, batch), 1, axis=1).reshape(-1)
+    return rows, borrowed
+
+
+def lenders(first_pass: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each row the one whose response it borrows throughout: the row before it in the first pass, (I,)."""
+    lender = np.empty_like(first_pass)
+    lender[first_pass] = np.roll(first_pass, 1)
+    return lender
+
+
+def shuffled_passes(
+    responses: int, passes: int, seed: int, *, batch: int = 1, lengths: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Shuffle each pass over the data anew, (P, I); with ``lengths`` as `LengthSampler` does it for other methods."""
+    if lengths is not None:
+        return np.stack([length_grouped(lengths, batch, np.random.default_rng([seed, n])) for n in range(passes)])
+    generator = np.random.default_rng(seed)
+    return np.stack([generator.permutation(responses) for _ in range(passes)])
+
+
+def labelled(table: pd.DataFrame, job: Job, *, once: bool = False, grouped: bool = False) -> Dataset:
+    """Lay out the whole training in order, one row a response.
+
+    Args:
+        table: The prepared responses.
+        job: Its budget and batch.
+        once: Whether the reference reads each row once, so that a row must borrow the same response in every pass. As
+            with TRL's own order, which has each row borrow for good.
+        grouped: Whether rows of like length share a batch.
+    """
+    from datasets import Dataset
+
+    batch = job.batch_responses
+    endless = MOST_PASSES * -(-len(table) // batch)  # then the same order again
+    steps = job.optimizer_steps if job.budget.planned else endless
+    lengths = (table.prompt_ids.map(len) + table.completion_ids.map(len)).to_numpy() if grouped else None
+    passes = shuffled_passes(len(table), -(-steps * batch // len(table)), job.seed, batch=batch, lengths=lengths)
+    rows, borrowed = kto_order(passes, steps, batch)
+    read = _reader(table)
+    if not once:  # looked up when they are read: a long training has each row many times
+        return Dataset.from_dict({"row": rows, "borrowed": borrowed}).with_transform(read)
+    everyone = {"row": np.arange(len(table)), "borrowed": lenders(passes[0])}
+    return Dataset.from_dict(everyone | read(everyone)).select(rows)
+
+
+def _reader(table: pd.DataFrame) -> Callable[[Mapping[str, Any]], dict[str, list[Any]]]:
+    """Return what turns numbers of rows, and of those whose responses they borrow, into rows for KTOTrainer."""
+    prompts, completions = ids(table.prompt_ids), ids(table.completion_ids)
+    labels = [bool(label) for label in table.label]
+
+    def read(batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        return {
+            "prompt_ids": [prompts[i] for i in batch["row"]],
+            "completion_ids": [completions[i] for i in batch["row"]],
+            "KL_completion_ids": [completions[i] for i in batch["borrowed"]],
+            "label": [labels[i] for i in batch["row"]],
+        }
+
+    return read

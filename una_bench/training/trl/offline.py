@@ -1,0 +1,106 @@
+"""What TRL's offline trainers share here: prepared responses, token for token as every other method sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from una_bench.instruments.fairness_facts import record_rows
+from una_bench.instruments.flops import watch_trainer
+from una_bench.instruments.phases import BOOKKEEPING
+from una_bench.interfaces.prepared import Prepared
+from una_bench.training.common import fit, load_policy, lora_config, record_facts
+from una_bench.training.special_tokens import doubled_ends
+from una_bench.training.trl.common import in_phase
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+    from una_bench.instruments.probe import Probe
+    from una_bench.interfaces.method import Job
+
+
+class AsPrepared:
+    """Mixed into a TRL trainer: responses are tokens already, and its preparation would add an end token to each."""
+
+    def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:
+        self.probe = probe
+        super().__init__(*args, **kwargs)
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+
+def train_rows(
+    kind: Callable[..., Any],
+    arguments: Any,
+    rows: Callable[[pd.DataFrame], Dataset],
+    job: Job,
+    probe: Probe,
+    *,
+    doubled_bos: bool = False,
+) -> Path:
+    """Train on what ``rows`` makes of the prepared responses, with the trainer that ``kind`` makes."""
+    policy, tokenizer = load_policy(job, probe)
+    # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
+    with probe.phase(BOOKKEEPING):
+        table = doubled_ends(Prepared(job.prepared).responses(), job.prepared, bos=doubled_bos)
+        prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
+        record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=completion_ids)
+        data = rows(table)
+        lengths = [len(p) + len(c) for p, c in zip(prompt_ids, completion_ids, strict=True)]
+        del table, prompt_ids, completion_ids
+    with probe.phase("load"):
+        trainer = kind(
+            probe=probe,
+            model=policy,
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=lora_config(job),
+        )
+    watch_trainer(probe, trainer)
+    probe.facts["reference"] = _where_reference(trainer)
+    record_rows(probe, trainer, given=len(data), kept=len(trainer.train_dataset), lengths=lengths)
+    reference = trainer.ref_model
+    if reference is not None:
+        reference.forward = in_phase(probe, "reference", reference.forward)
+    return fit(trainer, probe, job, tally=tally)
+
+
+@contextmanager
+def reference_pass(trainer: Any, probe: Probe) -> Iterator[None]:
+    """Measure the pass of the reference before training, in the precision of the policy's passes.
+
+    TRL runs this one pass in float32 whatever the precision. With bfloat16 the log-ratios of an untrained policy, which
+    ought to be 0, would then carry all of the rounding and not only what another batch rounds otherwise.
+    """
+    watch_trainer(probe, trainer)
+    with probe.phase("reference"), trainer.accelerator.autocast():
+        yield
+
+
+def _where_reference(trainer: Any) -> str:
+    if trainer.precompute_ref_logps:
+        return "one pass before training"
+    return "the policy without its adapters, in every step" if trainer.ref_model is None else "a model, in every step"
+
+
+def tally(batch: Mapping[str, Any]) -> dict[str, int]:
+    """Count one padded batch. KTO's mismatched rows are a second pass over the same tokens, not further responses."""
+    responses, width = batch["input_ids"].shape
+    real, response_tokens = int(batch["attention_mask"].sum()), int(batch["completion_mask"].sum())
+    return {
+        "responses": responses,
+        "prompt_tokens": real - response_tokens,
+        "response_tokens": response_tokens,
+        "padding_tokens": responses * width - real,
+    }
+
+
+def ids(column: pd.Series[Any]) -> list[list[int]]:
+    """Return token ids as the lists of plain numbers that a `datasets.Dataset` is made of."""
+    return [[int(i) for i in row] for row in column]

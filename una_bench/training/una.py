@@ -1,0 +1,175 @@
+"""What the methods of the suites share: from a job and a method's settings to a UNA trainer under the instruments."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from una_bench.errors import UserError
+from una_bench.instruments.fairness_facts import record_rows
+from una_bench.instruments.flops import Counter, watch_trainer
+from una_bench.instruments.phases import BOOKKEEPING
+from una_bench.interfaces.prepared import Prepared
+from una_bench.training import resume
+from una_bench.training.common import common_arguments, fit, load_policy, lora_config, record_facts
+from una_bench.training.special_tokens import doubled_ends
+from una_bench.una.batch_splitting import padded_tokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from una_bench.instruments.probe import Probe
+    from una_bench.interfaces.method import Job, Method
+
+Rows = Callable[["pd.DataFrame"], list[dict[str, Any]]]
+"""Prepared responses -> rows of a UNA dataset in token ids."""
+_OFFSET_SETTINGS = ("offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
+_ROLLOUT_SETTINGS = ("num_generations", "responses_per_rollout", "num_iterations", "missing_eos_penalty")
+_SETTINGS = ("beta", "space", "loss_type", "reduction", *_OFFSET_SETTINGS)
+_ONLINE_SETTINGS = ("normalization", "anchor", *_ROLLOUT_SETTINGS)
+
+
+def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[str, Any]:
+    """Return keyword arguments of a `UNAConfig`: the shared ones, the method's own, and its batch size."""
+    settings = method.settings()
+    rows = job.batch_responses // responses_per_row
+    at_once = settings.get("per_device_train_batch_size") or rows
+    if rows % at_once:
+        raise UserError(
+            f"per_device_train_batch_size={at_once} does not divide the batch of {rows} rows"
+            f" ({job.batch_responses} responses). Choose a divisor."
+        )
+    return common_arguments(method, job) | {
+        **{name: settings[name] for name in (*_SETTINGS, *_ONLINE_SETTINGS) if name in settings},
+        "per_device_train_batch_size": at_once,
+        "per_device_eval_batch_size": at_once * responses_per_row,
+        "gradient_accumulation_steps": rows // at_once,
+        "max_length": None,  # preparation has cut responses for every method alike
+    }
+
+
+def tally(batch: Mapping[str, Any]) -> dict[str, int]:
+    """Count responses and tokens of a batch of `una_bench.una.examples.Examples`."""
+    count, width = batch["input_ids"].shape
+    response_tokens = _total(batch["lengths"])
+    prompt_tokens = _total(batch["prompt_ends"]) - width * count * (count - 1) // 2 + count
+    return {
+        "responses": count,
+        "prompt_tokens": prompt_tokens,
+        "response_tokens": response_tokens,
+        "padding_tokens": padded_tokens(batch) - prompt_tokens - response_tokens,
+    }
+
+
+def _total(numbers: Tensor) -> int:
+    """Sum in NumPy, a view on CPU: right after a backward pass PyTorch's own code for it is in no cache."""
+    return int(np.add.reduce((numbers if numbers.device.type == "cpu" else numbers.cpu()).numpy()))
+
+
+def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a table as a UNA dataset."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*(table[c] for c in columns), strict=True)]
+
+
+def _reference_folder(job: Job) -> Path:
+    """Where this cell keeps its reference pass: its own folder, so that every cell pays for it once.
+
+    What a process left that was killed before it saved a state goes: the training that starts anew must pay again.
+    """
+    folder = job.out / "reference"
+    if resume.last_state(resume.folder_of(job)) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1) -> Path:
+    """Train on what ``rows`` makes of the prepared responses; the reference pass is a phase of its own."""
+    from una_bench.una.config import UNAConfig
+    from una_bench.una.trainer import UNATrainer
+
+    model, tokenizer = load_policy(job, probe)
+    names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
+    # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
+    with probe.phase(BOOKKEEPING):
+        doubled = {name: bool(method.settings().get(f"doubled_{name}")) for name in ("bos", "eos")}
+        data = rows(doubled_ends(Prepared(job.prepared).responses(), job.prepared, **doubled))
+        record_facts(
+            probe,
+            model=model,
+            tokenizer=tokenizer,
+            prompt_ids=[row["prompt_ids"] for row in data for _ in names],
+            completion_ids=[row[name] for row in data for name in names],
+        )
+    args = UNAConfig(
+        **una_arguments(method, job, responses_per_row),
+        reference="precomputed",
+        reference_cache=str(_reference_folder(job)),
+    )
+    with probe.phase("prepare"):
+        trainer = UNATrainer(model, args, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(job))
+    lengths = (len(row["prompt_ids"]) + len(row[name]) for row in data for name in names)
+    record_rows(probe, trainer, given=len(data), kept=len(trainer.train_dataset), lengths=lengths)
+    del data, lengths
+    watch_trainer(probe, trainer)
+    probe.facts["reference"] = "one pass before training"
+    with probe.phase("reference"):
+        trainer.prepare_reference()
+    return fit(trainer, probe, job, tally=tally)
+
+
+def _reward(prepared: Prepared, job: Job) -> Any:
+    """Return what judges generated responses: a folder, a function on texts, or None."""
+    from una_bench.models.reward_scorer import Scorer, reads_text
+
+    if job.reward != "learned":
+        return prepared.true_reward()
+    return Scorer(prepared, job.device) if reads_text(prepared) else prepared.reward
+
+
+def train_online(method: Method, job: Job, probe: Probe) -> Path:
+    """Train on responses to the prepared prompts, judged by the learned or the true reward."""
+    from una_bench.models.reward_scorer import Scorer
+    from una_bench.una.config import OnlineUNAConfig
+    from una_bench.una.online import OnlineUNATrainer
+    from una_bench.una.rewards import RewardModel
+
+    prepared = Prepared(job.prepared)
+    model, tokenizer = load_policy(job, probe)
+    prompts = prepared.prompts()
+    record_facts(probe, model=model, tokenizer=tokenizer, prompt_ids=prompts["prompt_ids"], completion_ids=None)
+    args = OnlineUNAConfig(
+        **una_arguments(method, job),
+        max_completion_length=job.max_new_tokens,
+        temperature=job.temperature,
+        keep_special_tokens=True,  # a response that ended shows its end token; rewards tell it from one cut off
+    )
+    with probe.phase("load"):
+        reward = _reward(prepared, job)
+    if reward is None:
+        raise UserError(f"This problem has no {job.reward} reward. Choose another reward, or methods that need none.")
+    columns = [name for name in ("prompt", "prompt_ids", "log_partition") if name in prompts.columns]
+    with probe.phase("prepare"):
+        trainer = OnlineUNATrainer(
+            model,
+            reward,
+            args,
+            train_dataset=records(prompts, columns),
+            processing_class=tokenizer,
+            peft_config=lora_config(job),
+        )
+    trainer.phase = probe.phase
+    lengths = (len(ids) + job.max_new_tokens for ids in trainer.prompts.ids)
+    record_rows(probe, trainer, given=len(prompts), kept=len(trainer.prompts.ids), lengths=lengths)
+    cut = trainer.sampling
+    probe.facts["sampling"] = {"temperature": cut.temperature, "top_k": cut.top_k, "top_p": cut.top_p}
+    adapted = trainer.reference_kind == "adapter_off"
+    probe.facts["reference"] = f"{'the policy without its adapters' if adapted else 'a model'}, once a rollout"
+    judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel | Scorer)), None)
+    if judge is not None:
+        Counter(probe).watch("reward", judge)
+    return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), generates=True, reward=judge)

@@ -1,0 +1,264 @@
+"""What runs inside a worker process: preparation, the training of one cell, the evaluation of checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from una_bench.errors import UserError
+from una_bench.instruments import phases
+from una_bench.instruments.fairness_facts import checkpoint_sha256
+from una_bench.instruments.probe import Probe
+from una_bench.interfaces import registry
+from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.interfaces.method import Job, Lora, Method
+from una_bench.interfaces.prepared import Prepared
+from una_bench.machine import process_tuning, stop_request
+from una_bench.record import storage
+from una_bench.record.schema import Better, Curve
+
+Spec = Mapping[str, Any]
+NO_ROOM_BYTES = 2**20
+"""Less free than this counts as a full disk."""
+AT_ONCE = {"prepare"}
+"""Tasks that keep nothing when they stop early, so that they need not come to a good end first."""
+NOT_MEASURED = {"prepare", "evaluate"}
+"""Tasks whose memory is no method's."""
+
+
+def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
+    """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
+    try:
+        stop_request.listen(at_once=task in AT_ONCE)
+        _redirect(Path(log))
+        _pin(spec)
+        if task in NOT_MEASURED:
+            process_tuning.keep_freed_memory()
+        result = _task(task)(spec, pipe)
+    except stop_request.Interrupted as error:
+        pipe.send(("stopped", str(error)))
+        return
+    except BaseException as error:  # noqa: BLE001 - whatever ends a worker must become a status
+        with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            traceback.print_exc()
+            sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            pipe.send(
+                (
+                    "failed",
+                    {"type": type(error).__name__, "reason": _reason(error, Path(log).parent), **phases.notes(error)},
+                )
+            )
+        # Skip interpreter teardown: a broken state must not hang the run.
+        os._exit(1)
+    pipe.send(("done", result))
+
+
+def _task(name: str) -> Callable[[Spec, Connection], dict[str, Any]]:
+    """Return the function of a task: one of this module's, or ``package.module:function``."""
+    module, colon, function = name.rpartition(":")
+    task: Callable[[Spec, Connection], dict[str, Any]] = getattr(import_module(module if colon else __name__), function)
+    return task
+
+
+def _reason(error: BaseException, folder: Path) -> str:
+    """Return the first line of an error; of a refused reading what it was refused for.
+
+    Of a disk that is full libraries say this or that: where ``folder`` has no room left, the reason tells.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    lines = str(error).strip().splitlines() or ["no message"]
+    said = f"{type(error).__name__}: {' '.join(lines[:3]) if isinstance(error, ValidationError) else lines[0]}"
+    full = os.strerror(errno.ENOSPC)
+    with contextlib.suppress(OSError):
+        if full not in said and shutil.disk_usage(folder).free < NO_ROOM_BYTES:
+            return f"{said} ({full})"
+    return said
+
+
+def _redirect(log: Path) -> None:
+    """Send this process's output, C libraries included, to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = log.open("a")
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+
+
+def _pin(spec: Spec) -> None:
+    """Keep a cell on its own cores, so that cells beside it take none of its time."""
+    cores = spec.get("cores")
+    if cores and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cores)
+    if "torch" in sys.modules:  # imported by the fork server; one imported later reads OMP_NUM_THREADS
+        sys.modules["torch"].set_num_threads(int(spec.get("threads", 1)))
+
+
+def prepare(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Fill the prepared folder, beside it first, so that a killed preparation leaves nothing half-made."""
+    out = Path(spec["out"])
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    registry.problem(spec["problem"]).prepare(beside, lambda text: pipe.send(("say", text)))
+    beside.rename(out)
+    return {}
+
+
+def _benchmarks(spec: Spec, prepared: Prepared) -> dict[str, Benchmark]:
+    made = {name: registry.benchmark(name)(**settings) for name, settings in spec["benchmarks"].items()}
+    return {name: benchmark for name, benchmark in made.items() if benchmark.applies(prepared)}
+
+
+def _job(spec: Spec) -> Job:
+    values = dict(spec["job"])
+    lora = values.pop("lora")
+    values.update(prepared=Path(spec["prepared"]), out=Path(spec["out"]), lora=Lora(**lora) if lora else None)
+    return Job(**values)
+
+
+def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Train one cell under the instruments and leave ``trained.json`` in its folder."""
+    from transformers import set_seed
+
+    from una_bench.machine import environment
+    from una_bench.worker import first_touch
+
+    job = _job(spec)
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))  # used where it is reported to
+    prepared = Prepared(job.prepared)
+    benchmarks = _benchmarks(spec, prepared)
+    method = registry.method(spec["method"])(**spec["settings"])
+    points = int(spec["evaluate_points"])
+    first_touch.touch_code()
+    probe = Probe(
+        device=job.device,
+        evaluate_at=job.budget.points(points),
+        axis=job.budget.kind,
+        watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
+        on_step=_after_step(benchmarks, _reporter(pipe, job)),
+    )
+    probe.facts["precision"] = job.precision
+    set_seed(job.seed)
+    started = time.perf_counter()
+    try:
+        checkpoint = method.train(job, probe) if isinstance(method, Method) else job.prepared
+    except BaseException as error:
+        phases.note(error, step=probe.totals["optimizer_steps"])
+        raise
+    trained = probe.totals["optimizer_steps"] > 0
+    result = {
+        "checkpoint": "" if checkpoint == prepared.policy else str(checkpoint.relative_to(job.out)),
+        "seconds": time.perf_counter() - started,
+        "measurements": _measured(probe, benchmarks) if trained else [],
+        "curves": [c.model_dump(mode="json") for c in _described(probe, benchmarks)],
+        "steps": probe.step_samples().model_dump(mode="json"),
+        "phase_seconds": {name: peak.seconds for name, peak in probe.peaks.items() if peak.times},
+        "facts": _facts(probe) | _final(checkpoint),
+        "environment": environment.describe(job.device),
+        "key": spec["key"],
+    }
+    storage.write_json(job.out / "trained.json", result)
+    return {"seconds": result["seconds"]}
+
+
+def _after_step(benchmarks: Mapping[str, Benchmark], report: Callable[[Probe], None]) -> Callable[[Probe], None]:
+    def after(probe: Probe) -> None:
+        report(probe)
+        for benchmark in benchmarks.values():
+            benchmark.after_step(probe)
+
+    return after
+
+
+def _final(checkpoint: Path) -> dict[str, str]:
+    digest = checkpoint_sha256(checkpoint)
+    return {} if digest is None else {"final_weights_sha256": digest}
+
+
+def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[str, Any]]:
+    """Return what the instruments read; where the training was gone on with after a stop, each reading says so."""
+    found = [m for b in benchmarks.values() for m in b.read(probe)]
+    times = int(probe.facts.get("resumed", 0))
+    said = [f"resumed {times} times; the time between two processes is not counted"] if times else []
+    return [
+        m.model_copy(update={"how": "; ".join(filter(None, [m.how, *said]))}).model_dump(mode="json") for m in found
+    ]
+
+
+def _facts(probe: Probe) -> dict[str, Any]:
+    totals: dict[str, float] = {("responses_trained" if k == "responses" else k): v for k, v in probe.totals.items()}
+    totals |= {"tokens_trained": probe.used("tokens"), "training_seconds": probe.used("seconds")}
+    totals |= {"flops": probe.used("flops")} if probe.flops else {}
+    return {**totals, **probe.facts, "imports": "shared" if "una_bench.worker.preload" in sys.modules else "own"}
+
+
+def _described(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[Curve]:
+    """Curves with the unit and direction that their benchmark states, where it states one."""
+    known: dict[str, tuple[str, Better]] = {}
+    for benchmark in benchmarks.values():
+        known.update(getattr(benchmark, "units", {}))
+    return [
+        curve.model_copy(update=dict(zip(("unit", "better"), known[curve.metric], strict=True)))
+        if curve.metric in known
+        else curve
+        for curve in probe.record_curves()
+    ]
+
+
+def _reporter(pipe: Connection, job: Job) -> Any:
+    """Report progress at most ten times a second."""
+    last = [0.0]
+
+    def report(probe: Probe) -> None:
+        now = time.monotonic()
+        if now - last[0] >= 0.1:
+            last[0] = now
+            with contextlib.suppress(OSError):
+                done = min(1.0, job.budget.fraction(probe))
+                pipe.send(("step", {"done": done, "step": probe.totals["optimizer_steps"]}))
+
+    return report
+
+
+def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Evaluate checkpoints one after the other; each leaves ``evaluated.json`` in its cell's folder."""
+    from transformers import set_seed
+
+    began = time.perf_counter()
+    prepared = Prepared(Path(spec["prepared"]))
+    benchmarks = _benchmarks(spec, prepared)
+    device = str(spec["device"])
+    for benchmark in benchmarks.values():
+        benchmark.prepare(prepared, device)
+    for cell in spec["cells"]:
+        stop_request.check()
+        pipe.send(("begin", cell["name"]))
+        started = time.perf_counter()
+        set_seed(0)
+        out = Path(cell["out"])
+        path = out / cell["checkpoint"] if cell["checkpoint"] else prepared.policy
+        checkpoint = Checkpoint(path=path, prepared=prepared, out=out, device=device, seed=cell["seed"])
+        found = [m for b in benchmarks.values() for m in b.evaluate(checkpoint)]
+        storage.write_json(
+            out / "evaluated.json",
+            {
+                "key": cell["key"],
+                "seconds": time.perf_counter() - started,
+                "measurements": [m.model_dump(mode="json") for m in found],
+            },
+        )
+        pipe.send(("end", cell["name"]))
+    return {"seconds": time.perf_counter() - began}
