@@ -32,10 +32,10 @@ class Compute(Benchmark):
         if tokens:
             how = "all operations over real tokens trained on, repetitions counted"
             found.append(_one("compute.flops_per_token", "FLOP/token", Better.LOWER, total / tokens, how))
-        return [*found, *_utilisation(probe)]
+        return [*found, *_utilization(probe)]
 
 
-def _utilisation(probe: Probe) -> list[Measurement]:
+def _utilization(probe: Probe) -> list[Measurement]:
     """Speed over whole steps after warm-up, and its share of the peak measured now."""
     skipped = probe.step_samples().warmup
     seconds = sum(probe.samples["seconds"][skipped:])
@@ -50,7 +50,7 @@ def _utilisation(probe: Probe) -> list[Measurement]:
     return [
         _one("compute.flops_per_second", "FLOP/s", Better.HIGHER, speed, _ARITHMETIC),
         _one("compute.peak", "FLOP/s", Better.NEITHER, peak, how),
-        _one("compute.utilisation", "1", Better.HIGHER, speed / peak, share),
+        _one("compute.utilization", "1", Better.HIGHER, speed / peak, share),
     ]
 
 

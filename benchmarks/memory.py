@@ -19,8 +19,8 @@ _OVERALL = ""
 """Stands for the overall peak among names of phases."""
 _PARTS = {
     "weights": "parameters and buffers of the policy, adapters included",
-    "gradients": "gradients of everything trained, between backward and optimiser step",
-    "optimizer": "state that the optimiser keeps from step to step",
+    "gradients": "gradients of everything trained, between backward and optimizer step",
+    "optimizer": "state that the optimizer keeps from step to step",
     "reference": "the reference model",
     "value": "the value model",
     "reward": "the reward model",

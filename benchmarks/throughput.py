@@ -1,4 +1,4 @@
-"""How fast training went: real tokens, responses and optimiser steps, per second of wall and of CPU time."""
+"""How fast training went: real tokens, responses and optimizer steps, per second of wall and of CPU time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Throughput(Benchmark):
     """Rates over whole steps after warm-up: total work over total time, never a mean of rates."""
 
     label: ClassVar[str] = "Throughput"
-    about: ClassVar[str] = "real tokens, responses and optimiser steps per second, warm-up and padding left out"
+    about: ClassVar[str] = "real tokens, responses and optimizer steps per second, warm-up and padding left out"
 
     def read(self, probe: Probe) -> list[Measurement]:
         """Return the rates of the steps after warm-up."""

@@ -1,4 +1,4 @@
-"""Direct preference optimisation as TRL has it."""
+"""Direct preference optimization as TRL has it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Dpo(Method):
     loss_type: str = "sigmoid"
     """TRL's name of the loss; ``sigmoid`` is the paper's."""
     label_smoothing: float = 0.0
-    """Share of pairs taken to be labelled the wrong way round."""
+    """Share of pairs taken to be labeled the wrong way round."""
     precompute_ref_log_probs: bool = False
     """Run the reference model once before training and not in every step."""
     doubled_bos: bool = False

@@ -1,4 +1,4 @@
-"""Kahneman-Tversky optimisation as TRL has it."""
+"""Kahneman-Tversky optimization as TRL has it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kto(Method):
     every pass, as in TRL's own order; without it each pass mismatches anew."""
 
     def train(self, job: Job, probe: Probe) -> Path:
-        """Train on labelled responses, one batch a step."""
+        """Train on labeled responses, one batch a step."""
         from una_bench.training.trl.kto import train_kto
 
         return train_kto(self, job, probe)

@@ -17,7 +17,7 @@ class Ppo(Method):
     """TRL's PPOTrainer.
 
     As TRL has it, gradients are never clipped (``max_grad_norm`` is ignored), the learning rate moves once per update
-    and not per optimiser step, and every pass over the rollout is inside the time of a step, as are TRL's own calls of
+    and not per optimizer step, and every pass over the rollout is inside the time of a step, as are TRL's own calls of
     the garbage collector. The value model starts from the reward model where that shares the policy's tokenizer, else
     from the policy. With adapters on the policy the value model is still trained in full, unless ``value_adapters``
     says otherwise.
@@ -34,7 +34,7 @@ class Ppo(Method):
     num_ppo_epochs: Count = 4
     """Passes over each rollout; the budget counts each."""
     num_mini_batches: Count = 4
-    """Optimiser steps per pass. TRL's own default is 1; 4 keeps 64 responses behind a step, as for other methods."""
+    """Optimizer steps per pass. TRL's own default is 1; 4 keeps 64 responses behind a step, as for other methods."""
     per_device_train_batch_size: int | None = None
     """Responses in one forward and backward pass; None: a mini-batch. With ``num_mini_batches`` of 1 only: with several
     passes to a step TRL takes one step a pass over the rollout."""
@@ -53,7 +53,7 @@ class Ppo(Method):
     gamma: Share = 1.0
     """Discount per token."""
     lam: Share = 0.95
-    """Lambda of generalised advantage estimation."""
+    """Lambda of generalized advantage estimation."""
     whiten_rewards: bool = False
     """Scale the rewards of each rollout to unit variance."""
     missing_eos_penalty: float | None = None

@@ -1,4 +1,4 @@
-"""UNA on responses labelled desirable or not."""
+"""UNA on responses labeled desirable or not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UnaBinary(Method):
     offset_lr_multiplier: NotNegative = 10.0
     """``learned``: learning rate of the scalar head in units of the policy's."""
     per_device_train_batch_size: int | None = None
-    """Responses in one forward pass; None: all of an optimiser step."""
+    """Responses in one forward pass; None: all of an optimizer step."""
     reduction: str = "mean"
     """Loss of one forward pass: ``mean`` over its responses (as published), or ``sum`` (as in the released code)."""
     doubled_bos: bool = False

@@ -45,7 +45,7 @@ class UnaOnline(Method):
     num_iterations: Count = 4
     """Times that the responses of one rollout are trained on."""
     per_device_train_batch_size: int | None = None
-    """Responses in one forward pass; None: all of an optimiser step."""
+    """Responses in one forward pass; None: all of an optimizer step."""
     reduction: str = "mean"
     """Loss of one forward pass: ``mean`` over its responses (as published), or ``sum`` (as in the released code)."""
     missing_eos_penalty: float | None = None

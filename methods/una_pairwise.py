@@ -25,7 +25,7 @@ class UnaPairwise(Method):
     beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""
     per_device_train_batch_size: int | None = None
-    """Pairs in one forward pass; None: all pairs of an optimiser step."""
+    """Pairs in one forward pass; None: all pairs of an optimizer step."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""

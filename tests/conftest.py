@@ -35,7 +35,7 @@ def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_job(tiny_prepared: Path, tmp_path: Path) -> Job:
-    """Eight optimiser steps of eight responses on `tiny_prepared`."""
+    """Eight optimizer steps of eight responses on `tiny_prepared`."""
     out = tmp_path / "cell"
     out.mkdir()
     return Job(

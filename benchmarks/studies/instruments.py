@@ -33,7 +33,7 @@ BLOCKS = {"dpo": 4, "una_score": 4, "una_online": 16, "ppo": 1}
 ROUNDS = {"dpo": 100, "una_score": 100, "una_online": 40, "ppo": 24}
 """Pairs of blocks: as many as a machine with other work needs for intervals of a percent or two."""
 STEPS_OF = {"ppo": 16}
-"""Optimiser steps in one step of the probe."""
+"""Optimizer steps in one step of the probe."""
 BOUND = 0.02
 OUT = Path(__file__).parents[2] / "results" / "studies" / "instruments.json"
 
@@ -113,7 +113,7 @@ def compared(times: list[float], block: int, rounds: int) -> dict[str, Any]:
     blocks = [sum(times[i : i + block]) for i in range(0, len(times), block)]
     on, off = blocks[2::2], blocks[3::2]
     pairs = list(zip(on, off, strict=False))[:rounds]
-    # Neighbours on both sides of an "off" block, so that a steady drift cancels.
+    # Neighbors on both sides of an "off" block, so that a steady drift cancels.
     shares = sorted((a + c) / (2 * b) - 1 for (a, b), (c, _) in pairwise(pairs))
     # Of the median, from order statistics: blocks that other work met are far outliers.
     low, high = (int(q) for q in binom.ppf((0.025, 0.975), len(shares), 0.5))

@@ -68,7 +68,7 @@ class Compared:
     sum_of_differences: float = 0.0
     """Without sign, nats."""
     greedy: int = 0
-    """Judgements whether greedy decoding would write a choice."""
+    """Judgments whether greedy decoding would write a choice."""
     greedy_that_differ: int = 0
     texts: int = 0
     texts_that_differ: int = 0

@@ -4,7 +4,7 @@
     python benchmarks/studies/una_vs_trl.py --large --steps 1 --warmup 1    # memory at a vocabulary of 49,152
     python benchmarks/studies/una_vs_trl.py --repetitions 1 --steps 2 --only una_score,dpo --out /dev/null
 
-A step is an optimiser step offline, and online a rollout with all that is trained on it. Time is that of steps after
+A step is an optimizer step offline, and online a rollout with all that is trained on it. Time is that of steps after
 warm-up; memory is the peak of resident memory while training, above what is resident once all models are loaded.
 """
 

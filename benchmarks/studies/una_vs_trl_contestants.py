@@ -1,7 +1,7 @@
 """The trainers that the study `una_vs_trl` compares, each ready to train.
 
 Contestants of a group get the same model, the same responses (offline) or prompts and response length (online), the
-same number of responses to an optimiser step, AdamW, no checkpointing, and a frozen reference model unless they say.
+same number of responses to an optimizer step, AdamW, no checkpointing, and a frozen reference model unless they say.
 """
 
 from __future__ import annotations

@@ -132,9 +132,9 @@ def test_where_nobody_counted_nothing_is_reported() -> None:
     assert metrics(trained()) == {}
 
 
-def test_utilisation_is_speed_over_the_calibrated_peak() -> None:
+def test_utilization_is_speed_over_the_calibrated_peak() -> None:
     found = metrics(trained(forward=100.0))
-    assert found["compute.utilisation"] == found["compute.flops_per_second"] / found["compute.peak"]
+    assert found["compute.utilization"] == found["compute.flops_per_second"] / found["compute.peak"]
 
 
 def test_calibration_is_not_in_the_peak_of_the_training() -> None:

@@ -94,7 +94,7 @@ def test_samples_are_responses() -> None:
     assert rates(train(Step(2.0, responses=64)))["samples_per_second"] == 32.0
 
 
-def test_optimiser_steps_are_counted_and_not_assumed() -> None:
+def test_optimizer_steps_are_counted_and_not_assumed() -> None:
     assert rates(train(Step(4.0, optimizer=16)))["optimizer_steps_per_second"] == 4.0
 
 

@@ -124,7 +124,7 @@ def test_a_task_that_fails_is_a_row_with_its_reason_and_no_score(prepared: Prepa
     assert "TypeError" in json.loads((tmp_path / "lmeval" / "not_run.json").read_text())["exact_choice"]
 
 
-def test_a_misspelt_task_gets_the_nearest_name(prepared: Prepared) -> None:
+def test_a_misspelled_task_gets_the_nearest_name(prepared: Prepared) -> None:
     with pytest.raises(UserError, match=r"no task 'exact_choise'.*exact_choice"):
         tasks.load(["exact_choise"], prepared.tasks, harness.Options())
 

@@ -91,7 +91,7 @@ def test_the_paper_counts_all_four_accuracies_of_ifeval() -> None:
 
 def test_the_leaderboard_counts_the_strict_accuracies_of_ifeval() -> None:
     found = results(leaderboard_ifeval=dict(zip(IFEVAL, (0.1, 0.2, 0.3, 0.6), strict=True)))
-    assert leaderboard_scores.normalised_score(ENTRIES["ifeval"], found)[0] == pytest.approx(0.2)  # type: ignore[index]
+    assert leaderboard_scores.normalized_score(ENTRIES["ifeval"], found)[0] == pytest.approx(0.2)  # type: ignore[index]
 
 
 def musr(first: float, second: float) -> dict[str, Any]:
@@ -107,19 +107,19 @@ def test_in_the_paper_each_sub_task_counts_the_same() -> None:
     assert (value, error) == (0.5, pytest.approx((0.1**2 + 0.1**2) ** 0.5 / 2))
 
 
-def test_each_sub_task_is_normalised_by_its_own_choices() -> None:
-    value, error = leaderboard_scores.normalised_score(ENTRIES["musr"], musr(0.75, 0.6))  # type: ignore[misc]
+def test_each_sub_task_is_normalized_by_its_own_choices() -> None:
+    value, error = leaderboard_scores.normalized_score(ENTRIES["musr"], musr(0.75, 0.6))  # type: ignore[misc]
     assert value == pytest.approx((0.5 + 0.5) / 2)
     assert error == pytest.approx((0.2**2 + 0.125**2) ** 0.5 / 2)
 
 
 def test_below_chance_is_zero_of_that_sub_task() -> None:
-    value, _ = leaderboard_scores.normalised_score(ENTRIES["musr"], musr(0.1, 0.6))  # type: ignore[misc]
+    value, _ = leaderboard_scores.normalized_score(ENTRIES["musr"], musr(0.1, 0.6))  # type: ignore[misc]
     assert value == pytest.approx(0.25)
 
 
-def test_leaderboard_v1_is_not_normalised() -> None:
-    assert leaderboard_scores.normalised_score(ENTRIES["winogrande"], results(winogrande={"acc,none": 0.6})) is None
+def test_leaderboard_v1_is_not_normalized() -> None:
+    assert leaderboard_scores.normalized_score(ENTRIES["winogrande"], results(winogrande={"acc,none": 0.6})) is None
 
 
 def v1() -> dict[str, dict[str, Any]]:
@@ -190,7 +190,7 @@ def test_each_leaderboard_and_way_of_counting_has_its_own_table(shown: list[Reco
     assert [(table.title, len(table.columns)) for table in results_table.leaderboards(shown)] == [
         ("Leaderboard v1, counted as in the paper", 7),
         ("Leaderboard v2, counted as in the paper", 7),
-        ("Leaderboard v2, normalised: 0 is chance, 1 is perfect", 7),
+        ("Leaderboard v2, normalized: 0 is chance, 1 is perfect", 7),
     ]
 
 

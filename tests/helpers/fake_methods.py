@@ -1,4 +1,4 @@
-"""A problem, a benchmark, and a method that fails in every way a training can; `tests/helpers/plugin.py` makes them known."""
+"""A problem, a benchmark, and a method that fails in every way a training can; `plugin.py` makes them known."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Judge(Benchmark):
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Fail where the training left the wish to."""
         if (checkpoint.out / "unjudgeable").exists():
-            raise LookupError("no judgement")
+            raise LookupError("no judgment")
         if (checkpoint.out / "slow").exists():
             time.sleep(2.0)
         return []

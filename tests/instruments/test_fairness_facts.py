@@ -1,4 +1,4 @@
-"""What a method tells the fairness ledger of the rows it was given, and of how they are tokenised."""
+"""What a method tells the fairness ledger of the rows it was given, and of how they are tokenized."""
 
 from __future__ import annotations
 

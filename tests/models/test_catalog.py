@@ -52,7 +52,7 @@ def carried(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> tup
         folder="carrier",
         files=names,
         hub="owner/tiny",
-        licence="MIT",
+        license="MIT",
     )
     know(monkeypatch, known)
     return known, wheel

@@ -1,4 +1,4 @@
-"""GGUF files: what becomes of one predicts, trains and tokenises as the original does."""
+"""GGUF files: what becomes of one predicts, trains and tokenizes as the original does."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def test_a_run_without_the_data_of_a_task_says_what_becomes_of_it_and_how_to_fet
     assert missing.note().endswith(missing.command)
 
 
-def test_a_misspelt_task_is_told_before_anything_starts(prepared: Plan) -> None:
+def test_a_misspelled_task_is_told_before_anything_starts(prepared: Plan) -> None:
     recipe_ = prepared.recipe.model_copy(update={"benchmarks": {"leaderboard": {"tasks": ["gsm9k"]}}})
     with pytest.raises(UserError, match=r"lm-eval has no task 'gsm9k'\. Did you mean 'gsm8k'"):
         missing_inputs.check(plan.make(recipe_))

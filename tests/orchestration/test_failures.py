@@ -25,7 +25,7 @@ KINDS = {
     "leave": (Status.FAILED, "ended with status 7 and no result", "train.log"),
     "surrogate": (Status.FAILED, "No such file", "train.log"),
     "hostile": (Status.FAILED, "RuntimeError: \x1b[2J", "train.log"),
-    "unjudgeable": (Status.FAILED, "LookupError: no judgement", "evaluate-N.log"),
+    "unjudgeable": (Status.FAILED, "LookupError: no judgment", "evaluate-N.log"),
 }
 SILENT = {"hang", "kernel", "leave"}
 """A worker that ends without a word cannot say in which phase it was."""

@@ -207,6 +207,6 @@ def test_the_table_is_kept_as_it_was(kind: str, text: str) -> None:
     goldens.same(f"reproduction.{kind}", getattr(made(records()), text)())
 
 
-def test_a_misspelt_key_of_what_is_reproduced_is_named() -> None:
+def test_a_misspelled_key_of_what_is_reproduced_is_named() -> None:
     with pytest.raises(UserError, match=r"mine: 'reproduces\.table': Extra inputs are not permitted"):
         targets.target({**AIM.model_dump(), "table": 1}, "mine")

@@ -48,7 +48,7 @@ def train(name: str, job: Job, probe: Probe, settings: Mapping[str, Any] | None 
 
 
 def stopping_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Probe:
-    """A probe under which the process is asked to stop after ``steps`` optimiser steps."""
+    """A probe under which the process is asked to stop after ``steps`` optimizer steps."""
 
     def ask(probe: Probe) -> None:
         if probe.totals["optimizer_steps"] >= steps:

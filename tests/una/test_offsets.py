@@ -45,7 +45,7 @@ def test_group_means_are_those_of_each_group() -> None:
     assert means.tolist() == [2.0, 6.0, 2.0, 6.0]
 
 
-def test_prompt_mean_centres_the_rewards_of_each_group_on_their_goals() -> None:
+def test_prompt_mean_centers_the_rewards_of_each_group_on_their_goals() -> None:
     some = rows([0.5, -1.0, 2.0, 0.0], [0.2, 0.9, 0.6, 0.4], group=torch.tensor([0, 0, 1, 1]))
     gap = some.reward + PromptMean("score")(some) - goal(some.target, "score")
     torch.testing.assert_close(group_mean(gap, some.group), torch.zeros(4, dtype=torch.float64))

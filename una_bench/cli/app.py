@@ -167,7 +167,7 @@ def list_() -> None:
     """List methods, benchmarks and suites."""
     from una_bench.cli import show
 
-    show.catalogue(_console())
+    show.catalog(_console())
 
 
 @app.command()

@@ -33,7 +33,7 @@ def list_() -> None:
 
     for name, carried in CARRIED.items():
         state = str(library.added_folder(name)) if library.is_added(name) else "not here"
-        typer.echo(f"{name:<10} {carried.about} ({carried.requirement}, {carried.licence}): {state}")
+        typer.echo(f"{name:<10} {carried.about} ({carried.requirement}, {carried.license}): {state}")
 
 
 def bundle(

@@ -21,7 +21,7 @@ GIB = 2**30
 MIB = 2**20
 
 
-def catalogue(console: Console) -> None:
+def catalog(console: Console) -> None:
     """Print methods, benchmarks and suites."""
     table = Table(
         "method", "label", "learns from", "keeps in memory beside the policy", title="Methods", title_justify="left"

@@ -1,6 +1,6 @@
 """The bridge to lm-eval: the unmodified harness as a library, on models that are loaded already.
 
-Tasks are loaded, and their requests built and tokenised, once per process (`una_bench.evaluation.tasks`); every checkpoint then
+Tasks are loaded, and their requests built and tokenized, once per process (`una_bench.evaluation.tasks`); every checkpoint then
 costs only its own forward passes, and none where this model has been through the task before.
 """
 
@@ -76,7 +76,7 @@ class Harness:
     leaderboards: list[str] = field(default_factory=list)
     """Leaderboards that were asked for as a whole."""
     encoded: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """Tokenised requests, the same for every model of a suite."""
+    """Tokenized requests, the same for every model of a suite."""
 
     def run(self, model: Any, tokenizer: Any, out: Path, *, content: str = "") -> list[Measurement]:
         """Run every task on ``model``; lm-eval's own results and samples stay in ``out``, untouched.

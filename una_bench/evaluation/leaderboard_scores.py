@@ -54,7 +54,7 @@ def _mean(values: Sequence[Value]) -> Value:
     return fmean(value for value, _ in values), spread
 
 
-def _normalised(value: Value, chance: float) -> Value:
+def _normalized(value: Value, chance: float) -> Value:
     score, error = value
     scale = 1 / (1 - chance)
     return max(0.0, (score - chance) * scale), None if error is None else error * scale
@@ -65,7 +65,7 @@ def paper_score(entry: Entry, results: Results) -> Value:
     return _mean([_values(results, leaf, entry.paper) for leaf in leaves(results)])
 
 
-def normalised_score(entry: Entry, results: Results) -> Value | None:
+def normalized_score(entry: Entry, results: Results) -> Value | None:
     """Score as leaderboard v2 shows it; None for tasks of v1, which shows them raw."""
     if entry.chance is None:
         return None
@@ -73,7 +73,7 @@ def normalised_score(entry: Entry, results: Results) -> Value | None:
     parts = []
     for leaf in leaves(results):
         chance = 1 / CHOICES[leaf] if leaf in CHOICES else entry.chance
-        parts.append(_normalised(_values(results, leaf, metrics), chance))
+        parts.append(_normalized(_values(results, leaf, metrics), chance))
     return _mean(parts)
 
 
@@ -89,7 +89,7 @@ def measurements(
         seen: Which documents, in words, by the same names, where that is not what lm-eval says.
     """
     made: list[Measurement] = []
-    for family, score in (("paper", paper_score), ("normalized", normalised_score)):
+    for family, score in (("paper", paper_score), ("normalized", normalized_score)):
         made += _family(group, family, score, _Found(found, not_run, seen))
     return made
 

@@ -9,7 +9,7 @@ from typing import Any
 
 BBH_CHOICES = {
     "boolean_expressions": 2,
-    "causal_judgement": 2,
+    "causal_judgment": 2,
     "date_understanding": 6,
     "disambiguation_qa": 3,
     "formal_fallacies": 2,
@@ -39,7 +39,7 @@ CHOICES = {
     for group, known in (("bbh", BBH_CHOICES), ("musr", MUSR_CHOICES))
     for name, n in known.items()
 }
-"""Choices of sub-tasks whose chance differs; the leaderboard's documentation of its normalisation."""
+"""Choices of sub-tasks whose chance differs; the leaderboard's documentation of its normalization."""
 IFEVAL = tuple(f"{level}_level_{kind}_acc,none" for level in ("prompt", "inst") for kind in ("strict", "loose"))
 
 
@@ -62,9 +62,9 @@ class Entry:
     paper: tuple[str, ...]
     """lm-eval's metrics whose mean is the paper's score."""
     chance: float | None = None
-    """Score of guessing, for the normalised score; None: not normalised."""
+    """Score of guessing, for the normalized score; None: not normalized."""
     strict: tuple[str, ...] = ()
-    """Metrics whose mean is normalised, where that is not the paper's."""
+    """Metrics whose mean is normalized, where that is not the paper's."""
 
     @property
     def keys(self) -> set[str]:

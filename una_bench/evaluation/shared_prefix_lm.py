@@ -15,10 +15,10 @@ from una_bench.models.decoding.shared_prefix import Reader, can_share
 
 
 class SharedPrefixLM(HFLM):
-    """HFLM that shares beginnings and remembers tokenised requests."""
+    """HFLM that shares beginnings and remembers tokenized requests."""
 
     def __init__(self, *args: Any, encoded: dict[tuple[str, str], Any] | None = None, **kwargs: Any) -> None:
-        """Take HFLM's arguments; ``encoded`` keeps tokenised requests for the next model with the same tokenizer."""
+        """Take HFLM's arguments; ``encoded`` keeps tokenized requests for the next model with the same tokenizer."""
         super().__init__(*args, **kwargs)
         self._encoded = {} if encoded is None else encoded
         self.forward_tokens = 0

@@ -126,8 +126,8 @@ def _noisy(measured: dict[str, Measurement]) -> Iterator[Gauge]:
         steps = measured["pace.step"]
         for name, value in (("pace.step", median(steps.samples)), ("pace.training", fmean(steps.samples))):
             yield Gauge(name=name, kind=Kind.NOISY, value=value, unit=steps.unit, better=Better.LOWER)
-    elif "compute.utilisation" in measured:
-        share = measured["compute.utilisation"]
+    elif "compute.utilization" in measured:
+        share = measured["compute.utilization"]
         yield Gauge(name=share.metric, kind=Kind.NOISY, value=share.value, better=share.better)
 
 

@@ -1,4 +1,4 @@
-"""What the fairness ledger compares between methods: initial weights, responses, tokenisation."""
+"""What the fairness ledger compares between methods: initial weights, responses, tokenization."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class CudaMeter:
 
     how = (
         "torch.cuda.max_memory_allocated in the training process above the workspaces of the matrix library; "
-        "reset at every phase, device synchronised"
+        "reset at every phase, device synchronized"
     )
 
     def __init__(self, device: str) -> None:

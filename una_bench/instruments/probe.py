@@ -115,7 +115,7 @@ class Probe:
         self._start = self.clock()
 
     def count(self, **counts: int) -> None:
-        """Add responses, tokens or optimiser steps to the open step; outside a step they only enter the totals."""
+        """Add responses, tokens or optimizer steps to the open step; outside a step they only enter the totals."""
         for name, number in counts.items():
             self.totals[name] += number
             if self._open is not None:

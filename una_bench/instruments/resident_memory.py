@@ -1,4 +1,4 @@
-"""Arithmetic of memory: bytes that models, gradients and optimisers cannot do without."""
+"""Arithmetic of memory: bytes that models, gradients and optimizers cannot do without."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def module_bytes(module: Any) -> int:
 
 
 def gradient_bytes(module: Any) -> int:
-    """Bytes of the gradients of what is trainable, which all exist between backward and optimiser step."""
+    """Bytes of the gradients of what is trainable, which all exist between backward and optimizer step."""
     return tensor_bytes(p for p in module.parameters() if p.requires_grad)
 
 
 def optimizer_bytes(optimizer: Any) -> int:
-    """Bytes of the state that an optimiser keeps from step to step; empty before its first step."""
+    """Bytes of the state that an optimizer keeps from step to step; empty before its first step."""
     return tensor_bytes(v for state in optimizer.state.values() for v in state.values() if hasattr(v, "data_ptr"))
 
 
 def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside: Any) -> dict[str, int]:
-    """Account for one training: call it when the optimiser has stepped and the models are still there.
+    """Account for one training: call it when the optimizer has stepped and the models are still there.
 
     Args:
         policy: The policy, adapters included.
-        optimizer: The optimiser of everything that is trained.
-        trained: What the optimiser trains, where that is more than the policy.
+        optimizer: The optimizer of everything that is trained.
+        trained: What the optimizer trains, where that is more than the policy.
         beside: Models beside the policy by what they are (``reference``, ``reward``, ``value``); None is left out.
 
     Returns:

@@ -1,6 +1,6 @@
 """What every method may use up, how much of it is used, and the learning-rate schedule that follows from that.
 
-Responses and steps become a number of optimiser steps beforehand. Tokens, operations and seconds are only known while
+Responses and steps become a number of optimizer steps beforehand. Tokens, operations and seconds are only known while
 training runs: the probe's own totals end it, and the schedule follows the fraction used instead of the step.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KINDS = ("responses", "steps", "tokens", "flops", "seconds")
 UNITS = {"responses": "response", "steps": "step", "tokens": "token", "flops": "FLOP", "seconds": "s"}
 PLANNED = frozenset({"responses", "steps"})
-"""Kinds that fix the number of optimiser steps beforehand."""
+"""Kinds that fix the number of optimizer steps beforehand."""
 ENDLESS_STEPS = 10**9
 """Steps that a trainer is told where something else ends its training."""
 WARM = "budget_used_at_end_of_warmup"
@@ -33,17 +33,17 @@ class Budget:
     """One figure at which every method stops."""
 
     kind: str
-    """``responses`` trained on (repetitions counted), ``steps`` of the optimiser, ``tokens`` trained on (prompt and
+    """``responses`` trained on (repetitions counted), ``steps`` of the optimizer, ``tokens`` trained on (prompt and
     response, padding not), ``flops`` of all passes of all models, or ``seconds`` of training (evaluations not)."""
     amount: float
 
     @property
     def planned(self) -> bool:
-        """Whether the number of optimiser steps is known beforehand."""
+        """Whether the number of optimizer steps is known beforehand."""
         return self.kind in PLANNED
 
     def steps(self, batch_responses: int) -> int:
-        """Optimiser steps that the budget allows, rounded up; `ENDLESS_STEPS` where only training can tell."""
+        """Optimizer steps that the budget allows, rounded up; `ENDLESS_STEPS` where only training can tell."""
         if not self.planned:
             return ENDLESS_STEPS
         return math.ceil(self.amount / (batch_responses if self.kind == "responses" else 1))

@@ -66,7 +66,7 @@ class Job:
     budget_responses: int | None = None
     """Responses trained on, repetitions counted, when training stops. Exactly one budget is given."""
     budget_steps: int | None = None
-    """Optimiser steps."""
+    """Optimizer steps."""
     budget_tokens: int | None = None
     """Tokens trained on, prompt and response, repetitions counted, padding not."""
     budget_flops: float | None = None
@@ -74,7 +74,7 @@ class Job:
     budget_seconds: float | None = None
     """Seconds of training, evaluations not counted."""
     batch_responses: int
-    """Responses behind one optimiser step (a pair is two)."""
+    """Responses behind one optimizer step (a pair is two)."""
     max_prompt_length: int
     """Tokens; longer prompts were dropped in preparation for every method alike."""
     max_new_tokens: int
@@ -85,7 +85,7 @@ class Job:
     """What scores generated responses: ``learned`` (the suite's reward model) or ``true`` (where it is known)."""
     lora: Lora | None = None
     precision: str = "float32"
-    """``float32`` or ``bfloat16`` for the matrix products; weights and optimiser stay float32."""
+    """``float32`` or ``bfloat16`` for the matrix products; weights and optimizer stay float32."""
     device: str = "cpu"
     threads: int = 1
     checkpoint_minutes: float = 10.0
@@ -111,7 +111,7 @@ class Job:
 
     @property
     def optimizer_steps(self) -> int:
-        """Optimiser steps that the budget allows, rounded up; without end where only training can tell."""
+        """Optimizer steps that the budget allows, rounded up; without end where only training can tell."""
         return self.budget.steps(self.batch_responses)
 
 
@@ -137,11 +137,11 @@ class Method(ABC):
     """Settings that came after methods had been run -> what they were before (`una_bench.suite.plan.before`)."""
 
     learning_rate: Positive = 1e-3
-    """Peak learning rate, per optimiser step."""
+    """Peak learning rate, per optimizer step."""
     warmup_steps: WholeNumber = 50
-    """Optimiser steps of linear warm-up."""
+    """Optimizer steps of linear warm-up."""
     warmup_ratio: Share | None = None
-    """Linear warm-up as a share of all optimiser steps, rounded up, in place of ``warmup_steps``."""
+    """Linear warm-up as a share of all optimizer steps, rounded up, in place of ``warmup_steps``."""
     min_lr_rate: Share = 0.05
     """Floor of the cosine schedule as a fraction of the peak."""
     adam_beta1: Share = 0.9
@@ -150,7 +150,7 @@ class Method(ABC):
     max_grad_norm: NotNegative = 1.0
     """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
     batch_responses: Count | None = None
-    """Responses behind one optimiser step of this method; None: the suite's, the same for all."""
+    """Responses behind one optimizer step of this method; None: the suite's, the same for all."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, same numbers."""
     group_by_length: bool = False
@@ -170,7 +170,7 @@ class Method(ABC):
         """
 
     def warmup(self, optimizer_steps: int) -> int:
-        """Return the optimiser steps of warm-up of a training of so many.
+        """Return the optimizer steps of warm-up of a training of so many.
 
         Raises:
             UserError: A share was asked for, and nobody knows of how many.

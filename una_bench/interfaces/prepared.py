@@ -14,7 +14,7 @@ Columns of responses.parquet, one row a response:
     pair         int64        number of the pair
     prompt       string       as given to the model, template applied
     completion   string
-    prompt_ids   list<int64>  tokenised once, for every method alike
+    prompt_ids   list<int64>  tokenized once, for every method alike
     completion_ids list<int64>  with the end token where the response ends
     reward       float64      raw reward or raw score
     score        float64      in [0, 1], what una_score regresses on

@@ -89,7 +89,7 @@ def problem(settings: Mapping[str, Any]) -> Problem:
 
 
 def expand_methods(names: Sequence[str]) -> list[str]:
-    """Resolve names and groups to methods, in catalogue order without doubles.
+    """Resolve names and groups to methods, in catalog order without doubles.
 
     ``all`` is every method; any other group is a prefix: ``una`` means every method called ``una_...``.
     """

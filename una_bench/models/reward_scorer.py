@@ -61,7 +61,7 @@ class Scorer:
         return rewards
 
     def _ids(self, prompt: str, completion: str) -> list[int]:
-        """Tokenise one text; what is longer than the model reads loses its end."""
+        """Tokenize one text; what is longer than the model reads loses its end."""
         end = self.style.get("end", "")
         if self.policys is not None:
             theirs: list[int] = self.policys(prompt + completion, add_special_tokens=False)["input_ids"]

@@ -51,7 +51,7 @@ class Outcome:
     phase: str = ""
     """Phase in which it failed, where the worker could say."""
     step: int | None = None
-    """Optimiser steps done, as last reported."""
+    """Optimizer steps done, as last reported."""
     log_tail: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -134,7 +134,7 @@ class RunFolder:
             "key": plan.key,
             "command": before.get("command", command),
             "baseline": before.get("baseline", baseline),
-            "catalogue": registry.method_names(),
+            "catalog": registry.method_names(),
             "methods": sorted({*before.get("methods", []), *recipe.methods}),
             "seeds": sorted({*before.get("seeds", []), *recipe.seeds}),
             "prepared": manifest,

@@ -30,7 +30,7 @@ EXACT = 0.001
 READING = 0.02
 """Readings of a known allocation: pages, and what the interpreter itself takes meanwhile."""
 REMAINDER = 0.5
-"""Peak above what must be there: activations, temporaries of the optimiser, the allocator's slack."""
+"""Peak above what must be there: activations, temporaries of the optimizer, the allocator's slack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

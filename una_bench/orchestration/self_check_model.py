@@ -30,7 +30,7 @@ class World:
     response: int = 16
     rows: int = 16
     batch: int = 2
-    """Responses behind one optimiser step."""
+    """Responses behind one optimizer step."""
     steps: int = 24
 
     @property

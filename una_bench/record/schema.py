@@ -67,7 +67,7 @@ class Curve(_Frozen):
     unit: str
     better: Better = Better.NEITHER
     x_unit: str = "response"
-    """``response`` (responses trained on) or ``step`` (optimiser steps)."""
+    """``response`` (responses trained on) or ``step`` (optimizer steps)."""
     x: tuple[float, ...]
     y: tuple[float, ...]
 

@@ -21,7 +21,7 @@ class Estimate:
 
     seconds: float | None
     state_bytes: int | None
-    """Weights, gradients, optimiser state and the models kept beside the policy; activations come on top."""
+    """Weights, gradients, optimizer state and the models kept beside the policy; activations come on top."""
     peak_bytes: float | None
     """Measured peak where the suite was last measured."""
 

@@ -43,7 +43,7 @@ class Budget(BaseModel):
     responses: int | None = Field(default=None, gt=0)
     """Responses trained on, repetitions counted."""
     steps: int | None = Field(default=None, gt=0)
-    """Optimiser steps."""
+    """Optimizer steps."""
     tokens: int | None = Field(default=None, gt=0)
     """Tokens trained on, prompt and response, repetitions counted, padding not."""
     flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -241,7 +241,7 @@ def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str)
 def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
     """Say the first thing that is wrong, with the key and the nearest valid one."""
     errors = error.errors()
-    # A misspelt key is also a missing one: the spelling is what the user can see.
+    # A misspelled key is also a missing one: the spelling is what the user can see.
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -1,6 +1,6 @@
 """How much text the leaderboards' tasks put through a model: sizes of the full tasks, to plan with, not to report.
 
-What a run needs of a machine, by arithmetic alone: parameters, optimiser state, activations, operations, disk.
+What a run needs of a machine, by arithmetic alone: parameters, optimizer state, activations, operations, disk.
 
 Made to refuse what cannot work and to say hours to within a factor of about two, not to be compared with measurements.
 """

@@ -153,7 +153,7 @@ def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[...
 
 
 def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, generates: bool = False) -> None:
-    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimiser step.
+    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimizer step.
 
     A budget that only training can tell ends it, and the learning rate follows what is used of it. A batch is counted
     before the pass, while the code that made it is in the caches (half the cost), but after it where the trainer

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback
 
-from una_bench.una.metrics import Ledger, summarise
+from una_bench.una.metrics import Ledger, summarize
 from una_bench.una.offsets import Offset
 
 OFFSET_FILE = "una_offset.pt"
 
 
 class _OffsetStep(TrainerCallback):
-    """Lets the offset follow each optimiser step of the policy, at the same place of the schedule."""
+    """Lets the offset follow each optimizer step of the policy, at the same place of the schedule."""
 
     def __init__(self, trainer: Bookkeeping) -> None:
         self.trainer = trainer
@@ -67,14 +67,14 @@ class Bookkeeping(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the metrics of the training rows since the last time."""
         if "loss" in logs:
-            logs = logs | summarise(self.ledgers["train"].drain(self.accelerator), online=self.online)
+            logs = logs | summarize(self.ledgers["train"].drain(self.accelerator), online=self.online)
         super().log(logs, start_time)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate, with the same metrics as in training."""
         prefix = kwargs.get("metric_key_prefix", "eval")
         output = super().evaluation_loop(*args, **kwargs)
-        metrics = summarise(self.ledgers["eval"].drain(self.accelerator), online=self.online)
+        metrics = summarize(self.ledgers["eval"].drain(self.accelerator), online=self.online)
         output.metrics.update({f"{prefix}_{name}": value for name, value in metrics.items()})
         return output
 

@@ -56,7 +56,7 @@ class UNAConfig(TrainingArguments):
     offset_rate: float = 0.05
     """``ema``: share of a batch's mean (goal - beta l) in the constant, on scored responses."""
     offset_residual_rate: float = 0.2
-    """``ema``: step of the constant along a batch's mean (y - sigmoid(r)), on labelled responses."""
+    """``ema``: step of the constant along a batch's mean (y - sigmoid(r)), on labeled responses."""
     offset_lr_multiplier: float = 10.0
     """``learned``: learning rate of the scalar head in units of the policy's."""
     reference: str | None = None
@@ -107,7 +107,7 @@ class UNAConfig(TrainingArguments):
 class OnlineUNAConfig(UNAConfig):
     """Online UNA: the policy answers, rewards are asked, the same losses follow; no value model is ever built.
 
-    ``per_device_train_batch_size`` counts responses. An optimiser step takes that many on each process and each
+    ``per_device_train_batch_size`` counts responses. An optimizer step takes that many on each process and each
     accumulation step; a rollout of ``responses_per_rollout`` is gone through ``num_iterations`` times.
     """
 

@@ -22,7 +22,7 @@ GROUP = 2
 
 
 def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
-    """Check and tokenise every row, before training starts.
+    """Check and tokenize every row, before training starts.
 
     Args:
         dataset: A `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns.

@@ -1,4 +1,4 @@
-"""Tokenised responses in flat arrays, and batches cut from them without a loop over rows."""
+"""Tokenized responses in flat arrays, and batches cut from them without a loop over rows."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def kto(
 
 
 def bco(logratio: Tensor, label: Tensor, delta: Tensor | float, beta: float) -> Tensor:
-    """Binary classifier optimisation, BCE(sigmoid(beta l - delta), y). BCO Eq. 11.
+    """Binary classifier optimization, BCE(sigmoid(beta l - delta), y). BCO Eq. 11.
 
     Args:
         logratio: l, nats, (B,).
@@ -161,9 +161,9 @@ def una_binary(reward: Tensor, label: Tensor, *, loss_type: str = "mse") -> Tens
 def una_score(reward: Tensor, score: Tensor, *, loss_type: str = "mse") -> Tensor:
     """UNA on scores, (sigmoid(r) - s)^2. UNA Eq. 13; online (Eq. 9) the score is that of a generated response.
 
-    The paper prints Eq. 11 and 13 with a leading minus sign. Minimising that would drive the implicit score away from
-    the judged one; the released code minimises the square, as this does. ``bce`` is ours: the cross-entropy with the
-    score as soft label has the same minimiser per response and does not flatten out at saturated scores.
+    The paper prints Eq. 11 and 13 with a leading minus sign. Minimizing that would drive the implicit score away from
+    the judged one; the released code minimizes the square, as this does. ``bce`` is ours: the cross-entropy with the
+    score as soft label has the same minimizer per response and does not flatten out at saturated scores.
 
     Args:
         reward: Implicit reward of each response, (B,).

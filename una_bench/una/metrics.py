@@ -43,16 +43,16 @@ def correlation(first: Tensor, second: Tensor) -> float | None:
 
 
 def importance_kl(logratio: Tensor) -> float:
-    """Estimate KL(pi || pi_ref), nats, from log-ratios of n responses that pi_ref gave, by self-normalised weights.
+    """Estimate KL(pi || pi_ref), nats, from log-ratios of n responses that pi_ref gave, by self-normalized weights.
 
-    It is the divergence of the normalised weights from uniform ones: never negative, at most log n.
+    It is the divergence of the normalized weights from uniform ones: never negative, at most log n.
     """
     weights = logratio.softmax(0)
     log_mean = logratio.logsumexp(0) - torch.log(torch.tensor(float(len(logratio))))
     return float((weights * logratio).sum() - log_mean)
 
 
-def summarise(values: dict[str, Tensor], *, online: bool) -> dict[str, float]:
+def summarize(values: dict[str, Tensor], *, online: bool) -> dict[str, float]:
     """Turn collected rows into metrics.
 
     ``rewards/...`` are implicit rewards beta l + offset unless they say explicit. ``kl`` is the mean log-ratio of the

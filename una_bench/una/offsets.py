@@ -67,7 +67,7 @@ class Offset:
         """Learn from a training batch."""
 
     def step(self, learning_rate: float, reduce: Reduce, scale: float = 1.0) -> None:
-        """Follow an optimiser step of the policy at ``learning_rate``; gradients carry the factor ``scale``."""
+        """Follow an optimizer step of the policy at ``learning_rate``; gradients carry the factor ``scale``."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold."""
@@ -90,7 +90,7 @@ class Ema(Offset):
 
     @torch.no_grad()
     def observe(self, rows: Rows, reduce: Reduce) -> None:
-        """Move c with scored rows by their logits, with labelled ones by their residuals."""
+        """Move c with scored rows by their logits, with labeled ones by their residuals."""
         reward = rows.reward.detach()
         scored, label = ~rows.binary, rows.binary
         wanted = (goal(rows.target, self.space) - reward)[scored]
@@ -136,7 +136,7 @@ class Partition(Offset):
 
 
 class Learned(Offset):
-    """f(x): a scalar head on the policy's prompt state, which gets no gradient from it; an optimiser of its own."""
+    """f(x): a scalar head on the policy's prompt state, which gets no gradient from it; an optimizer of its own."""
 
     def __init__(self, width: int, multiplier: float, betas: tuple[float, float], device: torch.device) -> None:
         self.head = nn.Linear(width, 1, device=device, dtype=torch.float32)

@@ -90,7 +90,7 @@ class OnlineUNATrainer(UNATrainer):
         if self.args.responses_per_rollout % step:
             raise UserError(
                 f"responses_per_rollout={self.args.responses_per_rollout} is no multiple of the {step} responses of an"
-                " optimiser step (per device x accumulation steps x processes)."
+                " optimizer step (per device x accumulation steps x processes)."
             )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:

@@ -51,16 +51,16 @@ def _after(whole: list[int], prompt: list[int]) -> list[int]:
 
 
 def prompt_tokens(prompt: Any, tokenizer: Any) -> list[int]:
-    """Tokenise a prompt: text, messages (template with generation prompt) or token ids."""
+    """Tokenize a prompt: text, messages (template with generation prompt) or token ids."""
     if isinstance(prompt, str):
         return list(tokenizer(prompt)["input_ids"])
     return _template(tokenizer, prompt, prompt=True) if is_messages(prompt) else np.asarray(prompt).tolist()
 
 
 def tokenize(row: Row, tokenizer: Any, args: Any) -> tuple[list[int], list[list[int]]]:
-    """Tokenise prompt and completions of a row, and hold them to ``max_prompt_length`` and ``max_length``.
+    """Tokenize prompt and completions of a row, and hold them to ``max_prompt_length`` and ``max_length``.
 
-    Text is tokenised together with its prompt, and what follows the prompt's tokens is the completion. Plain text ends
+    Text is tokenized together with its prompt, and what follows the prompt's tokens is the completion. Plain text ends
     with EOS (``add_eos``); token ids are taken as they are.
 
     Raises:

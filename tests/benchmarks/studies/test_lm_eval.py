@@ -67,7 +67,7 @@ def test_a_log_likelihood_is_compared_as_a_number(tmp_path: Path) -> None:
     assert (found.log_likelihoods, found.largest_difference, found.greedy_that_differ) == (1, 0.25, 0)
 
 
-def test_a_greedy_judgement_that_differs_is_counted(tmp_path: Path) -> None:
+def test_a_greedy_judgment_that_differs_is_counted(tmp_path: Path) -> None:
     mine, other = ours(tmp_path / "a", [[[-1.5, True]]]), theirs(tmp_path / "b", [[["-1.5", "False"]]])
     assert answers.compare(mine, other).greedy_that_differ == 1
 

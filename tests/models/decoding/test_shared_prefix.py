@@ -85,7 +85,7 @@ def test_what_is_shared_is_computed_once(model: Any) -> None:
     assert lm.forward_tokens <= len(SHOTS) + own + 4 * len(pairs)
 
 
-def test_tokenised_requests_serve_the_next_model(model: Any) -> None:
+def test_tokenized_requests_serve_the_next_model(model: Any) -> None:
     encoded: dict[tuple[str, str], Any] = {}
     pairs = CASES["choices of one question"]
     wrapped(SharedPrefixLM, model, encoded=encoded).loglikelihood(requests(pairs), disable_tqdm=True)

@@ -53,7 +53,7 @@ def test_there_are_2801_different_responses() -> None:
 
 
 @pytest.mark.parametrize("response", ["", "d", "dca", "dcab"])
-def test_prompt_and_completion_tokenise_to_the_concatenation(response: str, prepared: Prepared) -> None:
+def test_prompt_and_completion_tokenize_to_the_concatenation(response: str, prepared: Prepared) -> None:
     tokenizer = AutoTokenizer.from_pretrained(prepared.policy)
     completion = language.marked(response)
     assert tokenizer("CF" + completion).input_ids == language.token_ids("CF") + language.token_ids(completion)
@@ -155,10 +155,10 @@ def test_adapters_can_be_enumerated(model: torch.nn.Module, known: truth.Truth) 
 # optimum -------------------------------------------------------------------------------------------------------------
 
 
-def test_optimal_objective_is_beta_times_mean_log_normaliser() -> None:
+def test_optimal_objective_is_beta_times_mean_log_normalizer() -> None:
     logp, reward = _random_tables()
     by = optimum.standard(logp, reward, 0.3, optimum.frontier(logp, reward, 50))
-    j_star = 0.3 * optimum.log_normaliser(logp, reward, 0.3).mean()
+    j_star = 0.3 * optimum.log_normalizer(logp, reward, 0.3).mean()
     assert optimum.judge(by.logp_optimum, by)["objective"] == pytest.approx(j_star, abs=1e-12)
 
 
@@ -233,7 +233,7 @@ def test_a_constant_added_to_a_prompts_rewards_changes_no_difference_in_objectiv
 
 
 def test_reward_has_mean_0_and_sd_1_under_the_reference_before_its_offset(known: truth.Truth) -> None:
-    reward = world.standardised(world.raw_reward(0, 0.5), known.logp_reference, known.heldout)
+    reward = world.standardized(world.raw_reward(0, 0.5), known.logp_reference, known.heldout)
     p = np.exp(known.logp_reference)
     assert np.abs((p * reward).sum(1)).max() < 1e-5
     assert (p * reward**2).sum(1)[~known.heldout].mean() == pytest.approx(1.0, abs=1e-5)
@@ -342,14 +342,14 @@ def test_settings_written_out_are_read_back_the_same() -> None:
     assert registry.problem(problem.model_dump(mode="json")) == problem
 
 
-def test_learned_reward_is_centred_and_knows_better_than_chance(tmp_path: Path) -> None:
+def test_learned_reward_is_centered_and_knows_better_than_chance(tmp_path: Path) -> None:
     figures = _prepare(tmp_path, reward_model=True, reward_model_steps=40, responses=4096).manifest["reward_model"]
     from transformers import AutoModelForSequenceClassification
 
     known = truth.load(tmp_path)
     rows = known.rows("train")
-    learnt = reward_model.enumerate_rewards(AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward"))
-    mean = optimum.expected(known.logp_reference[rows], learnt[rows]).mean()
+    learned = reward_model.enumerate_rewards(AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward"))
+    mean = optimum.expected(known.logp_reference[rows], learned[rows]).mean()
     assert abs(mean) < 1e-3
     assert figures["heldout_accuracy"] > 0.5
 

@@ -79,14 +79,14 @@ def test_pairs_of_text_need_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("label", [True, 1, "1"])
-def test_a_labelled_completion_keeps_its_label(label: Any) -> None:
+def test_a_labeled_completion_keeps_its_label(label: Any) -> None:
     [response], _ = judged([{"prompt": "p", "completion": "c", "label": label}], SCORING, "data")
     assert (response.side, response.score) == (True, 1.0)
 
 
 def test_a_label_that_is_neither_is_left_out() -> None:
     rows = [{"prompt": "p", "completion": "c", "label": 0.5}]
-    assert judged(rows, SCORING, "data") == ([], {"format": "labelled", "rows_without_valid_score": 1})
+    assert judged(rows, SCORING, "data") == ([], {"format": "labeled", "rows_without_valid_score": 1})
 
 
 def test_a_scored_response_keeps_score_and_raw_score() -> None:

@@ -65,14 +65,14 @@ def test_a_plain_prompt_begins_as_the_tokenizer_begins_text() -> None:
     assert make(tokenizer, chat=False, name="m").prompt(ASK) == f"{START}hi"
 
 
-def test_a_response_is_tokenised_as_it_follows_its_prompt() -> None:
+def test_a_response_is_tokenized_as_it_follows_its_prompt() -> None:
     template = make(byte_tokenizer(), chat=True, name="m")
     prompt, completion = template.prompt(ASK), template.completion("é")
     ids = template.ids(prompt)
     assert ids + template.completion_ids(prompt, ids, completion) == template.ids(prompt + completion)
 
 
-def test_a_response_whose_first_token_would_melt_into_the_prompt_is_tokenised_alone() -> None:
+def test_a_response_whose_first_token_would_melt_into_the_prompt_is_tokenized_alone() -> None:
     class Melting:
         def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
             return {"input_ids": [len(text)]}

@@ -92,12 +92,12 @@ def test_task_scores_have_differences_to_the_baseline() -> None:
     assert "difference to DPO" in PLOTS["tasks"].svg
 
 
-def test_a_method_has_its_colour_in_every_run() -> None:
+def test_a_method_has_its_color_in_every_run() -> None:
     known = ["base", "dpo", "kto", "ppo"]
     assert looks(["ppo"], known)["PPO"].color == looks(["dpo", "kto", "ppo"], known)["PPO"].color
 
 
-def test_methods_have_different_colours_and_marks() -> None:
+def test_methods_have_different_colors_and_marks() -> None:
     found = looks(["dpo", "kto", "ppo", "una_online"], []).values()
     assert (len({look.color for look in found}), len({look.marker for look in found})) == (4, 4)
 
@@ -111,7 +111,7 @@ SIGHT = {
 
 
 def lab(color: str, sight: str) -> np.ndarray:
-    """CIE L*a*b* of a colour as it is seen."""
+    """CIE L*a*b* of a color as it is seen."""
     coded = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.array(SIGHT[sight]) @ linear, 0, 1)
@@ -121,16 +121,16 @@ def lab(color: str, sight: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sight", list(SIGHT))
-def test_colours_are_told_apart_with_any_colour_vision(sight: str) -> None:
+def test_colors_are_told_apart_with_any_color_vision(sight: str) -> None:
     pairs = itertools.combinations(style.PALETTE, 2)
     assert min(float(np.linalg.norm(lab(a, sight) - lab(b, sight))) for a, b in pairs) > 15
 
 
 def test_the_untrained_policy_is_grey() -> None:
-    assert looks(["base", "dpo"], [])["Base (untrained)"].color == style.GREY
+    assert looks(["base", "dpo"], [])["Base (untrained)"].color == style.GRAY
 
 
-def test_variants_share_the_colour_and_differ_in_mark() -> None:
+def test_variants_share_the_color_and_differ_in_mark() -> None:
     from una_bench.analysis import frame
 
     rows = frame.rows([record("dpo", 0, variant=v, cell=f"dpo[{v}]-s0") for v in ("a=1", "a=2")])

@@ -72,14 +72,14 @@ def test_a_row_of_kto_borrows_the_same_response_in_every_pass_where_the_referenc
     long = replace(tiny_job, budget_responses=64, batch_responses=4)
     loans = {fixed: set() for fixed in (True, False)}
     for fixed, found in loans.items():
-        rows = kto.labelled(UNENDED, long, once=fixed)[:]
+        rows = kto.labeled(UNENDED, long, once=fixed)[:]
         found.update(zip(map(str, rows["completion_ids"]), map(str, rows["KL_completion_ids"]), strict=True))
         assert len(rows["label"]) == 64
     assert len(loans[True]) == 4 < len(loans[False])
 
 
 def test_a_row_of_kto_carries_the_borrowed_response(tiny_job: Job) -> None:
-    data = kto.labelled(UNENDED, replace(tiny_job, budget_responses=4, batch_responses=4))
+    data = kto.labeled(UNENDED, replace(tiny_job, budget_responses=4, batch_responses=4))
     completions = data[:]["completion_ids"]
     assert data[:]["KL_completion_ids"] == [completions[-1], *completions[:-1]]
 

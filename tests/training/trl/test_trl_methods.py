@@ -139,7 +139,7 @@ def test_training_stops_at_the_budget(name: str, lora: bool, trained: Callable[.
 
 
 @pytest.mark.parametrize(("name", "lora"), CASES)
-def test_every_method_takes_the_same_optimiser_steps(name: str, lora: bool, trained: Callable[..., Trained]) -> None:
+def test_every_method_takes_the_same_optimizer_steps(name: str, lora: bool, trained: Callable[..., Trained]) -> None:
     assert trained(name, lora).probe.totals["optimizer_steps"] == BUDGET // BATCH
 
 
@@ -248,7 +248,7 @@ def test_precomputed_reference_log_probabilities_change_no_loss_of_kto(
 ) -> None:
     from una_bench.training.trl import kto
 
-    monkeypatch.setattr(kto, "labelled", partial(_paired_for_good, kto.labelled))
+    monkeypatch.setattr(kto, "labeled", partial(_paired_for_good, kto.labeled))
     before, every = (
         train("kto", tiny_prepared, tmp_path / str(once), budget=PASSES * BUDGET, precompute_ref_log_probs=once)
         for once in (True, False)
@@ -259,9 +259,9 @@ def test_precomputed_reference_log_probabilities_change_no_loss_of_kto(
     assert once / each == pytest.approx((2 * PASSES + 2) / (4 * PASSES), rel=0.05)
 
 
-def _paired_for_good(labelled: Callable[..., Any], table: Any, job: Job, *, once: bool, grouped: bool) -> Any:
+def _paired_for_good(labeled: Callable[..., Any], table: Any, job: Job, *, once: bool, grouped: bool) -> Any:
     """The same data whether or not the reference reads it beforehand."""
-    return labelled(table, job, once=True, grouped=grouped)
+    return labeled(table, job, once=True, grouped=grouped)
 
 
 @pytest.mark.parametrize("name", ["dpo", "kto"])

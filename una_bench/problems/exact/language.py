@@ -57,7 +57,7 @@ def marked(response: str) -> str:
 
 
 def token_ids(text: str) -> list[int]:
-    """Tokenise without a tokenizer: one token a character."""
+    """Tokenize without a tokenizer: one token a character."""
     return [VOCABULARY.index(character) for character in text]
 
 

@@ -1,7 +1,7 @@
 """What is best: the optimal policy, the frontier of reward against KL, and how far another policy is from them.
 
 For J(π) = E_π[r] − β·KL(π‖π_ref) the optimum is π* = π_ref·e^{r/β}/Z with J* = β·E_x log Z(x), so the
-normalised regret, (J* − J(π)) / (J* − J(π_ref)) = KL(π‖π*) / KL(π_ref‖π*), is exact: 0 the optimum, 1 the reference.
+normalized regret, (J* − J(π)) / (J* − J(π_ref)) = KL(π‖π*) / KL(π_ref‖π*), is exact: 0 the optimum, 1 the reference.
 All tables have the shape (prompts, responses); logarithms are natural; everything is float64.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def log_normaliser(logp_reference: Floats, reward: Floats, beta: float) -> Floats:
+def log_normalizer(logp_reference: Floats, reward: Floats, beta: float) -> Floats:
     """Log Z(x) of π_ref·e^{r/β}, (prompts,)."""
     exponent = logp_reference + reward / beta
     top = exponent.max(1, keepdims=True)
@@ -29,7 +29,7 @@ def log_normaliser(logp_reference: Floats, reward: Floats, beta: float) -> Float
 
 def tilted(logp_reference: Floats, reward: Floats, beta: float) -> Floats:
     """Log-probabilities of the optimal policy at strength ``beta``."""
-    return logp_reference + reward / beta - log_normaliser(logp_reference, reward, beta)[:, None]
+    return logp_reference + reward / beta - log_normalizer(logp_reference, reward, beta)[:, None]
 
 
 def divergence(logp: Floats, logq: Floats) -> Floats:
@@ -109,7 +109,7 @@ def standard(logp_reference: Floats, reward: Floats, beta: float, curve: Frontie
         reward=reward,
         beta=beta,
         logp_optimum=tilted(logp_reference, reward, beta),
-        objective_optimum=beta * log_normaliser(logp_reference, reward, beta),
+        objective_optimum=beta * log_normalizer(logp_reference, reward, beta),
         objective_reference=expected(logp_reference, reward),
         frontier=curve,
     )

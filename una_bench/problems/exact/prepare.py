@@ -58,7 +58,7 @@ def make_truth(problem: Exact, out: Path, say: Callable[[str], None]) -> Truth:
     language.save_tokenizer(out / "policy")
     logp_reference = policy.enumerate_responses(reference)
     raw = world.raw_reward(problem.reward_seed, problem.prompt_share)
-    reward = world.standardised(raw, logp_reference, heldout)
+    reward = world.standardized(raw, logp_reference, heldout)
     reward += world.offsets(problem.seed, problem.shift, problem.shift_sd, heldout)[:, None]
     return make(logp_reference, reward, heldout, problem.beta)
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, Any]:
-    """Train ``prepared / "reward"`` on the pairs, centre it, and return its figures for the manifest.
+    """Train ``prepared / "reward"`` on the pairs, center it, and return its figures for the manifest.
 
     Preferences tell nothing about a constant added to the rewards of a prompt, so what training leaves there is an
     accident. One constant is added to all rewards, so that their mean under the reference is 0 over the training
-    prompts; what differs from prompt to prompt stays as learnt.
+    prompts; what differs from prompt to prompt stays as learned.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -33,12 +33,12 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
         train_reward_model(prepared / "policy", prepared, out, seed=seed, steps=steps, batch=64, learning_rate=1e-3)
     )
     model = AutoModelForSequenceClassification.from_pretrained(out).eval()
-    learnt = enumerate_rewards(model)
+    learned = enumerate_rewards(model)
     rows = truth.rows("train")
-    shift = -float(optimum.expected(truth.logp_reference[rows], learnt[rows]).mean())
+    shift = -float(optimum.expected(truth.logp_reference[rows], learned[rows]).mean())
     _add_constant(model, shift)
     model.save_pretrained(out)
-    return figures | {"shift": shift} | {split: _shortfall(truth, learnt, split) for split in truth.standards}
+    return figures | {"shift": shift} | {split: _shortfall(truth, learned, split) for split in truth.standards}
 
 
 def enumerate_rewards(model: Any) -> NDArray[np.float64]:
@@ -55,17 +55,17 @@ def _add_constant(model: Any, shift: float) -> None:
         model.model.final_layernorm.bias.add_(shift * head / head.square().sum())
 
 
-def _shortfall(truth: Truth, learnt: NDArray[np.float64], split: str) -> dict[str, float]:
+def _shortfall(truth: Truth, learned: NDArray[np.float64], split: str) -> dict[str, float]:
     """Correlation with the true reward, and the regret of the policy that is optimal for the learned one."""
     rows = truth.rows(split)
     by = truth.standards[split]
     weight = np.exp(by.logp_reference)
     true = by.reward - optimum.expected(by.logp_reference, by.reward)[:, None]
-    guess = learnt[rows] - optimum.expected(by.logp_reference, learnt[rows])[:, None]
+    guess = learned[rows] - optimum.expected(by.logp_reference, learned[rows])[:, None]
     covariance = (weight * true * guess).sum() / math.sqrt((weight * true**2).sum() * (weight * guess**2).sum())
-    best = optimum.judge(optimum.tilted(by.logp_reference, learnt[rows], by.beta), by)
+    best = optimum.judge(optimum.tilted(by.logp_reference, learned[rows], by.beta), by)
     return {
         "correlation": float(covariance),
         "regret_of_its_optimum": best["regret"],
-        "offset_sd": float(optimum.expected(by.logp_reference, learnt[rows]).std()),
+        "offset_sd": float(optimum.expected(by.logp_reference, learned[rows]).std()),
     }

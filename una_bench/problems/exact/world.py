@@ -59,8 +59,8 @@ def raw_reward(seed: int, prompt_share: float) -> Floats:
     return reward
 
 
-def standardised(reward: Floats, logp_reference: Floats, heldout: NDArray[np.bool_]) -> Floats:
-    """Centre the reward of each prompt under the reference, and scale it to standard deviation 1 over each prompt set.
+def standardized(reward: Floats, logp_reference: Floats, heldout: NDArray[np.bool_]) -> Floats:
+    """Center the reward of each prompt under the reference, and scale it to standard deviation 1 over each prompt set.
 
     Args:
         reward: Shape (prompts, responses).
@@ -68,12 +68,12 @@ def standardised(reward: Floats, logp_reference: Floats, heldout: NDArray[np.boo
         heldout: Which prompts are held out, (prompts,).
     """
     probability = np.exp(logp_reference)
-    centred = reward - (probability * reward).sum(1, keepdims=True)
+    centered = reward - (probability * reward).sum(1, keepdims=True)
     for group in (heldout, ~heldout):
         if group.any():
-            centred[group] /= np.sqrt((probability[group] * centred[group] ** 2).sum(1).mean())
-    standardised_reward: Floats = centred
-    return standardised_reward
+            centered[group] /= np.sqrt((probability[group] * centered[group] ** 2).sum(1).mean())
+    standardized_reward: Floats = centered
+    return standardized_reward
 
 
 def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]) -> Floats:

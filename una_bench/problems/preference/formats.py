@@ -65,7 +65,7 @@ def _ultrafeedback(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
         try:
             raw, score = scoring.scaled(completion.get("overall_score"), ULTRAFEEDBACK)
         except ScoreError:
-            continue  # one judgement of four is missing; the other three stand
+            continue  # one judgment of four is missing; the other three stand
         yield Judged(messages=messages, response=answer(completion["response"], "completions"), raw=raw, score=score)
 
 
@@ -89,7 +89,7 @@ def _pair_prompt(row: Row) -> Messages:
     return conversation(row["chosen"], "chosen")[:-1]
 
 
-def _labelled(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
+def _labeled(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
     label = number(row["label"])
     if label not in UNIT:
         raise ScoreError
@@ -121,7 +121,7 @@ def known(scoring: Scoring) -> dict[str, Format]:
             about="several scored answers", needs=("instruction", "completions"), read=_ultrafeedback
         ),
         "pairs": Format(about="pairs, scored or not", needs=("chosen", "rejected"), read=_pair),
-        "labelled": Format(about="desirable or not", needs=("prompt", "completion", "label"), read=_labelled),
+        "labeled": Format(about="desirable or not", needs=("prompt", "completion", "label"), read=_labeled),
         "scored": Format(about="scored responses", needs=("prompt", "response", "score"), read=_scored),
         "scored_completions": Format(about="scored responses", needs=("prompt", "completion", "score"), read=_scored),
     }
@@ -142,7 +142,7 @@ def detect(columns: Sequence[str], scoring: Scoring, where: str) -> str:
 
 
 def judged(rows: Sequence[Row], scoring: Scoring, where: str) -> tuple[list[Judged], dict[str, Any]]:
-    """Bring rows into judged responses; rows without a valid judgement are left out and counted.
+    """Bring rows into judged responses; rows without a valid judgment are left out and counted.
 
     Returns:
         The responses in the order of the rows, and facts for the manifest: ``format``, ``rows_without_valid_score``.

@@ -20,7 +20,7 @@ Messages = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A response and its judgement."""
+    """A response and its judgment."""
 
     messages: Messages
     response: str
@@ -35,12 +35,12 @@ class Judged:
 
 
 class ScoreError(ValueError):
-    """A judgement is missing or outside its range."""
+    """A judgment is missing or outside its range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How judgements become scores."""
+    """How judgments become scores."""
 
     weights: Mapping[str, float]
     """Weight of each attribute, where responses are judged by attributes."""
@@ -60,7 +60,7 @@ class Scoring:
         return raw, min(1.0, max(0.0, (raw - low * total) / ((high - low) * total)))
 
     def scaled(self, value: Any, usual: tuple[float, float]) -> tuple[float, float]:
-        """Return a judgement and the score it means; ``usual`` is the range that the format is known for."""
+        """Return a judgment and the score it means; ``usual`` is the range that the format is known for."""
         low, high = self.score_range or usual
         raw = number(value)
         in_range(raw, low, high)
@@ -68,7 +68,7 @@ class Scoring:
 
 
 def number(value: Any) -> float:
-    """Return a judgement as a number.
+    """Return a judgment as a number.
 
     Raises:
         ScoreError: It is missing or no finite number.
@@ -83,7 +83,7 @@ def number(value: Any) -> float:
 
 
 def in_range(value: float, low: float, high: float) -> None:
-    """Refuse a judgement outside its range.
+    """Refuse a judgment outside its range.
 
     Raises:
         ScoreError: It is outside.

@@ -100,7 +100,7 @@ def _consecutive(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[
 
 
 def _merged(same: Sequence[Judged]) -> Judged:
-    """One response for several judgements of it: the mean score, and no side where the judgements disagree."""
+    """One response for several judgments of it: the mean score, and no side where the judgments disagree."""
     first = same[0]
     side = first.side if all(s.side == first.side for s in same) else None
     return replace(first, raw=fmean(s.raw for s in same), score=fmean(s.score for s in same), side=side)

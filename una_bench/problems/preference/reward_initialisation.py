@@ -77,7 +77,7 @@ def _make_room(body: Any, tokens: int) -> None:
             weight[before:] = weight[:before].mean(0)
 
 
-def retokenise(prepared: Prepared, tokenizer: Any, model: Model, out: Path) -> None:
+def retokenize(prepared: Prepared, tokenizer: Any, model: Model, out: Path) -> None:
     """Write the pairs as the reward model reads them: prompt and response as one text.
 
     Raises:

@@ -115,7 +115,7 @@ def _train(model: Model, settings: RewardModel, out: Path, template: Template, f
         else:
             data = Path(folder) / "data"
             reward_initialisation.from_other_tokens(model, foreign, template, Prepared(out), init)
-            reward_initialisation.retokenise(Prepared(out), foreign, model, data)
+            reward_initialisation.retokenize(Prepared(out), foreign, model, data)
         with process_tuning.fixed(THREADS):
             trained = train_reward_model(
                 init,
@@ -128,10 +128,10 @@ def _train(model: Model, settings: RewardModel, out: Path, template: Template, f
             )
     if foreign is not None:
         write_style(out / "reward", end=template.end, own_template=False)
-    return {"trained": True, **trained, **_centre(out)}
+    return {"trained": True, **trained, **_center(out)}
 
 
-def _centre(out: Path) -> dict[str, float]:
+def _center(out: Path) -> dict[str, float]:
     """Say where rewards lie, and put their mean at 0 where the head has a bias.
 
     Preferences tell nothing about a constant added to all rewards, so what training leaves there is an accident.

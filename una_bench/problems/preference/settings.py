@@ -28,14 +28,14 @@ class RewardModel(BaseModel):
     revision: str = ""
     """Of ``name`` or ``init`` on the hub."""
     own_tokenizer: bool = False
-    """Allow a reward model whose tokenizer is not the policy's; it then gets text, and tokenises that itself."""
+    """Allow a reward model whose tokenizer is not the policy's; it then gets text, and tokenizes that itself."""
     own_template: bool = False
     """Write prompts and responses in the reward model's chat template instead of the policy's."""
     reads: Literal["text", "policy_tokens"] = "text"
     """``policy_tokens``: a named one gets the policy's token ids whatever they mean to it, as in the code released with
     UNA. Its rewards are not meaningful then."""
     steps: int = Field(default=100, ge=1)
-    """Optimiser steps of training."""
+    """Optimizer steps of training."""
     batch: int = Field(default=8, ge=1)
     """Pairs per step."""
     learning_rate: float = Field(default=2e-5, gt=0)
@@ -85,7 +85,7 @@ class Preference(Problem):
     score_weights: dict[str, float] = Field(default_factory=lambda: dict(HELPSTEER_WEIGHTS))
     """Weights of attributes (0 to 4), divided by their sum times 4; the default is the paper's for HelpSteer2."""
     score_range: tuple[float, float] | None = None
-    """Judgements that mean 0 and 1; none: 1 to 10 for UltraFeedback and scored pairs, 0 to 1 for scores."""
+    """Judgments that mean 0 and 1; none: 1 to 10 for UltraFeedback and scored pairs, 0 to 1 for scores."""
     turns: Literal["split", "one"] = "split"
     """HelpSteer2's prompts of several turns: ``split`` into messages, or ``one`` message of the user, turn marks and
     all, as the authors of UNA have it."""
@@ -157,7 +157,7 @@ class Preference(Problem):
         return limits
 
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
-        """Read, judge, pair, tokenise and split the data, and fit or fetch the reward model."""
+        """Read, judge, pair, tokenize and split the data, and fit or fetch the reward model."""
         from una_bench.problems.preference.prepare import prepare
 
         prepare(self, out, say)

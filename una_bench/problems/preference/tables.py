@@ -1,4 +1,4 @@
-"""From pairs to the tables of the prepared folder: templated, tokenised, bounded in length, split, numbered."""
+"""From pairs to the tables of the prepared folder: templated, tokenized, bounded in length, split, numbered."""
 
 from __future__ import annotations
 

@@ -39,14 +39,14 @@ class Template:
         return self.lead + response + self.end
 
     def ids(self, text: str) -> list[int]:
-        """Tokenise text that has its special tokens in it already."""
+        """Tokenize text that has its special tokens in it already."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def completion_ids(self, prompt: str, prompt_ids: list[int], completion: str) -> list[int]:
-        """Tokenise a response as it follows its prompt.
+        """Tokenize a response as it follows its prompt.
 
-        Where prompt and response share a token in the whole text, the response is tokenised alone: the policy answers
+        Where prompt and response share a token in the whole text, the response is tokenized alone: the policy answers
         after the prompt's tokens, which must stay as they are.
         """
         whole = self.ids(prompt + completion)

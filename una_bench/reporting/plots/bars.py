@@ -42,7 +42,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
     ]
     label = "activations and the rest (measured peak less arithmetic)" if parts else "measured peak"
     axes.barh(
-        range(len(rows)), rest, 0.62, left=left, label=label, color="none", edgecolor=style.GREY, hatch="....", lw=0.8
+        range(len(rows)), rest, 0.62, left=left, label=label, color="none", edgecolor=style.GRAY, hatch="....", lw=0.8
     )
     for i, phase in enumerate(phases):
         at = [(y, fmean(r.values[phase].values()) / scale.factor) for y, r in enumerate(rows) if r.values.get(phase)]

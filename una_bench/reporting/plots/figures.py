@@ -28,13 +28,13 @@ FIGURES: Mapping[str, tuple[str, style.Draw]] = {
 def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | None = None) -> list[style.Plot]:
     """Draw each figure that the records have something for.
 
-    Colours follow ``info["catalogue"]`` (all methods there are) where the run noted it, else the run's own methods.
+    Colors follow ``info["catalog"]`` (all methods there are) where the run noted it, else the run's own methods.
     """
     import matplotlib
 
     metrics = frame.metrics(records)
     rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
-    known = [str(m) for m in info.get("catalogue") or info.get("methods") or ()]
+    known = [str(m) for m in info.get("catalog", info.get("catalogue")) or info.get("methods") or ()]
     scene = style.Scene(
         rows=rows[: style.MOST_ROWS],
         metrics=metrics,

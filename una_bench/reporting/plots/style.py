@@ -1,4 +1,4 @@
-"""What all figures share: colours that stay with a method, marks that survive print, and files without a date."""
+"""What all figures share: colors that stay with a method, marks that survive print, and files without a date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Six of Okabe and Ito (2008); their yellow and black drown on a white or a dark page. The last two were searched for
 # the largest distance to the others, for normal and for red-green blind readers, at a contrast of 2 on both pages.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4830F0", "#C00030")
-GREY = "#808080"
+GRAY = "#808080"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 INK = "#222222"
@@ -61,7 +61,7 @@ def settings() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Colour, marker and line of one row."""
+    """Color, marker and line of one row."""
 
     color: str
     marker: str
@@ -97,9 +97,9 @@ Draw = Callable[[Scene], "tuple[Figure, str] | None"]
 
 
 def looks(rows: Sequence[Row], known: Sequence[str]) -> dict[str, Look]:
-    """Give each row its look: the colour is the method's place in ``known``, so that it is the same in every run.
+    """Give each row its look: the color is the method's place in ``known``, so that it is the same in every run.
 
-    Variants of a method share its colour and differ in marker and line.
+    Variants of a method share its color and differ in marker and line.
     """
     order = [*known, *sorted({row.method for row in rows} - set(known))]
     trained = [m for m in order if not any(r.method == m and r.fixed for r in rows)]
@@ -108,7 +108,7 @@ def looks(rows: Sequence[Row], known: Sequence[str]) -> dict[str, Look]:
     for row in rows:
         variant = variants[row.method] = variants.get(row.method, -1) + 1
         place = trained.index(row.method) if row.method in trained else 0
-        color = GREY if row.fixed else PALETTE[place % len(PALETTE)]
+        color = GRAY if row.fixed else PALETTE[place % len(PALETTE)]
         found[row.label] = Look(color, MARKERS[(place + variant) % len(MARKERS)], LINES[variant % len(LINES)])
     return found
 

@@ -25,7 +25,7 @@ MAIN = (
 """Columns of the main table, where present."""
 DETAIL = ("oracle.*", "preference.*", "throughput.*", "memory.*", "compute.*", "energy.*", "time.*", "pace.*")
 """Families that the main table shows no more of; any other metric is a stranger's and is shown."""
-LEADERBOARDS = {"paper": "counted as in the paper", "normalized": "normalised: 0 is chance, 1 is perfect"}
+LEADERBOARDS = {"paper": "counted as in the paper", "normalized": "normalized: 0 is chance, 1 is perfect"}
 """Families that count the tasks of a leaderboard in their own way, one table each, never mixed with others."""
 WORDS = {
     "oracle.kl_ref.train": "KL to reference",

@@ -25,7 +25,7 @@ def stub(line: Line) -> str:
 
 
 def markdown(table: Table) -> str:
-    """GitHub-flavoured Markdown."""
+    """GitHub-flavored Markdown."""
     out = [f"### {md(table.title)}", ""]
     for group in table.groups:
         if group.heading:

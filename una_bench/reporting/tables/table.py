@@ -105,7 +105,7 @@ class Table:
         return Terminal(self)
 
     def to_markdown(self) -> str:
-        """GitHub-flavoured Markdown."""
+        """GitHub-flavored Markdown."""
         from una_bench.reporting.tables import render
 
         return render.markdown(self)

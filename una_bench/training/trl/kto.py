@@ -55,7 +55,7 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
         **own_settings(method),
     )
     once, grouped = arguments.precompute_ref_log_probs, method.group_by_length
-    return train_rows(_KTO, arguments, lambda table: labelled(table, job, once=once, grouped=grouped), job, probe)
+    return train_rows(_KTO, arguments, lambda table: labeled(table, job, once=once, grouped=grouped), job, probe)
 
 
 def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -66,7 +66,7 @@ def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArra
 
     Args:
         passes: Rows of each pass over the data, (P, I), as many passes as the steps need.
-        steps: Optimiser steps.
+        steps: Optimizer steps.
         batch: Rows of each.
 
     Returns:
@@ -94,7 +94,7 @@ def shuffled_passes(
     return np.stack([generator.permutation(responses) for _ in range(passes)])
 
 
-def labelled(table: pd.DataFrame, job: Job, *, once: bool = False, grouped: bool = False) -> Dataset:
+def labeled(table: pd.DataFrame, job: Job, *, once: bool = False, grouped: bool = False) -> Dataset:
     """Lay out the whole training in order, one row a response.
 
     Args:

@@ -111,7 +111,7 @@ def _note_facts(probe: Probe, prepared: Prepared, policy: Any, tokenizer: Any, v
         max_grad_norm="not applied by TRL",
         value_model="the reward model's weights" if value_from_reward else "the policy's body under a new head",
         responses_are="generated; counted once per PPO epoch",
-        lr_schedule="cosine with linear warm-up, advanced by TRL once per update, not per optimiser step",
+        lr_schedule="cosine with linear warm-up, advanced by TRL once per update, not per optimizer step",
     )
 
 

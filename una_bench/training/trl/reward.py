@@ -29,8 +29,8 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
         prepared: Folder that `una_bench.interfaces.prepared.Prepared` reads.
         out: Folder to write; `AutoModelForSequenceClassification` loads it.
         seed: Seeds the head and the order of pairs.
-        steps: Optimiser steps.
-        batch: Pairs per optimiser step.
+        steps: Optimizer steps.
+        batch: Pairs per optimizer step.
         learning_rate: Peak learning rate.
 
     Returns:

@@ -48,7 +48,7 @@ class Instruments:
         self.logged: dict[str, float] = {}
         self._count_flops()
         self._fit_phases()
-        # The optimiser itself: accelerate's wrapper is also called where it decides not to step.
+        # The optimizer itself: accelerate's wrapper is also called where it decides not to step.
         self._hook = trainer.optimizer.optimizer.register_step_post_hook(lambda *_: probe.count(optimizer_steps=1))
 
     def _count_flops(self) -> None:
