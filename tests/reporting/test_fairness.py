@@ -13,6 +13,7 @@ from synthetic import facts, record
 from una_bench.record.schema import Record
 from una_bench.reporting import fairness
 from una_bench.reporting.fairness_topics import ADAPTED
+from una_bench.reporting.tables import render
 
 
 def line(records: list[Record], topic: str) -> fairness.LedgerLine:
@@ -25,7 +26,7 @@ def two(first: dict[str, Any], second: dict[str, Any]) -> list[Record]:
 
 def test_the_ledger_is_as_it_was() -> None:
     made = fairness.table(fairness.ledger(synthetic.records()))
-    goldens.same("ledger.md", made.to_markdown())
+    goldens.same("ledger.md", render.markdown(made))
 
 
 def test_the_ledger_for_machines_is_as_it_was() -> None:

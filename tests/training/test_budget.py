@@ -14,10 +14,11 @@ from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import weights_sha256
 from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
-from una_bench.interfaces.budget import ENDLESS_STEPS, Budget, multiplier
+from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
 from una_bench.interfaces.method import Job
 from una_bench.machine import stop_request
 from una_bench.suite import plan, recipe
+from una_bench.training.schedule import multiplier
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 

@@ -20,6 +20,7 @@ from una_bench.cli import gate_commands, messages, model_commands, reproduce_com
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.models.offline import Need
+from una_bench.reporting.tables.table import Table
 
 
 class Commands(TyperGroup):
@@ -60,6 +61,12 @@ Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the di
 
 def _console() -> Console:
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _print(table: Table) -> None:
+    from una_bench.reporting.tables.terminal import Terminal
+
+    _console().print(Terminal(table))
 
 
 def _seeds(text: str) -> list[int]:
@@ -187,7 +194,7 @@ def compare(
     from una_bench.reporting.tables import across_runs as compares
 
     chosen = registry.canonical(baseline) if baseline else None
-    _console().print(compares.across([_run(r) for r in runs], baseline=chosen).to_terminal())
+    _print(compares.across([_run(r) for r in runs], baseline=chosen))
 
 
 @app.command()
@@ -195,7 +202,7 @@ def leaderboard(runs: Runs) -> None:
     """Rank the methods of one or several runs in one table, with Pareto marks."""
     from una_bench.reporting.tables import across_runs as compares
 
-    _console().print(compares.leaderboard([_run(r) for r in runs]).to_terminal())
+    _print(compares.leaderboard([_run(r) for r in runs]))
 
 
 @app.command()
@@ -216,7 +223,7 @@ def audit(run: OneRun, json: Annotated[bool, typer.Option("--json", help="Print 
     if json:
         typer.echo(fairness.to_json(lines))
     else:
-        _console().print(fairness.table(lines).to_terminal())
+        _print(fairness.table(lines))
 
 
 @app.command()

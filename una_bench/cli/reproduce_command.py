@@ -99,6 +99,8 @@ def _run(console: Console, plan: Plan, folder: RunFolder, options: Options) -> F
 def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) -> None:
     """Print the comparison with what is published, and save it beside the records."""
     from una_bench.record import storage
+    from una_bench.reporting.tables import render
+    from una_bench.reporting.tables.terminal import Terminal
     from una_bench.reproduction import comparison, published_numbers, targets
     from una_bench.suite import recipe as recipes
     from una_bench.suite import recipe_diff
@@ -109,7 +111,7 @@ def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) 
     apart = apart or (f"changed: {', '.join(keys)}" if keys else "")
     aim = targets.target(chosen.reproduces, recipe.name)
     table = comparison.table(finished.records, aim, published_numbers.load(), name=recipe.name, apart=apart)
-    storage.write_text(finished.run / "reproduction.md", table.to_markdown())
-    storage.write_text(finished.run / "reproduction.csv", table.to_csv())
-    console.print(table.to_terminal())
+    storage.write_text(finished.run / "reproduction.md", render.markdown(table))
+    storage.write_text(finished.run / "reproduction.csv", render.csv(table))
+    console.print(Terminal(table))
     console.print(f"Saved: {finished.run / 'reproduction.md'} and .csv", markup=False)

@@ -126,18 +126,19 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     from una_bench.record import reader, storage
     from una_bench.reporting import fairness, report
     from una_bench.reporting.plots import figures
-    from una_bench.reporting.tables import table
+    from una_bench.reporting.tables import render, results_table
+    from una_bench.reporting.tables.terminal import Terminal
 
     chosen = baseline if any(r.method == baseline for r in finished.records) else None
     info = reader.run_info(finished.run)
-    result = table.results(
+    result = results_table.results(
         finished.records, baseline=chosen, documents=documents.scores(finished.run, finished.records)
     )
-    storage.write_text(finished.run / "table.md", result.to_markdown())
-    storage.write_text(finished.run / "table.csv", result.to_csv())
+    storage.write_text(finished.run / "table.md", render.markdown(result))
+    storage.write_text(finished.run / "table.csv", render.csv(result))
     figures.all(finished.records, info, finished.run / "plots", baseline=chosen)
     page = report.write(finished.run, baseline=chosen)
-    console.print((result if differences else replace(result, then=())).to_terminal())
+    console.print(Terminal(result if differences else replace(result, then=())))
     differing = [line for line in fairness.ledger(finished.records) if str(line.verdict).startswith("DIFFERS")]
     if differing:
         console.print(f"Fairness: {len(differing)} lines DIFFER: {', '.join(line.topic for line in differing)}.")

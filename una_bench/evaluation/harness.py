@@ -1,7 +1,7 @@
 """The bridge to lm-eval: the unmodified harness as a library, on models that are loaded already.
 
-Tasks are loaded, and their requests built and tokenized, once per process (`una_bench.evaluation.tasks`); every checkpoint then
-costs only its own forward passes, and none where this model has been through the task before.
+Tasks are loaded, and their requests built and tokenized, once per process (`una_bench.evaluation.tasks`); every
+checkpoint then costs only its own forward passes, and none where this model has been through the task before.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Harness:
                 not_run[name] = reason(error)
             else:
                 _keep(name, results[name], out)
-                found += measurements(results[name], loaded, self.options.note)
+                found += measurements(results[name], loaded.entry, loaded.seen, self.options.note)
         if not_run:
             (out / "not_run.json").write_text(json.dumps(not_run, indent=2) + "\n", encoding="utf-8")
         found += [

@@ -8,24 +8,26 @@ from una_bench.evaluation import leaderboard_scores
 from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
-    from una_bench.evaluation.harness import Loaded
+    from una_bench.evaluation.leaderboards import Entry
 
 
-def measurements(results: dict[str, Any], loaded: Loaded | None = None, note: str = "") -> list[Measurement]:
+def measurements(
+    results: dict[str, Any], entry: Entry | None = None, seen: str = "", note: str = ""
+) -> list[Measurement]:
     """Turn lm-eval's results into measurements: ``task.NAME.METRIC``, and the filter where lm-eval names one.
 
     Args:
         results: Of one task or group.
-        loaded: As what it was run; on a leaderboard only the row and the metrics that count there become measurements.
+        entry: What it is on a leaderboard: only the row and the metrics that count there become measurements.
+        seen: Which documents were seen, in words, where they are spread over a group.
         note: On the settings.
     """
     rows = results["results"] | (results.get("groups") or {})
-    seen = loaded.seen if loaded else ""
     hows = {task: ", ".join(filter(None, (*_how(results, task, seen), note))) for task in rows}
-    if loaded is None or loaded.entry is None:
+    if entry is None:
         return [m for task, figures in rows.items() for m in _row(results, task, figures, hows[task])]
-    task = loaded.entry.task
-    wanted = {key: value for key, value in rows[task].items() if key in loaded.entry.keys}
+    task = entry.task
+    wanted = {key: value for key, value in rows[task].items() if key in entry.keys}
     found = _row(results, task, wanted, hows[task])
     # lm-eval loses the direction where groups hold groups; on a leaderboard more is better throughout.
     return [m.model_copy(update={"better": Better.HIGHER}) for m in found]

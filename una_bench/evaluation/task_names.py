@@ -1,4 +1,4 @@
-"""Which names lm-eval knows, found in its files without importing it: a misspelled task must not wait for a training."""
+"""Task names of lm-eval, read from its files without importing it: a misspelled task must not wait for a training."""
 
 from __future__ import annotations
 

@@ -29,8 +29,9 @@ Watcher = Callable[[Any], Mapping[str, float]]
 class Probe:
     """What one training run measures of itself.
 
-    Memory is what `una_bench.instruments.peak_memory` reads, taken above what was held when the probe was made (after imports, before
-    any model) and reset wherever a phase begins or ends, so that no short peak is missed or credited to another.
+    Memory is what `una_bench.instruments.peak_memory` reads, taken above what was held when the probe was made (after
+    imports, before any model) and reset wherever a phase begins or ends, so that no short peak is missed or credited
+    to another.
     """
 
     device: str = "cpu"
@@ -50,7 +51,7 @@ class Probe:
     facts: dict[str, Any] = field(default_factory=dict)
     """What the fairness ledger wants to know; methods add to it."""
     resident: dict[str, int] = field(default_factory=dict)
-    """Bytes that had to be there, by what they are: arithmetic (`una_bench.instruments.resident_memory`), filled by who trains."""
+    """Bytes that must be resident, by kind: arithmetic (`una_bench.instruments.resident_memory`), set by the training."""
     flops: dict[str, float] = field(default_factory=dict)
     """Floating-point operations by pass, evaluations left out: arithmetic (`una_bench.instruments.flops`)."""
     memory: PeakMeter | None = None

@@ -7,11 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from una_bench.errors import Diverged
-from una_bench.interfaces.budget import KINDS, UNITS
-from una_bench.record.schema import Curve
-
-PROGRESS = "progress."
-"""Curves of this name say how much of a budget was used at the points of the others."""
+from una_bench.record.schema import BUDGET_UNITS, PROGRESS, Curve
 
 
 class Trace:
@@ -19,7 +15,7 @@ class Trace:
 
     def __init__(self) -> None:
         self.curves: dict[str, tuple[list[float], list[float]]] = {}
-        self.axes: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        self.axes: dict[str, list[float]] = {kind: [] for kind in BUDGET_UNITS}
         """Use of each kind of budget wherever a curve has a point."""
 
     def add(self, metrics: Mapping[str, float], at: float) -> None:
@@ -43,7 +39,7 @@ class Trace:
         beside = {kind: tuple(values) for kind, values in self.axes.items() if kind != "responses" and values}
         return (
             *(Curve(metric=m, unit="1", x=tuple(xs), y=tuple(ys)) for m, (xs, ys) in self.curves.items()),
-            *(Curve(metric=f"{PROGRESS}{kind}", unit=UNITS[kind], x=x, y=y) for kind, y in beside.items()),
+            *(Curve(metric=f"{PROGRESS}{kind}", unit=BUDGET_UNITS[kind], x=x, y=y) for kind, y in beside.items()),
         )
 
     def state(self) -> dict[str, Any]:

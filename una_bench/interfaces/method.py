@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from una_bench.errors import UserError
-from una_bench.interfaces.budget import ENDLESS_STEPS, KINDS, Budget
+from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
+from una_bench.record.schema import BUDGET_UNITS
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
@@ -100,7 +101,7 @@ class Job:
 
     @property
     def _budgets(self) -> dict[str, float]:
-        amounts = {kind: getattr(self, f"budget_{kind}") for kind in KINDS}
+        amounts = {kind: getattr(self, f"budget_{kind}") for kind in BUDGET_UNITS}
         return {kind: amount for kind, amount in amounts.items() if amount is not None}
 
     @property

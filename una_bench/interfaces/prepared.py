@@ -34,8 +34,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from una_bench.interfaces.problem import RewardFunction
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -79,12 +77,6 @@ class Prepared:
 
         table = pd.read_parquet(self.path / "prompts.parquet")
         return table[table["split"] == split].reset_index(drop=True)
-
-    def true_reward(self) -> RewardFunction | None:
-        """Ground-truth reward, where the problem knows it."""
-        from una_bench.interfaces import registry
-
-        return registry.problem(self.manifest["settings"]).true_reward(self.path)
 
 
 def folder_hash(folder: Path) -> str:

@@ -14,17 +14,18 @@ from typing import Any
 from una_bench.errors import UserError, nearest
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.method import Method
-from una_bench.interfaces.problem import Problem
+from una_bench.interfaces.prepared import Prepared
+from una_bench.interfaces.problem import Problem, RewardFunction
 
 
 @cache
 def _modules(group: str) -> Mapping[str, str]:
-    """Names of one group -> where to import each from: a file, or a package's ``settings``, before an entry point."""
+    """Names of one group -> where to import each from: a file, or a package's ``problem``, before an entry point."""
     package = import_module(f"una_bench.{group}")
     found = {point.name: point.value for point in entry_points(group=f"una_bench.{group}")}
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
-            found[module.name] = f"una_bench.{group}.{module.name}" + (".settings" if module.ispkg else "")
+            found[module.name] = f"una_bench.{group}.{module.name}" + (".problem" if module.ispkg else "")
     return dict(sorted(found.items()))
 
 
@@ -86,6 +87,11 @@ def problem_type(kind: str) -> type[Problem]:
 def problem(settings: Mapping[str, Any]) -> Problem:
     """Return the problem that validated ``settings`` (with their ``kind``) describe."""
     return problem_type(str(settings["kind"])).model_validate(settings)
+
+
+def true_reward(prepared: Prepared) -> RewardFunction | None:
+    """Return the ground-truth reward of a prepared folder, where its problem knows it."""
+    return problem(prepared.manifest["settings"]).true_reward(prepared.path)
 
 
 def expand_methods(names: Sequence[str]) -> list[str]:

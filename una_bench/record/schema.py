@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = 1
+BUDGET_UNITS = {"responses": "response", "steps": "step", "tokens": "token", "flops": "FLOP", "seconds": "s"}
+"""Kinds of budget, and what each is counted in."""
+PROGRESS = "progress."
+"""Curves of this name say how much of a budget was used at the points of the others."""
 """Number of the record format; older ones are read, newer ones refused."""
 
 

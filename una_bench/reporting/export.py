@@ -78,8 +78,8 @@ def _card(records: Sequence[Record], info: Info, out: Path) -> None:
         "---",
         f"# Models of the suite {render.md(suite)}",
         render.md(formatting.clean(info.get("about") or "Trained and evaluated by una-bench.")),
-        results_table.results(records).to_markdown(),
-        fairness.table(fairness.ledger(records)).to_markdown(),
+        render.markdown(results_table.results(records)),
+        render.markdown(fairness.table(fairness.ledger(records))),
         f"### Run it again\n\n    {formatting.clean(info.get('command') or f'una-bench run {suite}')}",
         f"### Cite\n\n```bibtex\n{CITATION}\n```",
     ]

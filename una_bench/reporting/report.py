@@ -18,7 +18,7 @@ from una_bench.record.schema import Record, Status
 from una_bench.reporting import fairness, summary
 from una_bench.reporting.plots import figures
 from una_bench.reporting.plots.style import INK, MOST_ROWS, RULE, Plot
-from una_bench.reporting.tables import results_table
+from una_bench.reporting.tables import render, results_table
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 if TYPE_CHECKING:
@@ -73,15 +73,15 @@ def page(
             about=formatting.clean(info.get("about") or ""),
             changes=_changes(formatting.clean(info.get("command") or "")),
             answer=summary.sentences(records, ledger),
-            ledger=_markup(fairness.table(ledger).to_html()),
-            results=_markup(results_table.results(records, baseline=baseline, documents=beside.scores).to_html()),
+            ledger=_markup(render.html(fairness.table(ledger))),
+            results=_markup(render.html(results_table.results(records, baseline=baseline, documents=beside.scores))),
             plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
-            tasks=tasks and _markup(tasks.to_html()),
-            leaderboards=[_markup(board.to_html()) for board in boards],
-            every=_markup(every.to_html()),
+            tasks=tasks and _markup(render.html(tasks)),
+            leaderboards=[_markup(render.html(board)) for board in boards],
+            every=_markup(render.html(every)),
             failures=[_failure(r) for r in records if r.status is not Status.OK][:MOST_FAILURES],
             failed=sum(r.status is not Status.OK for r in records),
-            settings=_markup(settings(rows).to_html()),
+            settings=_markup(render.html(settings(rows))),
             environment=environment(records),
             samples=[{k: formatting.clean(v) for k, v in s.items()} for s in beside.samples[:MOST_SAMPLES]],
             command=formatting.clean(info.get("command") or "")

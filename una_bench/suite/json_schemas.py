@@ -1,4 +1,4 @@
-"""JSON Schemas of records and recipes, for editors and other tools: ``python -m una_bench.suite.json_schemas docs/schemas``."""
+"""JSON Schemas of records and recipes: ``python -m una_bench.suite.json_schemas docs/schemas`` writes them."""
 
 from __future__ import annotations
 

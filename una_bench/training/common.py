@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from una_bench.instruments.fairness_facts import dropout, record_facts, record_reference, weights_sha256
 from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.resident_memory import training_bytes
-from una_bench.interfaces.budget import follow
 from una_bench.models import weight_files
 from una_bench.training import resume
+from una_bench.training.schedule import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,7 @@ from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import record_rows
 from una_bench.instruments.flops import Counter, watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
+from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
 from una_bench.training import resume
 from una_bench.training.common import common_arguments, fit, load_policy, lora_config, record_facts
@@ -127,7 +128,7 @@ def _reward(prepared: Prepared, job: Job) -> Any:
     from una_bench.models.reward_scorer import Scorer, reads_text
 
     if job.reward != "learned":
-        return prepared.true_reward()
+        return registry.true_reward(prepared)
     return Scorer(prepared, job.device) if reads_text(prepared) else prepared.reward
 
 

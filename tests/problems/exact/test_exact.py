@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
 from una_bench.problems.exact import feedback, language, optimum, policy, reward_model, tree, truth, world
-from una_bench.problems.exact.settings import Exact
+from una_bench.problems.exact.problem import Exact
 
 SMALL = {"kind": "exact", "sft_steps": 60, "responses": 512, "responses_heldout": 128, "reward_model": False}
 
@@ -323,7 +323,7 @@ def test_manifest_holds_no_number_that_json_lacks(prepared: Prepared) -> None:
 
 def test_true_reward_of_a_response_is_what_its_feedback_was_drawn_from(prepared: Prepared) -> None:
     table = prepared.responses().head(20)
-    function = prepared.true_reward()
+    function = registry.true_reward(prepared)
     assert function is not None
     assert function(list(table.prompt), list(table.completion)) == pytest.approx(list(table.reward))
 

@@ -12,7 +12,7 @@ from synthetic import record
 
 from una_bench.errors import UserError
 from una_bench.record.schema import Record
-from una_bench.reporting.tables import across_runs
+from una_bench.reporting.tables import across_runs, render
 from una_bench.reporting.tables.table import Cell, Table
 
 
@@ -43,12 +43,12 @@ def cell(made: Table, metric: str, method: str, column: str) -> Cell:
 
 def test_the_comparison_is_as_it_was(runs: list[Path]) -> None:
     made = across_runs.across(runs, "dpo")
-    goldens.same("compare.md", made.to_markdown())
-    goldens.same("compare.csv", goldens.rounded(made.to_csv()))
+    goldens.same("compare.md", render.markdown(made))
+    goldens.same("compare.csv", goldens.rounded(render.csv(made)))
 
 
 def test_the_leaderboard_is_as_it_was(runs: list[Path]) -> None:
-    goldens.same("leaderboard.md", across_runs.leaderboard(runs).to_markdown())
+    goldens.same("leaderboard.md", render.markdown(across_runs.leaderboard(runs)))
 
 
 def test_a_method_is_subtracted_from_itself_in_the_first_run(runs: list[Path]) -> None:

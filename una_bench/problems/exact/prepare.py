@@ -15,10 +15,10 @@ from una_bench.problems.exact import feedback, language, policy, reward_model, t
 from una_bench.problems.exact.truth import Truth, make
 
 if TYPE_CHECKING:
-    from una_bench.problems.exact.settings import Exact
+    from una_bench.problems.exact.settings import ExactSettings
 
 
-def prepare(problem: Exact, out: Path, say: Callable[[str], None]) -> None:
+def prepare(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> None:
     """Write everything that `una_bench.interfaces.prepared` describes, and ``truth.npz``."""
     out.mkdir(parents=True, exist_ok=True)
     with process_tuning.fixed(1):  # models this small gain nothing from more
@@ -46,7 +46,7 @@ def prepare(problem: Exact, out: Path, say: Callable[[str], None]) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def make_truth(problem: Exact, out: Path, say: Callable[[str], None]) -> Truth:
+def make_truth(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> Truth:
     """Make the reference policy and the reward, and write the policy."""
     heldout = world.split_prompts(problem.seed, problem.heldout_prompts)
     reference = policy.new_policy(problem.seed + 1)
@@ -63,7 +63,7 @@ def make_truth(problem: Exact, out: Path, say: Callable[[str], None]) -> Truth:
     return make(logp_reference, reward, heldout, problem.beta)
 
 
-def _write_feedback(problem: Exact, truth: Truth, out: Path) -> dict[str, int]:
+def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str, int]:
     """Write the tables of responses and prompts; returns their counts."""
     noise = feedback.Noise(label=problem.label_noise, score=problem.score_noise)
     counts: dict[str, int] = {}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from una_bench.interfaces.problem import Problem, RewardFunction
+from una_bench.interfaces.problem import Problem
 
 VARIANTS = {"E0": (0.0, 0.0), "E1": (1.0, 0.5), "E2": (-1.0, 0.5)}
 """Name -> mean and standard deviation of the constant added to the rewards of a prompt."""
 
 
-class Exact(Problem):
+class ExactSettings(Problem):
     """Settings of the exactly solvable problem."""
 
     about: ClassVar[str] = (
@@ -72,31 +70,3 @@ class Exact(Problem):
                     f"{name}: variant {variant} means {named[name]}; leave out the variant to choose another"
                 )
         return given | named | {"variant": variant}
-
-    def parameter_count(self) -> int:
-        """Parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`una_bench.problems.exact.policy`)."""
-        vocabulary, width, inner, layers = 17, 64, 256, 2
-        attention = 4 * (width * width + width)
-        feed_forward = 2 * width * inner + inner + width
-        body = vocabulary * width + layers * (attention + feed_forward + 2 * width) + 2 * width
-        return body + vocabulary * width + vocabulary
-
-    def prepare(self, out: Path, say: Callable[[str], None]) -> None:
-        """Make policy, feedback, reward model, tasks and truth; the same settings give the same bytes."""
-        from una_bench.problems.exact.prepare import prepare
-
-        prepare(self, out, say)
-
-    def true_reward(self, prepared: Path) -> RewardFunction:
-        """Return the reward that feedback was drawn from, offsets added."""
-        from una_bench.problems.exact import language, truth
-
-        table = truth.load(prepared).reward
-
-        def reward(prompts: Any, completions: Any) -> list[float]:
-            return [
-                float(table[language.prompt_number(p), language.response_number(c)])
-                for p, c in zip(prompts, completions, strict=True)
-            ]
-
-        return reward

@@ -12,10 +12,10 @@ from una_bench.orchestration.missing_inputs import cached_datasets
 from una_bench.problems.preference.sources import FORMATS, Source
 
 if TYPE_CHECKING:
-    from una_bench.problems.preference.settings import Preference
+    from una_bench.problems.preference.settings import PreferenceSettings
 
 
-def of_problem(problem: Preference) -> list[Need]:
+def of_problem(problem: PreferenceSettings) -> list[Need]:
     """Return every model and data set that is missing, each with the command that brings it."""
     reward = problem.reward_model
     wanted = [("policy", problem.policy, problem.policy_revision)]

@@ -14,7 +14,7 @@ from una_bench.problems.preference.template import Template
 
 if TYPE_CHECKING:
     from una_bench.models.catalog import Model
-    from una_bench.problems.preference.settings import Preference
+    from una_bench.problems.preference.settings import PreferenceSettings
 
 
 def load_tokenizer(model: Model) -> Any:
@@ -32,7 +32,7 @@ def load_tokenizer(model: Model) -> Any:
         raise UserError(f"{model.name} has no tokenizer that can be read: {line}") from None
 
 
-def make_template(problem: Preference, model: Model) -> Template:
+def make_template(problem: PreferenceSettings, model: Model) -> Template:
     """Check the policy and return how text looks to it.
 
     Raises:

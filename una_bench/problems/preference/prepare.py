@@ -19,13 +19,13 @@ from una_bench.problems.preference.tables import Limits, Written
 from una_bench.problems.preference.template import Template
 
 if TYPE_CHECKING:
-    from una_bench.problems.preference.settings import Preference
+    from una_bench.problems.preference.settings import PreferenceSettings
     from una_bench.problems.preference.sources import Source
 
 Say = Callable[[str], None]
 
 
-def prepare(problem: Preference, out: Path, say: Say) -> None:
+def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     """Write everything that `una_bench.interfaces.prepared` describes."""
     out.mkdir(parents=True, exist_ok=True)
     model = catalog.resolve(
@@ -62,7 +62,7 @@ def prepare(problem: Preference, out: Path, say: Say) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def read_pairs(problem: Preference, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
+def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
     """Read and judge the data, and put it into the template.
 
     Returns:
@@ -99,7 +99,7 @@ def read_pairs(problem: Preference, template: Template) -> tuple[list[Written], 
     return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_own_rules(problem)]}
 
 
-def _pairs(problem: Preference, source: Source) -> tuple[list[Pair], dict[str, Any]]:
+def _pairs(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dict[str, Any]]:
     rows, facts = sources.read(source)
     scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
     judged, found = formats.judged(rows, scoring, source.name)
@@ -108,7 +108,7 @@ def _pairs(problem: Preference, source: Source) -> tuple[list[Pair], dict[str, A
     return pairs, known
 
 
-def _own_rules(problem: Preference) -> list[str]:
+def _own_rules(problem: PreferenceSettings) -> list[str]:
     label = (
         "Desirable is the preferred response of each pair."
         if problem.label_threshold is None
@@ -123,7 +123,7 @@ def _own_rules(problem: Preference) -> list[str]:
     ]
 
 
-def _together(problem: Preference) -> str:
+def _together(problem: PreferenceSettings) -> str:
     return f", or both more than {problem.max_length}" if problem.max_length else ""
 
 
@@ -141,7 +141,7 @@ def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
     )
 
 
-def _write_tables(problem: Preference, out: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
+def _write_tables(problem: PreferenceSettings, out: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
     for name, part in (("responses", train), ("responses_heldout", heldout)):
         table = tables.responses(part, label_threshold=problem.label_threshold)
         table.to_parquet(out / f"{name}.parquet", index=False)

@@ -18,7 +18,7 @@ from una_bench.problems.preference.policy import link_files, load_tokenizer
 
 if TYPE_CHECKING:
     from una_bench.models.catalog import Model
-    from una_bench.problems.preference.settings import Preference, RewardModel
+    from una_bench.problems.preference.settings import PreferenceSettings, RewardModel
     from una_bench.problems.preference.template import Template
 
 Say = Callable[[str], None]
@@ -28,7 +28,7 @@ THREADS = 2
 """Of training, while nothing else runs: always as many, because sums over more or fewer come out otherwise."""
 
 
-def write_reward_model(problem: Preference, out: Path, template: Template, say: Say) -> dict[str, Any]:
+def write_reward_model(problem: PreferenceSettings, out: Path, template: Template, say: Say) -> dict[str, Any]:
     """Fill ``out / "reward"`` and return what the manifest says of it.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,7 +12,7 @@ from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
 from una_bench.problems.preference.sources import Source
 
 if TYPE_CHECKING:
-    from una_bench.models.offline import Need
+    pass
 
 
 class RewardModel(BaseModel):
@@ -55,7 +54,7 @@ class RewardModel(BaseModel):
         return self
 
 
-class Preference(Problem):
+class PreferenceSettings(Problem):
     """Settings of a problem made of a language model and preference data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -155,22 +154,3 @@ class Preference(Problem):
         if limits and limits[0] >= limits[1]:
             raise ValueError("the first number must be below the second")
         return limits
-
-    def prepare(self, out: Path, say: Callable[[str], None]) -> None:
-        """Read, judge, pair, tokenize and split the data, and fit or fetch the reward model."""
-        from una_bench.problems.preference.prepare import prepare
-
-        prepare(self, out, say)
-
-    def needs(self) -> list[Need]:
-        """Return what is not on this machine: policy, reward model and data."""
-        from una_bench.problems.preference.missing_inputs import of_problem
-
-        return of_problem(self)
-
-    def parameter_count(self) -> int | None:
-        """Parameters of a policy that is on this machine."""
-        from una_bench.models import catalog, weight_files
-
-        folder = catalog.added_folder(self.policy) if catalog.is_added(self.policy) else Path(self.policy)
-        return weight_files.parameter_count(folder) if (folder / "config.json").is_file() else None

@@ -134,7 +134,7 @@ def responses(written: Sequence[Written], *, label_threshold: float | None) -> p
 
 
 def prompts(train: Sequence[Written], heldout: Sequence[Written]) -> pd.DataFrame:
-    """Return each prompt once with its split and its messages as JSON; columns as in `una_bench.interfaces.prepared`."""
+    """Return each prompt once with its split and its messages as JSON (columns: `una_bench.interfaces.prepared`)."""
     import pandas as pd
 
     rows = [

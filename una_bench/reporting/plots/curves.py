@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from una_bench import formatting
 from una_bench.analysis import stats
 from una_bench.analysis.frame import Metric, Row
-from una_bench.instruments.training_curves import PROGRESS
-from una_bench.record.schema import Better, Curve, Record
+from una_bench.record.schema import PROGRESS, Better, Curve, Record
 from una_bench.reporting.plots import style
 from una_bench.reporting.tables import column_heads
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from una_bench.formatting import MINUS, no_formula
 from una_bench.reporting.tables.table import Cell, Column, Line, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KEYS = ("method", "variant", "run", "metric", "unit", "label")
 """What tells rows apart in files."""
@@ -45,19 +49,36 @@ def md(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
 
 
+def frame(table: Table) -> pd.DataFrame:
+    """All numbers in base units, unrounded: mean, low, high and n of each column."""
+    import pandas as pd
+
+    lines = []
+    for group in table.groups:
+        for line in group.lines:
+            entry: dict[str, object] = {**line.names, "label": line.label, "group": group.heading}
+            notes = [line.caveat]
+            for column, cell in zip(table.columns, line.cells, strict=True):
+                entry.update(column.entries(cell))
+                silent = column.numbers and not cell.numbers
+                notes.append(f"{column.key}: {cell.caveat or cell.text}" if cell.caveat or silent else "")
+            lines.append({**entry, "notes": "; ".join(filter(None, notes))})
+    return pd.DataFrame(lines)
+
+
 def csv(table: Table) -> str:
     """Comma-separated values in base units; the columns of following tables stand beside their row."""
-    frame = table.frame()
+    merged = frame(table)
     for following in table.then:
-        more = following.frame()
-        keys = [k for k in KEYS if k in more and k in frame]
+        more = frame(following)
+        keys = [k for k in KEYS if k in more and k in merged]
         if len(more) and keys:
             more = more[more[keys[0]].notna()].drop(columns=["group", "notes"])
-            frame = frame.merge(more, how="left", on=keys, validate="1:1")
+            merged = merged.merge(more, how="left", on=keys, validate="1:1")
     for name in ("run", "method", "variant", "label", "group", "notes"):
-        if name in frame:
-            frame[name] = frame[name].map(no_formula)
-    return frame.to_csv(index=False, lineterminator="\n")
+        if name in merged:
+            merged[name] = merged[name].map(no_formula)
+    return merged.to_csv(index=False, lineterminator="\n")
 
 
 _TEX = {

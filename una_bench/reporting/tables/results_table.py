@@ -28,7 +28,11 @@ REASON = 160
 
 
 def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
-    """Return the main table; see `una_bench.reporting.tables.table.results`."""
+    """Return the main table: a row for each method and variant, mean ± interval over seeds.
+
+    With a ``baseline`` (a method, ``method[variant]`` or label) a table of paired differences follows it; with
+    ``documents`` (`una_bench.analysis.documents.scores`) those of tasks are paired by document too.
+    """
     metrics = frame.metrics(records)
     rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
     chosen = column_heads.main(metrics)

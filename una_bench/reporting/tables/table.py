@@ -1,17 +1,9 @@
-"""The model of a table, whatever it shows and however it is printed."""
+"""The model of a table, whatever it shows; `render` and `terminal` print it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import RenderableType
-
-    from una_bench.analysis.documents import Scores
-    from una_bench.record.schema import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table in every format; ``then`` follows it where it is printed."""
+    """A table; ``then`` follows it where it is printed."""
 
     title: str
     stub: str = "method"
@@ -81,60 +73,3 @@ class Table:
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
     then: tuple[Table, ...] = ()
-
-    def frame(self) -> pd.DataFrame:
-        """All numbers in base units, unrounded: mean, low, high and n of each column."""
-        import pandas as pd
-
-        lines = []
-        for group in self.groups:
-            for line in group.lines:
-                entry: dict[str, object] = {**line.names, "label": line.label, "group": group.heading}
-                said = [line.caveat]
-                for column, cell in zip(self.columns, line.cells, strict=True):
-                    entry.update(column.entries(cell))
-                    silent = column.numbers and not cell.numbers
-                    said.append(f"{column.key}: {cell.caveat or cell.text}" if cell.caveat or silent else "")
-                lines.append({**entry, "notes": "; ".join(filter(None, said))})
-        return pd.DataFrame(lines)
-
-    def to_terminal(self) -> RenderableType:
-        """Return what ``rich`` prints; it splits into blocks where the terminal is narrower than the table."""
-        from una_bench.reporting.tables.terminal import Terminal
-
-        return Terminal(self)
-
-    def to_markdown(self) -> str:
-        """GitHub-flavored Markdown."""
-        from una_bench.reporting.tables import render
-
-        return render.markdown(self)
-
-    def to_csv(self) -> str:
-        """Comma-separated values in base units, one line a row."""
-        from una_bench.reporting.tables import render
-
-        return render.csv(self)
-
-    def to_latex(self) -> str:
-        """LaTeX with booktabs."""
-        from una_bench.reporting.tables import render
-
-        return render.latex(self)
-
-    def to_html(self) -> str:
-        """HTML fragment, everything from records escaped."""
-        from una_bench.reporting.tables import render
-
-        return render.html(self)
-
-
-def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
-    """Return the main table: a row for each method and variant, mean ± interval over seeds.
-
-    With a ``baseline`` (a method, ``method[variant]`` or label) a table of paired differences follows it; with
-    ``documents`` (`una_bench.analysis.documents.scores`) those of tasks are paired by document too.
-    """
-    from una_bench.reporting.tables import results_table
-
-    return results_table.results(records, baseline=baseline, documents=documents)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from una_bench.errors import UserError
+from una_bench.interfaces import registry
 from una_bench.models.reward_scorer import Scorer, reads_text
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def same_tokens(tokenizer: Any, other: Any) -> bool:
 def reward_module(job: Job, prepared: Prepared, tokenizer: Any) -> tuple[nn.Module, Path | None]:
     """Return what PPOTrainer gets as reward model, and the folder that the value model can start from, if any."""
     if job.reward == "true":
-        function = prepared.true_reward()
+        function = registry.true_reward(prepared)
         if function is None:
             raise UserError("This suite has no true reward: choose `reward: learned`.")
         return TextReward(function, tokenizer, _prompt_texts(prepared)), None

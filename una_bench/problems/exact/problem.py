@@ -1,0 +1,42 @@
+"""The exactly solvable problem as the engine meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from una_bench.interfaces.problem import RewardFunction
+from una_bench.problems.exact.settings import ExactSettings
+
+
+class Exact(ExactSettings):
+    """Preparation and truth of the exactly solvable problem."""
+
+    def parameter_count(self) -> int:
+        """Parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`una_bench.problems.exact.policy`)."""
+        vocabulary, width, inner, layers = 17, 64, 256, 2
+        attention = 4 * (width * width + width)
+        feed_forward = 2 * width * inner + inner + width
+        body = vocabulary * width + layers * (attention + feed_forward + 2 * width) + 2 * width
+        return body + vocabulary * width + vocabulary
+
+    def prepare(self, out: Path, say: Callable[[str], None]) -> None:
+        """Make policy, feedback, reward model, tasks and truth; the same settings give the same bytes."""
+        from una_bench.problems.exact.prepare import prepare
+
+        prepare(self, out, say)
+
+    def true_reward(self, prepared: Path) -> RewardFunction:
+        """Return the reward that feedback was drawn from, offsets added."""
+        from una_bench.problems.exact import language, truth
+
+        table = truth.load(prepared).reward
+
+        def reward(prompts: Any, completions: Any) -> list[float]:
+            return [
+                float(table[language.prompt_number(p), language.response_number(c)])
+                for p, c in zip(prompts, completions, strict=True)
+            ]
+
+        return reward
