@@ -15,7 +15,7 @@ from text_models import scored_rows, write_model, write_rows
 
 from una_bench.errors import UserError
 from una_bench.evaluation import task_names
-from una_bench.models import offline
+from una_bench.models import hub, offline
 from una_bench.orchestration import bundle, missing_inputs, preparation
 from una_bench.record import sealed_folder
 from una_bench.suite import plan, recipe
@@ -120,7 +120,7 @@ def test_a_bundle_points_the_libraries_to_its_data(
 ) -> None:
     elsewhere(tmp_path, monkeypatch)
     bundle.use(packed, "small")
-    assert missing_inputs.cached_datasets("openai/gsm8k")
+    assert hub.cached_datasets("openai/gsm8k")
 
 
 def test_a_bundle_forbids_connections(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_the_cache_names_folders_as_the_library_does(tmp_path: Path, name: str, 
     path = tmp_path / "hf" / "datasets" / folder
     path.mkdir(parents=True)
     (path / "a.arrow").touch()
-    assert missing_inputs.cached_datasets(name) == [path]
+    assert hub.cached_datasets(name) == [path]
 
 
 def test_offline_switches_every_library_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,8 @@ def test_what_offline_runs_need_is_found_without_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, una_bench.orchestration.missing_inputs, una_bench.orchestration.bundle, una_bench.cli.model_commands; print('torch' in sys.modules)"
+    modules = "una_bench.orchestration.missing_inputs, una_bench.orchestration.bundle, una_bench.cli.model_commands"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=COMMITTED)
     assert result.stdout.strip() == "False"
 

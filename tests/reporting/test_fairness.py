@@ -10,9 +10,8 @@ import pytest
 import synthetic
 from synthetic import facts, record
 
-from una_bench.record.schema import Record
+from una_bench.record.schema import ADAPTED, Record
 from una_bench.reporting import fairness
-from una_bench.reporting.fairness_topics import ADAPTED
 from una_bench.reporting.tables import render
 
 

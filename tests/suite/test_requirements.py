@@ -170,7 +170,7 @@ def test_a_dry_run_says_hours_memory_and_disk_and_whether_they_are_here(
 
 def test_the_small_scale_fits_a_laptop() -> None:
     chosen = recipe.choose("una-table1", ["scale=small"])
-    lengths = targets.target(chosen.reproduces, "una-table1").lengths
+    lengths = requirements.Assumed(**targets.target(chosen.reproduces, "una-table1").assumed.model_dump())
     needed = capacity.need(plan.make(recipe.validate(chosen.raw, "una-table1")), lengths, capacity.CORE)
     assert needed.device_bytes < 8 * GIB
 

@@ -1,1 +1,1 @@
-"""Package."""
+"""Statistics over records. No torch, and no files but records."""

@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from una_bench import __version__
 from una_bench.cli import gate_commands, messages, model_commands, reproduce_command
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.models.offline import Need
+from una_bench.record.version import VERSION
 from una_bench.reporting.tables.table import Table
 
 
@@ -274,7 +274,7 @@ def _run(folder: Path) -> Path:
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"una-bench {__version__}")
+        typer.echo(f"una-bench {VERSION}")
         raise typer.Exit
 
 

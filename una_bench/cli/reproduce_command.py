@@ -53,6 +53,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     choice = [f"{key}={value}" for key, value in (("preset", preset), ("scale", scale)) if value]
     chosen = recipes.choose(suite, [*choice, *set_])
     aim = targets.target(chosen.reproduces, suite)
+    lengths = requirements.Assumed(**aim.assumed.model_dump())
     published = published_numbers.load()
     for name in aim.tables:
         published.table(name)
@@ -63,13 +64,13 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     folder = RunFolder(out) if out else RunFolder.default(plan)
     machine = capacity.here(recipe.device, folder.path)
     if dry_run:
-        needed = capacity.show(console, plan, aim.lengths, machine)
+        needed = capacity.show(console, plan, lengths, machine)
         missing = capacity.lacking(needed, machine)
         console.print(f"This machine cannot hold it: {'; '.join(missing)}." if missing else "This machine can hold it.")
         return
     require_device(recipe.device)
     rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
-    capacity.require(capacity.need(plan, aim.lengths, rate), machine, recipe.name)
+    capacity.require(capacity.need(plan, lengths, rate), machine, recipe.name)
     for need in missing_inputs.check(plan):
         typer.echo(need.note(), err=True)
     preparation.check(plan)

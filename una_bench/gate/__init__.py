@@ -1,1 +1,1 @@
-"""Package."""
+"""The regression gate: records against a committed baseline. It reads records alone."""

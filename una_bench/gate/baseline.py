@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from una_bench import __version__, formatting
+from una_bench import formatting
 from una_bench.errors import UserError, nearest
 from una_bench.gate.figures import Kind
 from una_bench.record import storage
 from una_bench.record.schema import Better, Record
+from una_bench.record.version import VERSION
 
 SCHEMA = 1
 FOLDER = Path("results") / "baselines"
@@ -94,7 +95,7 @@ def read(name: str) -> Baseline:
         raise UserError(f"{path} is not a baseline. `una-bench baseline update RUN --baseline NAME` makes one.")
     if number > SCHEMA:
         raise UserError(
-            f"{path} has format {number}; this una-bench {__version__} reads up to {SCHEMA}. Upgrade una-bench."
+            f"{path} has format {number}; this una-bench {VERSION} reads up to {SCHEMA}. Upgrade una-bench."
         )
     try:
         return Baseline.model_validate(raw)

@@ -51,7 +51,7 @@ class Probe:
     facts: dict[str, Any] = field(default_factory=dict)
     """What the fairness ledger wants to know; methods add to it."""
     resident: dict[str, int] = field(default_factory=dict)
-    """Bytes that must be resident, by kind: arithmetic (`una_bench.instruments.resident_memory`), set by the training."""
+    """Bytes that must be resident, by kind: arithmetic (`una_bench.instruments.resident_memory`), set by training."""
     flops: dict[str, float] = field(default_factory=dict)
     """Floating-point operations by pass, evaluations left out: arithmetic (`una_bench.instruments.flops`)."""
     memory: PeakMeter | None = None

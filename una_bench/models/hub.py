@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +111,17 @@ def _at(revision: str) -> str:
 def _line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def cached_datasets(name: str) -> list[Path]:
+    """Folders of the cache that hold a data set in the form that loads offline."""
+    owner, _, short = name.rpartition("/")
+    words = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", short)).lower()
+    folder = _datasets_cache() / (f"{owner}___{words}" if owner else words)
+    return [folder] if any(folder.rglob("*.arrow")) else []
+
+
+def _datasets_cache(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the library datasets keeps what it has loaded."""
+    home = environment.get("HF_HOME") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(environment.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()

@@ -17,14 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from una_bench import __version__
 from una_bench.errors import UserError
 from una_bench.evaluation.leaderboards import GROUPS
-from una_bench.models import offline
+from una_bench.models import hub, offline
 from una_bench.models.packaged import sha256
 from una_bench.orchestration import missing_inputs, preparation
 from una_bench.orchestration.process_pool import Pool
 from una_bench.record import sealed_folder, storage
+from una_bench.record.version import VERSION
 from una_bench.suite import plan as plans
 from una_bench.suite import recipe as recipes
 from una_bench.suite.plan import Plan
@@ -53,7 +53,7 @@ def make(plan: Plan, out: Path, say: Say) -> list[str]:
     say("copying")
     shutil.copytree(prepared.path, out / "prepared", copy_function=_link_or_copy)
     for entry in (entry for name in _tasks(plan) for entry in GROUPS.get(name, ())):
-        for folder in missing_inputs.cached_datasets(entry.data):
+        for folder in hub.cached_datasets(entry.data):
             target = out / "hf" / "datasets" / folder.name
             shutil.copytree(folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
     _copy_sentence_splitter(out / "nltk_data")
@@ -92,7 +92,7 @@ def _write_index(plan: Plan, out: Path) -> None:
     files = {str(p.relative_to(out)): sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
     index = {
         "suite": plan.recipe.name,
-        "una_bench": __version__,
+        "una_bench": VERSION,
         "problem_key": plan.problem_key,
         "files": files,
     }
@@ -122,7 +122,7 @@ def use(folder: Path, suite: str) -> str:
     if plan.problem_key != index["problem_key"]:
         raise UserError(
             f"--bundle {folder} was made by una-bench {index['una_bench']}, which prepared other data from the same "
-            f"settings than this una-bench {__version__}. Make it again with this version."
+            f"settings than this una-bench {VERSION}. Make it again with this version."
         )
     _install(folder, preparation.folder_of(plan))
     _point_libraries(folder)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from una_bench.evaluation import task_names
@@ -58,7 +54,7 @@ def for_tasks(names: Any) -> list[Need]:
     wanted = [names] if isinstance(names, str) else list(names)
     found: dict[str, Need] = {}
     for entry in (entry for name in wanted for entry in GROUPS.get(name, ())):
-        if not cached_datasets(entry.data):
+        if not hub.cached_datasets(entry.data):
             command = hub.dataset_command(entry.data)
             found[entry.data] = Need(what=f"data of {entry.name}: {entry.data}", command=command, automatic=True)
         for package in PACKAGES.get(entry.task, ()):
@@ -66,17 +62,3 @@ def for_tasks(names: Any) -> list[Need]:
                 command = "pip install 'una-bench[leaderboard]'"
                 found[package] = Need(what=f"package {package} (for {entry.name})", command=command)
     return list(found.values())
-
-
-def cached_datasets(name: str) -> list[Path]:
-    """Folders of the cache that hold a data set in the form that loads offline."""
-    owner, _, short = name.rpartition("/")
-    words = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", short)).lower()
-    folder = datasets_cache() / (f"{owner}___{words}" if owner else words)
-    return [folder] if any(folder.rglob("*.arrow")) else []
-
-
-def datasets_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the library datasets keeps what it has loaded."""
-    home = environment.get("HF_HOME") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(environment.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()

@@ -1,1 +1,1 @@
-"""What is learned: model, data and reward, prepared once per suite; the file name is the kind of problem."""
+"""Kinds of problem, one package each: model, data and reward become a prepared folder. They know no method."""

@@ -1,1 +1,1 @@
-"""Package."""
+"""The record: what running writes and reading reads. Both meet only here."""

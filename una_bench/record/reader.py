@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from una_bench import __version__, formatting
+from una_bench import formatting
 from una_bench.errors import UserError
 from una_bench.record import storage
 from una_bench.record.schema import SCHEMA, Record
+from una_bench.record.version import VERSION
 
 log = logging.getLogger("una_bench")
 
@@ -116,5 +117,5 @@ def refuse_newer(content: dict[str, Any], where: object) -> None:
     schema = content.get("schema", 0)
     if isinstance(schema, int) and schema > SCHEMA:
         raise UserError(
-            f"{where} has format {schema}; this una-bench {__version__} reads up to {SCHEMA}. Upgrade una-bench."
+            f"{where} has format {schema}; this una-bench {VERSION} reads up to {SCHEMA}. Upgrade una-bench."
         )

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA = 1
 BUDGET_UNITS = {"responses": "response", "steps": "step", "tokens": "token", "flops": "FLOP", "seconds": "s"}
 """Kinds of budget, and what each is counted in."""
+ADAPTED = "adapters and head"
+"""The fact ``value_model_trained`` where PPO trains adapters on its value model and not all of it."""
 PROGRESS = "progress."
 """Curves of this name say how much of a budget was used at the points of the others."""
 """Number of the record format; older ones are read, newer ones refused."""

@@ -1,1 +1,1 @@
-"""Package."""
+"""Report, summary, fairness ledger, export, tables and plots, from records alone."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from una_bench.record.schema import Record
+from una_bench.record.schema import ADAPTED, Record
 
 OWN = "generates its own"
-ADAPTED = "adapters and head"
 """What is trained of a value model that is not trained in full."""
 Read = Callable[[Record], Any]
 """Returns what one record says on a topic, None where it says nothing."""

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from una_bench.errors import UserError
-from una_bench.suite.requirements import Assumed
 
 
 class Lengths(BaseModel):
@@ -28,11 +27,6 @@ class Target(BaseModel):
     rows: dict[str, dict[str, Any]]
     """Row of the published tables -> ``method`` and the settings that tell its variant."""
     assumed: Lengths
-
-    @property
-    def lengths(self) -> Assumed:
-        """As the arithmetic takes them."""
-        return Assumed(prompt_tokens=self.assumed.prompt_tokens, response_tokens=self.assumed.response_tokens)
 
 
 def target(reproduces: Mapping[str, Any], name: str) -> Target:

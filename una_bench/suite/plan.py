@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from una_bench import __version__
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Feedback, Job, Method
 from una_bench.interfaces.prepared import content_hash
 from una_bench.machine import hardware
+from una_bench.record.version import VERSION
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
@@ -130,7 +130,7 @@ def _cell(recipe: Recipe, identity: dict[str, Any], name: str, method: Method, v
         "settings": before(settings, method.later),
         "seed": seed,
         "shared": shared,
-        "version": __version__,
+        "version": VERSION,
     }
     return Cell(
         method=name,

@@ -1,1 +1,1 @@
-"""UNA as a library: configuration, data formats and trainers (arXiv:2408.15339)."""
+"""UNA as a library, in TRL's style: losses, trainers, sampling. It knows nothing of suites, runs and records."""

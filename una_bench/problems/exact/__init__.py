@@ -1,1 +1,1 @@
-"""The exactly solvable problem: every response of every prompt can be enumerated, so the optimum is known."""
+"""The exactly solvable problem: every response can be enumerated, so the optimum is known. It knows no method."""

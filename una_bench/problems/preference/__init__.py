@@ -1,1 +1,1 @@
-"""Preference data in words: read from hubs or files, judged, paired, put into the policy's template, tokenized once."""
+"""A language model with judged responses, from files or the hub to token ids. It knows no method."""

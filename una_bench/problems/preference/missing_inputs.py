@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from una_bench.models import catalog, hub
+from una_bench.models.hub import cached_datasets
 from una_bench.models.offline import Need
 from una_bench.models.packaged import CARRIED
-from una_bench.orchestration.missing_inputs import cached_datasets
 from una_bench.problems.preference.sources import FORMATS, Source
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Package."""
+"""Tables as data, and each way to print one. They read records alone."""

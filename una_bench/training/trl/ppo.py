@@ -17,7 +17,7 @@ from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget, Spent
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import weight_files
-from una_bench.reporting.fairness_topics import ADAPTED
+from una_bench.record.schema import ADAPTED
 from una_bench.training.common import common_arguments, load_policy, lora_config, record_facts
 from una_bench.training.schedule import follow
 from una_bench.training.trl.common import own_settings, quiet_arguments, silence
