@@ -1,10 +1,8 @@
-"""How the C library gives memory back, for processes whose memory is not measured.
+"""Memory allocator and number of threads of this process.
 
-glibc returns a large tensor to the kernel as soon as it is freed, and every new one is mapped, and cleared, page by
-page. A tenth to a fifth of the time of a language model's passes on a CPU goes into that. Training pays it, because it
-is measured as users have it and because memory that is kept would count in its peak.
-
-A fixed number of threads, so that what is prepared once is the same however many workers a run has.
+glibc returns a large tensor to the kernel as soon as it is freed, and the next one is mapped and cleared page by page:
+a tenth to a fifth of the time of a language model's passes on a CPU. Training pays it, because it is measured as users
+have it and memory that is kept would count in its peak; processes whose memory is not measured keep what they free.
 """
 
 from __future__ import annotations
@@ -14,22 +12,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Numbers of glibc's ``malloc.h``."""
 KEPT_BYTES = 2**31 - 1
-"""Free memory at the top of the heap that stays in the process: as much as the setting can hold."""
+"""Free memory at the top of the heap that stays in the process: the largest value of the setting."""
 STEP_BYTES = 64 * 2**20
-"""By how much the heap grows at least."""
+"""Least growth of the heap."""
 
 
 def keep_freed_memory() -> bool:
-    """Let this process use again what it frees; only glibc can, elsewhere nothing happens.
-
-    Returns:
-        Whether glibc took it.
-    """
+    """Keep freed memory in this process; return whether glibc accepted it (no other C library can)."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None)
@@ -42,7 +34,9 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def fixed(threads: int) -> Iterator[None]:
-    """Compute on so many threads inside: sums over them come out the same wherever there are as many cores or fewer."""
+    """Compute with a fixed number of threads: sums are the same on any machine with that many cores."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
