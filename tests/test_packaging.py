@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CODE = (
-    "from una_bench import catalog, reference; print(sorted(catalog.method_names()), catalog.suite_names(), "
-    "catalog.benchmark('memory').__module__, len(reference.load().tables))"
+    "from una_bench.interfaces import registry; from una_bench.reproduction import published_numbers; "
+    "print(sorted(registry.method_names()), registry.suite_names(), registry.benchmark('memory').__module__, "
+    "len(published_numbers.load().tables))"
 )
 
 

@@ -30,7 +30,9 @@ RECIPE: dict[str, Any] = {
     "workers": 2,
     "timeout_minutes": 2,
 }
-HASTY = "import una_bench.orchestration.process_pool as s; s.HANG_SECONDS = 2.0; from una_bench.cli import main; main()"
+HASTY = (
+    "import una_bench.orchestration.process_pool as s; s.HANG_SECONDS = 2.0; from una_bench.cli.app import main; main()"
+)
 """The command line that takes a training for hung soon."""
 
 

@@ -15,13 +15,13 @@ from una_bench.worker import entry
 SMALL, LARGE = 32 * 2**20, 128 * 2**20
 FREE = """
 import ctypes, os, sys
-from una_bench import allocator
+from una_bench.machine import process_tuning
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 if sys.argv[1] == "keep":
-    assert allocator.keep_freed_memory()
+    assert process_tuning.keep_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 size = int(sys.argv[2])
@@ -56,8 +56,8 @@ def test_only_what_is_not_measured_keeps_it(
     task: str, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(entry.allocator, "keep_freed_memory", lambda: calls.append(1))
-    monkeypatch.setattr(entry.interrupt, "listen", lambda **_: None)
+    monkeypatch.setattr(entry.process_tuning, "keep_freed_memory", lambda: calls.append(1))
+    monkeypatch.setattr(entry.stop_request, "listen", lambda **_: None)
     monkeypatch.setattr(entry, "_redirect", lambda _: None)
     monkeypatch.setattr(entry, "_task", lambda _: lambda *_: {})
     entry.main(task, {}, Pipe(), str(tmp_path / "log"))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import typer
 
-import una_bench
+import una_bench.cli
 from una_bench import __main__
 from una_bench.cli import app, messages
 from una_bench.instruments.probe import Probe
@@ -91,7 +91,7 @@ def test_an_interrupt_during_the_first_imports_is_one_line(
                 raise KeyboardInterrupt
 
     monkeypatch.delitem(sys.modules, "una_bench.cli.app", raising=False)
-    monkeypatch.delattr(una_bench, "cli", raising=False)
+    monkeypatch.delattr(una_bench.cli, "app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupt, *sys.meta_path])
     monkeypatch.setattr(__main__.signal, "signal", lambda *_: None)  # this process keeps its own
     with pytest.raises(SystemExit) as end:

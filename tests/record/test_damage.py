@@ -21,8 +21,9 @@ from una_bench.suite import plan, recipe
 ENSURE = """
 import sys
 from pathlib import Path
-from una_bench import plan, preparation, recipe
+from una_bench.orchestration import preparation
 from una_bench.orchestration.process_pool import Pool
+from una_bench.suite import plan, recipe
 pool = Pool(workers=1, threads=1, listen=lambda *_: None, preload=())
 made = plan.make(recipe.load(sys.argv[1]))
 print(preparation.ensure(made, pool, log=Path(sys.argv[1]).with_suffix(".log"), say=print).path)

@@ -177,7 +177,7 @@ def test_task_differences_are_paired_by_document_where_documents_are_kept(tmp_pa
     run = synthetic.write_run(tmp_path / "r", found)
     for one in found:
         synthetic.write_documents(run, one, "copy", scores[one.method, one.seed])
-    made = report.compose.tasks(found, baseline="dpo", documents=documents.scores(run, found))
+    made = report.results_table.tasks(found, baseline="dpo", documents=documents.scores(run, found))
     assert made is not None and made.then[0].groups[0].lines[0].cells[0].text == "+0.25 ± 0.80"
 
 
