@@ -63,7 +63,7 @@ def _record(line: str, path: Path, number: int) -> Record | None:
         log.warning("%s is incomplete (as after a killed run) and is ignored.", where)
         return None
     if isinstance(raw, dict) and "sha256" in raw and not storage.line_intact(line):
-        log.warning("%s is damaged (its checksum is another) and is passed over; its cell counts as not run.", where)
+        log.warning("%s is damaged (wrong checksum) and is ignored; its cell counts as not run.", where)
         return None
     schema = raw.get("schema", 0) if isinstance(raw, dict) else None
     if not isinstance(schema, int):
