@@ -403,7 +403,7 @@ HOSTILE = Verdict(
     cell="dpo\x1b[31m-s0",
     name="loss.64",
     outcome=Outcome.REGRESSION,
-    said="50 % <b>worse</b> & ]]> \x00\x1b[2J ::error::no, a:b\nnext",
+    detail="50 % <b>worse</b> & ]]> \x00\x1b[2J ::error::no, a:b\nnext",
 )
 
 
