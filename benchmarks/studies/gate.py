@@ -69,9 +69,9 @@ def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path
         subprocess.run(command, env=own, stdout=subprocess.DEVNULL, check=True)
     seconds = time.monotonic() - start
     verdicts = compare.check(run, expected)
-    wrong = [f"{v.cell} {v.name}: {v.said}" for v in compare.regressions(verdicts)]
-    apart = sorted({v.said for v in verdicts if v.outcome is compare.Outcome.NOT_COMPARED})
-    better = [f"{v.cell} {v.name}: {v.said}" for v in verdicts if v.outcome is compare.Outcome.IMPROVEMENT]
+    wrong = [f"{v.cell} {v.name}: {v.detail}" for v in compare.regressions(verdicts)]
+    apart = sorted({v.detail for v in verdicts if v.outcome is compare.Outcome.NOT_COMPARED})
+    better = [f"{v.cell} {v.name}: {v.detail}" for v in verdicts if v.outcome is compare.Outcome.IMPROVEMENT]
     print(number, f"{seconds:.0f} s, {len(wrong)} regressions, {len(better)} improvements", *wrong, *better, sep="\n  ")
     return {
         "seconds": seconds,

@@ -1,8 +1,7 @@
-"""Statistics, worked out by hand, against scipy, and against rliable."""
+"""Statistics against results by hand and scipy."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -39,19 +38,6 @@ def test_a_value_that_is_not_finite_gets_no_interval() -> None:
     assert stats.interval([1.0, math.inf]).low is None
 
 
-def test_the_bootstrap_agrees_with_scipys_percentile_bootstrap() -> None:
-    values = np.random.default_rng(3).normal(size=30)
-    theirs = scipy.stats.bootstrap(
-        (values,), np.mean, method="percentile", rng=np.random.default_rng(5), n_resamples=20_000
-    )
-    ours = stats.interval(list(values), method="bootstrap")
-    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.015)
-
-
-def test_the_bootstrap_is_the_same_each_time() -> None:
-    assert stats.bootstrap([1.0, 2.0, 4.0]) == stats.bootstrap([1.0, 2.0, 4.0])
-
-
 def test_holm_by_hand() -> None:
     # smallest 0.005 x 4, then 0.01 x 3, then 0.03 x 2, then 0.04 raised to the one before it
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -76,7 +62,8 @@ def test_a_paired_difference_equals_scipys_paired_t_test() -> None:
 
 def test_pairing_by_seed_resolves_what_unpaired_means_do_not() -> None:
     a, b = {0: 1.0, 1: 2.0, 2: 3.0}, {0: 0.9, 1: 1.89, 2: 2.91}
-    assert (stats.paired([(a, b)])[0].resolved, stats.unpaired([*a.values()], [*b.values()]).resolved) == (True, False)
+    unpaired = scipy.stats.ttest_ind([*a.values()], [*b.values()], equal_var=False)
+    assert (stats.paired([(a, b)])[0].resolved, unpaired.pvalue < 0.05) == (True, False)
 
 
 def test_a_difference_is_taken_over_common_seeds_alone() -> None:
@@ -110,26 +97,10 @@ def test_the_detectable_difference_is_detected_four_times_in_five() -> None:
     assert np.mean(np.abs(t) > stats.t_quantile(0.95, 4)) == pytest.approx(0.8, abs=0.01)
 
 
-def test_unpaired_differences_equal_scipys_welch() -> None:
-    a, b = [1.0, 1.4, 1.1, 0.9], [2.0, 2.2, 2.9]
-    theirs = scipy.stats.ttest_ind(a, b, equal_var=False)
-    found = stats.unpaired(a, b)
-    assert (found.p, found.low, found.high) == pytest.approx((theirs.pvalue, *theirs.confidence_interval(0.95)))
-
-
 @pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 13])
 def test_the_interquartile_mean_is_scipys_trimmed_mean(count: int) -> None:
     values = list(np.random.default_rng(count).normal(size=count))
     assert aggregate.iqm(values) == pytest.approx(scipy.stats.trim_mean(values, 0.25))
-
-
-@pytest.mark.parametrize("case", range(3))
-def test_the_interquartile_mean_and_its_interval_agree_with_rliable(case: int) -> None:
-    """The golden file holds what rliable 1.2.0 gave; it says how. Two bootstraps agree up to their draws."""
-    golden = json.loads((GOLDEN / "rliable.json").read_text())["cases"][case]
-    mean, low, high = aggregate.iqm_interval(golden["scores"], draws=20_000)
-    assert mean == pytest.approx(golden["iqm"], abs=1e-12)
-    assert (low, high) == pytest.approx((golden["low"], golden["high"]), abs=0.003)
 
 
 def test_documents_add_their_variance_to_that_of_seeds_by_hand() -> None:

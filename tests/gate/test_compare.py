@@ -146,14 +146,14 @@ def test_with_other_versions_the_hash_is_not_compared_and_the_reason_is_said(wri
     packages = {**ENVIRONMENT["packages"], "torch": "2.14.0"}  # type: ignore[dict-item]
     found = judged(write, one(environment={**ENVIRONMENT, "packages": packages}, facts={"final_weights_sha256": "e"}))
     assert found["weights.final"].outcome is Outcome.NOT_COMPARED
-    assert found["weights.final"].said == "torch 2.14.0, baseline 2.13.0"
+    assert found["weights.final"].detail == "torch 2.14.0, baseline 2.13.0"
 
 
 def test_on_another_machine_memory_and_hashes_are_not_compared(write: Callable[..., Path]) -> None:
     found = judged(write, elsewhere(peak=90.0 * MIB, facts={"final_weights_sha256": "ee" * 32}))
     not_compared = outcomes(found, Outcome.NOT_COMPARED)
     assert {"weights.final", "weights.initial", "data.responses", "memory.peak_over_held"} == not_compared
-    assert "other machine: cpu_id another vendor, baseline a vendor 1/2" in found["weights.final"].said
+    assert "other machine: cpu_id another vendor, baseline a vendor 1/2" in found["weights.final"].detail
     assert not outcomes(found, Outcome.REGRESSION)
 
 
@@ -198,13 +198,13 @@ def test_the_loss_on_drawn_responses_is_not_compared_on_another_machine(write: C
 def test_a_cell_that_failed_is_a_regression_with_its_reason(write: Callable[..., Path]) -> None:
     found = judged(write, synthetic.failed("dpo", 0, Status.OUT_OF_MEMORY))
     assert found[""].outcome is Outcome.REGRESSION
-    assert found[""].said.startswith("ended as out of memory (needed 3 GiB more")
+    assert found[""].detail.startswith("ended as out of memory (needed 3 GiB more")
 
 
 def test_a_cell_that_is_missing_is_a_regression(write: Callable[..., Path]) -> None:
     expected = update.make([write("before", one(), one("kto"))])
     (found,) = [v for v in check(write("now", one()), expected) if v.cell == "kto-s0"]
-    assert (found.outcome, found.said) == (Outcome.REGRESSION, "is missing from the run")
+    assert (found.outcome, found.detail) == (Outcome.REGRESSION, "is missing from the run")
 
 
 def test_a_cell_that_is_new_is_said_and_is_no_regression(write: Callable[..., Path]) -> None:
@@ -377,12 +377,12 @@ def test_a_missing_baseline_is_refused_with_how_to_make_one() -> None:
 
 
 def test_a_baseline_of_a_failed_cell_is_refused(write: Callable[..., Path]) -> None:
-    with pytest.raises(UserError, match=r"dpo-s0 of .* a baseline is made of cells that ended well"):
+    with pytest.raises(UserError, match=r"dpo-s0 of .* a baseline needs cells that succeeded"):
         update.make([write("run", synthetic.failed("dpo", 0))])
 
 
 def test_runs_of_two_machines_make_no_baseline(write: Callable[..., Path]) -> None:
-    with pytest.raises(UserError, match=r"different surroundings: .* cpu_id another vendor"):
+    with pytest.raises(UserError, match=r"versions or machine: .* cpu_id another vendor"):
         update.make([write("a", one()), write("b", elsewhere())])
 
 
@@ -403,7 +403,7 @@ HOSTILE = Verdict(
     cell="dpo\x1b[31m-s0",
     name="loss.64",
     outcome=Outcome.REGRESSION,
-    said="50 % <b>worse</b> & ]]> \x00\x1b[2J ::error::no, a:b\nnext",
+    detail="50 % <b>worse</b> & ]]> \x00\x1b[2J ::error::no, a:b\nnext",
 )
 
 

@@ -75,7 +75,7 @@ def test_a_folder_without_records_has_none(tmp_path: Path) -> None:
 
 
 def test_where_records_are_needed_an_empty_folder_is_the_users_to_fix(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no records"):
+    with pytest.raises(UserError, match="has no records"):
         reader.some(tmp_path)
 
 

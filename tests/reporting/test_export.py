@@ -65,5 +65,5 @@ def test_a_folder_as_file_is_the_users_to_fix(run: Path, tmp_path: Path) -> None
 
 
 def test_a_run_without_records_is_the_users_to_fix(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no records"):
+    with pytest.raises(UserError, match="has no records"):
         export.write(tmp_path, "csv", tmp_path / "x.csv")

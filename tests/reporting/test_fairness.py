@@ -61,7 +61,7 @@ def test_a_fact_that_one_method_alone_tells_is_not_known() -> None:
 
 def test_a_method_that_says_nothing_is_named() -> None:
     found = [*two({"dropout": 0.1}, {"dropout": 0.1}), record("ppo", 0)]
-    assert line(found, "dropout").detail == "0.1; not known for PPO"
+    assert line(found, "dropout").detail == "0.1; not recorded for PPO"
 
 
 def test_seeds_may_differ_as_long_as_methods_agree_seed_by_seed() -> None:
@@ -102,13 +102,13 @@ def test_a_trainer_that_does_not_clip_is_found_out() -> None:
     ],
 )
 def test_reading_fewer_responses_at_once_is_told(settings: dict[str, Any], read: str) -> None:
-    found = line([record("dpo", 0, settings={}), record("ppo", 0, settings=settings)], "responses in one forward")
+    found = line([record("dpo", 0, settings={}), record("ppo", 0, settings=settings)], "responses per forward")
     assert (str(found.verdict), found.values) == ("DIFFERS", {"DPO": "64", "PPO": read})
 
 
 def test_a_rollout_cut_into_parts_of_a_step_is_read_like_a_step() -> None:
     cut = {"responses_per_rollout": 256, "num_mini_batches": 4}
-    found = line([record("dpo", 0, settings={}), record("ppo", 0, settings=cut)], "responses in one forward")
+    found = line([record("dpo", 0, settings={}), record("ppo", 0, settings=cut)], "responses per forward")
     assert found.verdict == "OK"
 
 
@@ -132,6 +132,6 @@ def test_a_value_model_that_is_trained_in_full_beside_adapters_differs(trained: 
 def test_tokens_of_one_response_are_compared() -> None:
     first, second = {"completion_ids": [1, 2]}, {"completion_ids": [0, 1, 2]}
     found = line(
-        two({"tokenisation_example": first}, {"tokenisation_example": second}), "tokens of one and the same response"
+        two({"tokenisation_example": first}, {"tokenisation_example": second}), "tokens of an example response"
     )
     assert (str(found.verdict), "[0 1 2]" in found.detail) == ("DIFFERS", True)

@@ -1,1 +1,1 @@
-"""Statistics over records. No torch, and no files but records."""
+"""Statistics over records. Imports no torch; reads only records and the documents saved beside them."""

@@ -1,4 +1,4 @@
-"""Means across tasks, and what the choice of documents adds to the uncertainty."""
+"""Means across tasks, and intervals that cover the sampling of documents."""
 
 from __future__ import annotations
 
@@ -20,52 +20,26 @@ IQM = Metric(name="tasks.iqm", unit="1", better=Better.HIGHER)
 
 
 def iqm(values: Sequence[float]) -> float:
-    """Interquartile mean: the mean of what is left when the lowest and highest quarter are cut (scipy's trim_mean)."""
+    """Return the interquartile mean: the mean without the lowest and the highest quarter (scipy's trim_mean)."""
     ordered = sorted(values)
     cut = len(ordered) // 4
     return fmean(ordered[cut : len(ordered) - cut])
 
 
-def iqm_interval(
-    scores: ArrayLike, *, level: float = LEVEL, draws: int = 5_000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Interquartile mean over seeds and tasks together, with its interval by stratified bootstrap, as in rliable.
-
-    Args:
-        scores: (seeds, tasks). Seeds are resampled within each task; tasks are kept.
-        level: Confidence level of the percentile interval.
-        draws: Number of resamplings.
-        seed: Fixes the draws.
-
-    Returns:
-        Interquartile mean, lower and upper end.
-    """
-    import numpy as np
-
-    array = np.asarray(scores, dtype=float)
-    runs, tasks = array.shape
-    index = np.random.default_rng(seed).integers(0, runs, size=(draws, runs, tasks))
-    drawn = np.sort(np.take_along_axis(array[None], index, axis=1).reshape(draws, -1), axis=1)
-    cut = drawn.shape[1] // 4
-    means = drawn[:, cut : drawn.shape[1] - cut].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return iqm([float(v) for v in array.ravel()]), float(low), float(high)
-
-
 def combinable(tasks: Sequence[Metric]) -> bool:
-    """Whether there are several tasks, all dimensionless and better when higher."""
+    """Return whether there are several tasks, all dimensionless and better when higher."""
     return len(tasks) > 1 and all(t.unit == "1" and t.better is Better.HIGHER for t in tasks)
 
 
 def with_task_means(rows: Sequence[Row], tasks: Sequence[Metric]) -> list[Row]:
-    """Give each row the mean and the interquartile mean across tasks, for the seeds that have every task.
+    """Add the mean and the interquartile mean across tasks to each row, for the seeds that have every task.
 
-    Only where `combinable`: means of other things mean nothing. A task that was run for no row is left out.
+    Rows are unchanged unless the tasks are `combinable`. A task without values in any row is ignored.
     """
-    run = [task for task in tasks if any(row.values.get(task.name) for row in rows)]
-    if not combinable(run):
+    measured = [task for task in tasks if any(row.values.get(task.name) for row in rows)]
+    if not combinable(measured):
         return list(rows)
-    return [_with_means(row, [task.name for task in run]) for row in rows]
+    return [_with_means(row, [task.name for task in measured]) for row in rows]
 
 
 def _with_means(row: Row, names: Sequence[str]) -> Row:
@@ -79,11 +53,11 @@ def _with_means(row: Row, names: Sequence[str]) -> Row:
 
 
 def with_documents(values: Sequence[float], stderrs: Sequence[float], *, level: float = LEVEL) -> Estimate:
-    """Mean over seeds whose interval also covers the choice of documents, from a benchmark's own standard errors.
+    """Return the mean over seeds with an interval that also covers the sampling of documents.
 
-    Every seed answers the same documents, so that their error does not shrink with the number of seeds:
+    All seeds share the documents, so the error over documents does not shrink with the number of seeds:
     variance = s²/n + mean(stderr²), degrees of freedom after Welch and Satterthwaite. The spread over seeds already
-    holds some noise of the documents, which makes the interval a little too wide, never too narrow.
+    contains part of the document noise, so the interval is slightly conservative.
     """
     n, mean = len(values), fmean(values)
     if n < 2:
@@ -96,7 +70,7 @@ def with_documents(values: Sequence[float], stderrs: Sequence[float], *, level: 
 
 
 def over_documents(value: float, stderr: float, *, level: float = LEVEL) -> Estimate:
-    """Interval of a policy that was not trained: no seeds, only the choice of documents (normal, many documents)."""
+    """Return the interval of an untrained policy, which covers the sampling of documents alone (normal)."""
     half = t_quantile(level, 1e9) * stderr
     return Estimate(
         mean=value, low=value - half, high=value + half, n=1, how="normal over documents; untrained, no seeds"
@@ -104,15 +78,15 @@ def over_documents(value: float, stderr: float, *, level: float = LEVEL) -> Esti
 
 
 def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None = None) -> Effect:
-    """Mean difference of two methods on the same documents, uncertain over seeds and over documents.
+    """Return the mean difference of two methods on the same documents; the interval covers seeds and documents.
 
-    Two-way random effects without replication: the grand mean has the variance (MS_seeds + MS_documents - MS_rest) /
-    (S D), never less than MS_rest / (S D); degrees of freedom after Satterthwaite. With one seed, over documents alone.
+    Two-way random effects without replication: the variance of the grand mean is (MS_seeds + MS_documents - MS_rest) /
+    (S D), at least MS_rest / (S D); degrees of freedom after Satterthwaite. With one seed, over documents alone.
 
     Args:
         differences: First method minus second, (S seeds, D documents).
         level: Confidence level.
-        p: What the p-value became when it was corrected for the number of comparisons.
+        p: p-value corrected for the number of comparisons; computed if None.
     """
     import numpy as np
 
@@ -131,8 +105,8 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None
         ms_rest = float((rest**2).sum()) / ((seeds - 1) * (documents - 1))
         total = max(ms_seeds + ms_docs - ms_rest, ms_rest)
         parts = (ms_seeds, seeds - 1), (ms_docs, documents - 1), (ms_rest, (seeds - 1) * (documents - 1))
-        below = sum(ms**2 / df for ms, df in parts)
-        df = total**2 / below if below else math.inf
+        denominator = sum(ms**2 / df for ms, df in parts)
+        df = total**2 / denominator if denominator else math.inf
         variance, how = total / (seeds * documents), "Student t over seeds and documents, paired by both"
     if variance == 0:
         return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, level=level, how=how)

@@ -1,4 +1,4 @@
-"""What lm-eval kept beside the records: each document with its answer and score, to pair methods by and to look at."""
+"""Documents that lm-eval saved beside the records, with answers and scores, for pairing methods and for display."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from una_bench.record.schema import Record
 
 log = logging.getLogger("una_bench")
 Scores = Mapping[tuple[str, str], Mapping[str, float]]
-"""(cell, metric) -> number of the document -> score."""
+"""(cell, metric) -> document id -> score."""
 
 
 def kept(run: Path, record: Record) -> dict[str, list[dict[str, Any]]]:
-    """Return the documents of one cell by task, empty where nothing was kept."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Return the saved documents of one cell by task."""
+    by_task: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((run / "cells").glob(f"*-s{record.seed}-{record.key[:8]}/**/*.samples.jsonl")):
         try:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         except (OSError, ValueError):
-            log.warning("%s cannot be read and is passed over.", path)
+            log.warning("%s cannot be read and is ignored.", path)
             continue
-        found[path.name.removesuffix(".samples.jsonl")] = [line for line in lines if isinstance(line, dict)]
-    return found
+        by_task[path.name.removesuffix(".samples.jsonl")] = [line for line in lines if isinstance(line, dict)]
+    return by_task
 
 
 def scores(run: Path, records: Sequence[Record]) -> Scores:
-    """Return the score of every document for the metrics that are the mean of such scores."""
-    found: dict[tuple[str, str], Mapping[str, float]] = {}
+    """Return the score of every document, for the metrics that are means of document scores."""
+    by_metric: dict[tuple[str, str], Mapping[str, float]] = {}
     for record in records:
         documents = kept(run, record)
         for m in record.measurements:
@@ -44,54 +44,52 @@ def scores(run: Path, records: Sequence[Record]) -> Scores:
             if task is None or not m.samples:
                 continue
             metric, _, filtered = rest.removeprefix(task + ".").partition(".")
-            own = {str(d.get("doc_id")): float(d[metric]) for d in documents[task] if _scored(d, metric, filtered)}
-            if own and math.isclose(fmean(own.values()), m.value, abs_tol=1e-6):
-                found[record.cell, m.metric] = own
-    return found
+            by_id = {str(d.get("doc_id")): float(d[metric]) for d in documents[task] if _scored(d, metric, filtered)}
+            if by_id and math.isclose(fmean(by_id.values()), m.value, abs_tol=1e-6):
+                by_metric[record.cell, m.metric] = by_id
+    return by_metric
 
 
 def _scored(document: Mapping[str, Any], metric: str, filtered: str) -> bool:
-    right = document.get("filter", "none") == (filtered or "none")
-    return right and isinstance(document.get(metric), int | float)
+    same_filter = document.get("filter", "none") == (filtered or "none")
+    return same_filter and isinstance(document.get(metric), int | float)
 
 
-def paired(rows: Sequence[Row], base: Row, metric: str, found: Scores) -> list[stats.Effect] | None:
-    """Differences of rows to ``base`` paired by seed and document, or None where a row lacks its documents.
+def paired(rows: Sequence[Row], base: Row, metric: str, document_scores: Scores) -> list[stats.Effect] | None:
+    """Return differences to ``base`` paired by seed and document, or None if a row lacks its documents.
 
     They are one family of comparisons under Holm, like `stats.paired`.
     """
-    differences = [_matrix(row, base, metric, found) for row in rows]
-    if not differences or any(d is None or not d or not d[0] for d in differences):
+    differences = [_matrix(row, base, metric, document_scores) for row in rows]
+    if not differences or not all(d and d[0] for d in differences):
         return None
-    whole = [d for d in differences if d is not None]
-    first = [aggregate.by_document(d) for d in whole]
-    pvalues = [effect.p for effect in first if effect.p is not None]
-    if len(pvalues) != len(first):
+    pvalues = [p for d in differences if (p := aggregate.by_document(d).p) is not None]
+    if len(pvalues) != len(differences):
         return None
-    corrected = zip(whole, stats.holm(pvalues), stats.holm_levels(pvalues), strict=True)
+    corrected = zip(differences, stats.holm(pvalues), stats.holm_levels(pvalues), strict=True)
     return [aggregate.by_document(d, level=level, p=p) for d, p, level in corrected]
 
 
-def _matrix(row: Row, base: Row, metric: str, found: Scores) -> list[list[float]] | None:
-    """Differences, (seeds, documents), over what both have; None where one has no documents."""
-    own, other = _by_seed(row, metric, found), _by_seed(base, metric, found)
-    if not own or not other:
-        return None
+def _matrix(row: Row, base: Row, metric: str, document_scores: Scores) -> list[list[float]]:
+    """Return differences, (seeds, documents), over the seeds and documents that both rows have."""
+    ours, theirs = _by_seed(row, metric, document_scores), _by_seed(base, metric, document_scores)
+    if not ours or not theirs:
+        return []
     if base.fixed:
-        other = dict.fromkeys(own, next(iter(other.values())))
+        theirs = dict.fromkeys(ours, next(iter(theirs.values())))
     if row.fixed:
-        own = dict.fromkeys(other, next(iter(own.values())))
-    seeds = sorted(own.keys() & other.keys())
-    documents = sorted(set.intersection(*(own[s].keys() & other[s].keys() for s in seeds))) if seeds else []
-    return [[own[s][d] - other[s][d] for d in documents] for s in seeds]
+        ours = dict.fromkeys(theirs, next(iter(ours.values())))
+    seeds = sorted(ours.keys() & theirs.keys())
+    documents = sorted(set.intersection(*(ours[s].keys() & theirs[s].keys() for s in seeds))) if seeds else []
+    return [[ours[s][d] - theirs[s][d] for d in documents] for s in seeds]
 
 
-def _by_seed(row: Row, metric: str, found: Scores) -> dict[int, Mapping[str, float]]:
-    return {r.seed: found[r.cell, metric] for r in row.records if (r.cell, metric) in found}
+def _by_seed(row: Row, metric: str, document_scores: Scores) -> dict[int, Mapping[str, float]]:
+    return {r.seed: document_scores[r.cell, metric] for r in row.records if (r.cell, metric) in document_scores}
 
 
 def samples(run: Path, records: Sequence[Record]) -> list[dict[str, str]]:
-    """Return each method's answer to the first document of each task, to be looked at."""
+    """Return each method's answer to the first document of each task."""
     shown, seen = [], set()
     for record in records:
         if (record.method, record.variant) in seen:
@@ -106,7 +104,7 @@ def samples(run: Path, records: Sequence[Record]) -> list[dict[str, str]]:
 
 
 def _text(value: Any, most: int = 2000) -> str:
-    """First text in what lm-eval keeps, whose nesting depends on the kind of task."""
+    """Return the first text of a nested value; lm-eval's nesting depends on the kind of task."""
     while isinstance(value, dict | list | tuple) and value:
         value = next(iter(value.values())) if isinstance(value, dict) else value[0]
     return str(value)[:most]

@@ -1,7 +1,4 @@
-"""What two rows must share to be compared: machine, data, budget.
-
-Records as a person compares them: rows, and values by row, metric and seed.
-"""
+"""Records arranged for comparison: rows with values by metric and seed, and the context that makes rows comparable."""
 
 from __future__ import annotations
 
@@ -18,25 +15,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MACHINE = ("machine", "cpu", "gpu", "accelerator", "device_name", "cores", "memory_bytes")
-"""Keys of a record's environment that tell machines apart."""
+"""Keys of a record's environment that identify the machine."""
 DATA = ("problem_key", "prepared", "data", "max_prompt_length", "max_new_tokens")
-"""Keys of a record's job that tell data apart, besides the suite."""
+"""Keys of a record's job that identify the data, besides the suite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What two rows must share to stand in one table."""
+    """Properties that two rows must share to be compared."""
 
     machine: tuple[tuple[str, str], ...]
     data: tuple[tuple[str, str], ...]
     budget: tuple[tuple[str, str], ...]
 
     def different(self, other: Context) -> list[str]:
-        """Name what differs: ``machine``, ``data``, ``budget``."""
+        """Return the names of the fields that differ: ``machine``, ``data``, ``budget``."""
         return [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
 
     def unlike(self, others: Iterable[Context]) -> str:
-        """Describe what is not the same in all of ``others``."""
+        """Describe the properties that not all of ``others`` share."""
         others = list(others)
         facts = [fact for name in self.__slots__ for fact in getattr(self, name)]
         shared = [{fact for name in self.__slots__ for fact in getattr(other, name)} for other in others]
@@ -44,7 +41,7 @@ class Context:
 
 
 def context(record: Record) -> Context:
-    """Return what decides whether this record may stand beside another."""
+    """Return the context of a record."""
     device = [("device", record.job["device"])] if "device" in record.job else []
     threads = [("threads", record.job["threads"])] if "threads" in record.job else []
     return Context(
@@ -55,15 +52,15 @@ def context(record: Record) -> Context:
 
 
 def contexts(records: Sequence[Record]) -> dict[tuple[str, str], Context]:
-    """Context of each record; a cell that failed before it saw its machine belongs with the rest of its run."""
-    known = {(r.run, r.cell): context(r) for r in records}
+    """Return the context of each (run, cell); a cell that failed before it recorded its machine gets its run's."""
+    by_cell = {(r.run, r.cell): context(r) for r in records}
     for record in records:
-        own = known[record.run, record.cell]
         if not record.environment:
-            others = (known[r.run, r.cell] for r in records if r.environment and r.run == record.run)
-            same = (c for c in others if c.data == own.data and c.budget == own.budget)
-            known[record.run, record.cell] = next(same, own)
-    return known
+            incomplete = by_cell[record.run, record.cell]
+            others = (by_cell[r.run, r.cell] for r in records if r.environment and r.run == record.run)
+            same = (c for c in others if c.data == incomplete.data and c.budget == incomplete.budget)
+            by_cell[record.run, record.cell] = next(same, incomplete)
+    return by_cell
 
 
 def _pairs(items: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
@@ -88,70 +85,70 @@ class Row:
     context: Context
     records: tuple[Record, ...]
     values: Mapping[str, Mapping[int, float]] = field(repr=False)
-    """Metric -> seed -> value, of the cells that ended well."""
+    """Metric -> seed -> value, of the cells that succeeded."""
     errors: Mapping[str, Mapping[int, float]] = field(repr=False)
-    """Metric -> seed -> standard error over documents, where given."""
+    """Metric -> seed -> standard error over documents, if given."""
     not_run: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Metric -> why it could not be measured, where a benchmark says so."""
+    """Metric -> reason why a benchmark could not measure it."""
 
     @property
     def fixed(self) -> bool:
-        """Whether the row was not trained, so that it has no seeds."""
+        """Whether the row is an untrained policy, which has no seeds."""
         return not any(trained(r) for r in self.records)
 
     @property
     def failed(self) -> tuple[Record, ...]:
-        """The cells that did not end well."""
+        """The cells that did not succeed."""
         return tuple(r for r in self.records if r.status is not Status.OK)
 
     def seeds(self, metric: str, like: Iterable[int] = ()) -> Mapping[int, float]:
-        """Seed -> value; the one value of an untrained row stands for every seed in ``like``."""
-        own = self.values.get(metric, {})
-        if self.fixed and len(own) == 1:
-            return dict.fromkeys(like, next(iter(own.values()))) or own
-        return own
+        """Return seed -> value; the one value of an untrained row is repeated for every seed in ``like``."""
+        values = self.values.get(metric, {})
+        if self.fixed and len(values) == 1:
+            return dict.fromkeys(like, next(iter(values.values()))) or values
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """Name, unit and direction of a metric, as its measurements state them."""
+    """Name, unit and direction of a metric."""
 
     name: str
     unit: str
     better: Better
     measured: bool = True
-    """Whether any cell has a value of it."""
+    """Whether any cell has a value."""
 
 
 def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
-    """Gather records into rows, in the order that `read.in_order` gives."""
-    gathered: dict[tuple[str, str, str, Context], list[Record]] = {}
-    known = contexts(records)
+    """Group records into rows, in the order of `reader.in_order`."""
+    groups: dict[tuple[str, str, str, Context], list[Record]] = {}
+    context_of = contexts(records)
     for record in in_order(list(records)):
-        key = (record.run if by_run else "", record.method, record.variant, known[record.run, record.cell])
-        gathered.setdefault(key, []).append(record)
-    labels = _labels([(k[0], v[0]) for k, v in gathered.items()])
-    made = []
-    for (key, found), label in zip(gathered.items(), labels, strict=True):
-        values, errors = _values(found)
-        made.append(
+        key = (record.run if by_run else "", record.method, record.variant, context_of[record.run, record.cell])
+        groups.setdefault(key, []).append(record)
+    labels = _labels([(k[0], v[0]) for k, v in groups.items()])
+    table = []
+    for ((_, method, variant, shared), members), label in zip(groups.items(), labels, strict=True):
+        values, errors = _values(members)
+        table.append(
             Row(
-                method=key[1],
-                variant=key[2],
+                method=method,
+                variant=variant,
                 label=label,
-                run=found[0].run,
-                context=key[3],
-                records=tuple(found),
+                run=members[0].run,
+                context=shared,
+                records=tuple(members),
                 values=values,
                 errors=errors,
-                not_run={m.metric: m.how for r in found for m in r.measurements if not m.samples},
+                not_run={m.metric: m.how for r in members for m in r.measurements if not m.samples},
             )
         )
-    return made
+    return table
 
 
 def _labels(firsts: Sequence[tuple[str, Record]]) -> list[str]:
-    """Labels that tell every row apart: with the variant, then the run, where the label alone does not."""
+    """Return unique labels: with the variant, then the run, if the label alone is not unique."""
     plain = [formatting.clean(r.label) or formatting.clean(r.method) for _, r in firsts]
     named = [
         f"{label} ({formatting.clean(r.variant)})" if r.variant and plain.count(label) > 1 else label
@@ -177,31 +174,30 @@ def _values(records: Sequence[Record]) -> tuple[dict[str, dict[int, float]], dic
 
 
 def metrics(records: Iterable[Record]) -> dict[str, Metric]:
-    """Every metric measured in any cell, in the order of first appearance."""
-    found: dict[str, Metric] = {}
+    """Return the metrics of all cells, in order of first appearance."""
+    by_name: dict[str, Metric] = {}
     for record in records:
         for m in record.measurements:
-            if m.metric not in found:
-                found[m.metric] = Metric(name=m.metric, unit=m.unit, better=m.better, measured=bool(m.samples))
-            elif found[m.metric].unit != m.unit:
+            metric = by_name.setdefault(m.metric, Metric(name=m.metric, unit=m.unit, better=m.better, measured=False))
+            if metric.unit != m.unit:
                 raise UserError(
-                    f"{m.metric} has the unit {found[m.metric].unit} in one record and {m.unit} in {record.cell}. "
+                    f"{m.metric} has the unit {metric.unit} in one record and {m.unit} in {record.cell}. "
                     "Records of different versions cannot share a table; report each run alone."
                 )
-            elif m.samples and not found[m.metric].measured:
-                found[m.metric] = replace(found[m.metric], measured=True)
-    return found
+            if m.samples and not metric.measured:
+                by_name[m.metric] = replace(metric, measured=True)
+    return by_name
 
 
 def find(table: Sequence[Row], name: str) -> Row:
     """Return the row that a user calls ``name``: a method, ``method[variant]``, or a label."""
-    wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
+    normalized = name.strip().lower().replace("-", "_").replace(" ", "_")
     names = [f"{r.method}[{r.variant}]" if r.variant else r.method for r in table]
-    hits = [r for r, full in zip(table, names, strict=True) if name in {full, r.label} or wanted == full.lower()]
-    hits = hits or [r for r in table if r.method == wanted]
+    hits = [r for r, full in zip(table, names, strict=True) if name in {full, r.label} or normalized == full.lower()]
+    hits = hits or [r for r in table if r.method == normalized]
     if not hits:
         choices = list(dict.fromkeys(names))
-        raise UserError(f"There is no row '{name}'.{nearest(wanted, choices)} Choose from: {', '.join(choices)}.")
+        raise UserError(f"There is no row '{name}'.{nearest(normalized, choices)} Choose from: {', '.join(choices)}.")
     if len({(r.method, r.variant) for r in hits}) > 1:
         raise UserError(
             f"'{name}' has several variants. Choose one of: {', '.join(f'{r.method}[{r.variant}]' for r in hits)}."
@@ -210,7 +206,7 @@ def find(table: Sequence[Row], name: str) -> Row:
 
 
 def if_there(records: Sequence[Record], name: object) -> str | None:
-    """Return ``name`` where some row is called so, for a baseline that nobody asked for by name."""
+    """Return ``name`` if there is such a row, else None, for the default baseline of a run."""
     if not isinstance(name, str) or not name:
         return None
     try:
@@ -221,7 +217,7 @@ def if_there(records: Sequence[Record], name: object) -> str | None:
 
 
 def long(records: Sequence[Record]) -> pd.DataFrame:
-    """One line per measurement of every cell, in base units."""
+    """Return one line per measurement of every cell, in base units."""
     import pandas as pd
 
     lines = [

@@ -1,7 +1,4 @@
-"""The Pareto front: what nothing else beats on one side without losing on another.
-
-Means, intervals and differences over seeds: small samples, paired by seed, corrected for many comparisons.
-"""
+"""Means, intervals and paired differences over seeds, corrected for multiple comparisons, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -13,11 +10,8 @@ from statistics import fmean
 
 
 def front(points: Sequence[Sequence[float]]) -> list[int]:
-    """Indices of the points, each a list of numbers that are better when higher, that no other point dominates.
-
-    Equal points stand beside each other on the front.
-    """
-    return [i for i, own in enumerate(points) if not any(_dominates(other, own) for other in points)]
+    """Return the indices of the points that no other dominates (higher is better); equal points are all included."""
+    return [i for i, point in enumerate(points) if not any(_dominates(other, point) for other in points)]
 
 
 def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -33,7 +27,7 @@ Seeds = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A mean over seeds; ``low`` and ``high`` are None where one seed gives no interval."""
+    """A mean over seeds; ``low`` and ``high`` are None for one seed."""
 
     mean: float
     low: float | None = None
@@ -49,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """A mean difference with its interval at ``level``, which Holm's correction has widened where there are several."""
+    """A mean difference with its interval at ``level``, which includes Holm's correction."""
 
     mean: float
     low: float | None = None
@@ -64,7 +58,7 @@ class Effect:
 
     @property
     def detectable(self) -> float | None:
-        """Smallest true difference that this many seeds would have shown with 80 % power."""
+        """Smallest true difference that this many seeds detect with 80 % power."""
         return detectable(self.spread, self.n, level=self.level) if self.spread else self.spread
 
     @property
@@ -74,52 +68,38 @@ class Effect:
 
 
 def stdev(values: Sequence[float]) -> float:
-    """Sample standard deviation; exact sums in floats, twenty times faster than fractions."""
+    """Return the sample standard deviation; twenty times as fast as `statistics.stdev`."""
     mean = fmean(values)
     return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
 
 
 @cache
 def t_quantile(level: float, df: float) -> float:
-    """Half-width of a two-sided interval at ``level`` in standard errors."""
+    """Return the half-width of a two-sided interval at ``level``, in standard errors."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, (1 + level) / 2))
 
 
 def t_pvalue(t: float, df: float) -> float:
-    """Two-sided p-value of Student's t."""
+    """Return the two-sided p-value of Student's t."""
     from scipy.special import stdtr
 
     return float(2 * stdtr(df, -abs(t)))
 
 
-def interval(values: Sequence[float], *, level: float = LEVEL, method: str = "t", seed: int = 0) -> Estimate:
-    """Mean over seeds with its interval: Student's ``t`` (few seeds), or a percentile ``bootstrap`` (many)."""
+def interval(values: Sequence[float], *, level: float = LEVEL) -> Estimate:
+    """Return the mean over seeds with its interval (Student t)."""
     n, mean = len(values), fmean(values)
     if n < 2 or not all(math.isfinite(v) for v in values):
         return Estimate(mean=mean, n=n, how="1 seed: no interval" if n < 2 else "not finite: no interval")
-    if method == "bootstrap":
-        low, high = bootstrap(values, level=level, seed=seed)
-        return Estimate(mean=mean, low=low, high=high, n=n, how="bootstrap over seeds")
+
     half = t_quantile(level, n - 1) * stdev(values) / math.sqrt(n)
     return Estimate(mean=mean, low=mean - half, high=mean + half, n=n, how="Student t over seeds")
 
 
-def bootstrap(
-    values: Sequence[float], *, level: float = LEVEL, draws: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of the mean by resampling seeds; the draws are fixed by ``seed``."""
-    import numpy as np
-
-    array = np.asarray(values, dtype=float)
-    index = np.random.default_rng(seed).integers(0, len(array), size=(draws, len(array)))
-    low, high = np.quantile(array[index].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def holm(pvalues: Sequence[float]) -> list[float]:
-    """Correct p-values for their number after Holm (1979), in the given order."""
+    """Return p-values corrected after Holm (1979), in the given order."""
     adjusted, running = [0.0] * len(pvalues), 0.0
     for rank, index in enumerate(sorted(range(len(pvalues)), key=lambda i: pvalues[i])):
         running = max(running, min(1.0, (len(pvalues) - rank) * pvalues[index]))
@@ -128,7 +108,7 @@ def holm(pvalues: Sequence[float]) -> list[float]:
 
 
 def holm_levels(pvalues: Sequence[float], level: float = LEVEL) -> list[float]:
-    """Confidence level of each interval such that it excludes zero exactly where Holm's procedure rejects."""
+    """Return the confidence level of each interval such that it excludes zero exactly if Holm's procedure rejects."""
     alpha, count, stopped = 1 - level, len(pvalues), 0.0
     levels = [level] * count
     for rank, index in enumerate(sorted(range(count), key=lambda i: pvalues[i])):
@@ -140,19 +120,19 @@ def holm_levels(pvalues: Sequence[float], level: float = LEVEL) -> list[float]:
 
 
 def detectable(spread: float, n: int, *, level: float = LEVEL, power: float = POWER) -> float:
-    """Smallest true mean of ``n`` differences of standard deviation ``spread`` that a t-test shows with ``power``."""
+    """Return the smallest true mean of ``n`` differences of standard deviation ``spread`` that a t-test detects."""
     from scipy.special import nctdtrinc
 
     return float(nctdtrinc(n - 1, 1 - power, t_quantile(level, n - 1))) * spread / math.sqrt(n)
 
 
 def paired(pairs: Sequence[tuple[Seeds, Seeds]], *, level: float = LEVEL) -> list[Effect]:
-    """Differences (first minus second) over the seeds both have, as one family of comparisons under Holm."""
+    """Return differences (first minus second) over common seeds, as one family of comparisons under Holm."""
     return family([[a[s] - b[s] for s in sorted(a.keys() & b.keys())] for a, b in pairs], level=level)
 
 
 def family(samples: Sequence[Sequence[float]], *, level: float = LEVEL) -> list[Effect]:
-    """Mean of each list of differences, tested against zero with Student's t and corrected after Holm."""
+    """Return the mean of each list of differences, tested against zero with Student's t and Holm's correction."""
     usable = [i for i, d in enumerate(samples) if len(d) >= 2 and all(math.isfinite(v) for v in d)]
     raw = [_pvalue(samples[i]) for i in usable]
     corrected = dict(zip(usable, zip(holm(raw), holm_levels(raw, level), strict=True), strict=True))
@@ -160,7 +140,7 @@ def family(samples: Sequence[Sequence[float]], *, level: float = LEVEL) -> list[
 
 
 def _spread(differences: Sequence[float]) -> float:
-    """Standard deviation; exactly zero where the values differ by rounding alone."""
+    """Return the standard deviation, exactly zero if the values differ only by rounding."""
     spread = stdev(differences)
     return 0.0 if spread <= 1e-12 * max(map(abs, differences)) else spread
 
@@ -190,18 +170,3 @@ def _effect(differences: Sequence[float], p: float | None, level: float) -> Effe
         spread=spread,
         how="Student t over differences paired by seed",
     )
-
-
-def unpaired(a: Sequence[float], b: Sequence[float], *, level: float = LEVEL) -> Effect:
-    """Difference of two means whose seeds do not correspond, after Welch."""
-    n = min(len(a), len(b))
-    mean = fmean(a) - fmean(b)
-    if n < 2:
-        return Effect(mean=mean, n=n)
-    va, vb = stdev(a) ** 2 / len(a), stdev(b) ** 2 / len(b)
-    if va + vb == 0:
-        return Effect(mean=mean, low=mean, high=mean, n=n, p=0.0 if mean else 1.0, how="no spread over seeds")
-    df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    half = t_quantile(level, df) * math.sqrt(va + vb)
-    p = t_pvalue(mean / math.sqrt(va + vb), df)
-    return Effect(mean=mean, low=mean - half, high=mean + half, n=n, p=p, level=level, how="Welch t over seeds")

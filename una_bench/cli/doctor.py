@@ -1,4 +1,4 @@
-"""What is installed, what the machine has, and what each suite would need."""
+"""Command ``doctor``: installed versions, the machine, and the needs of each suite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("una-bench", "torch", "transformers", "trl", "peft", "accelerate", "
 
 
 def show(console: Console) -> None:
-    """Print the whole examination."""
+    """Print versions, machine and needs."""
     table = Table("package", "version", title="Installed", title_justify="left")
     for package in PACKAGES:
         table.add_row(package, _version(package))
@@ -37,11 +37,9 @@ def show(console: Console) -> None:
     )
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"}
     console.print(
-        f"Hubs: {'off (HF_HUB_OFFLINE is set)' if offline else 'may be contacted; set HF_HUB_OFFLINE=1 to forbid it'}"
+        f"Hugging Face Hub: {'off (HF_HUB_OFFLINE is set)' if offline else 'allowed; HF_HUB_OFFLINE=1 turns it off'}"
     )
-    table = Table(
-        "suite", "cells", "time", "largest state", title="What a run of each suite would need", title_justify="left"
-    )
+    table = Table("suite", "cells", "time", "largest state", title="Needs of a run of each suite", title_justify="left")
     for name in registry.suite_names():
         planned = plan.make(recipe.load(name))
         seconds = estimate.wall_seconds(planned)

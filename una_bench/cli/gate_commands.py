@@ -1,4 +1,4 @@
-"""Commands of the regression gate: compare a run with a baseline, and make a baseline from runs."""
+"""Commands of the regression gate: compare a run with a baseline, and update a baseline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-baseline = typer.Typer(help="What the gate compares with.", no_args_is_help=True)
+baseline = typer.Typer(help="Baselines of the gate.", no_args_is_help=True)
 
 Name = Annotated[
     str,
@@ -18,39 +18,39 @@ Name = Annotated[
 def gate(
     run: Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")],
     name: Name,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit's XML to this file.", metavar="FILE")] = None,
-    annotations: Annotated[bool, typer.Option("--annotations", help="Also print GitHub's `::error` lines.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
+    annotations: Annotated[bool, typer.Option("--annotations", help="Also print GitHub annotations.")] = False,
 ) -> None:
-    """Compare a run with a baseline: status 1 and one line for each regression, else 0."""
+    """Compare a run with a baseline; print one line per regression and exit with status 1 if there are any."""
     from una_bench.gate import baseline as baselines
     from una_bench.gate import compare as gates
     from una_bench.gate import output
 
     expected = baselines.read(name)
-    found = gates.check(run, expected)
-    for line in output.lines(found):
+    verdicts = gates.check(run, expected)
+    for line in output.lines(verdicts):
         typer.echo(line)
     if annotations:
-        for line in output.github(found):
+        for line in output.github(verdicts):
             typer.echo(line)
     if junit is not None:
-        output.write_junit(junit, found, expected.suite)
-    if gates.regressions(found):
-        typer.echo(f"Where that was meant: una-bench baseline update {run} --baseline {name}", err=True)
+        output.write_junit(junit, verdicts, expected.suite)
+    if gates.regressions(verdicts):
+        typer.echo(f"If the changes are intended: una-bench baseline update {run} --baseline {name}", err=True)
         raise typer.Exit(1)
 
 
 @baseline.command("update")
 def update(
     runs: Annotated[
-        list[Path], typer.Argument(help="Runs of the code as it is; several show how it spreads.", metavar="RUN...")
+        list[Path], typer.Argument(help="Runs of unchanged code; several give its spread.", metavar="RUN...")
     ],
     name: Name,
 ) -> None:
-    """Write a baseline from runs of unchanged code, and print what moved."""
+    """Write a baseline from runs of unchanged code, and print the changes."""
     from una_bench.gate import update
 
-    path, moved = update.update(runs, name)
-    for line in moved:
+    path, changes = update.update(runs, name)
+    for line in changes:
         typer.echo(line)
-    typer.echo(f"{path}: {len(moved)} changes" if moved else f"{path}: nothing moved")
+    typer.echo(f"{path}: {len(changes) or 'no'} changes")

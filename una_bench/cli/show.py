@@ -1,4 +1,4 @@
-"""What the commands print about methods, suites, plans and results."""
+"""Output of the commands about methods, suites, plans and results."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def catalog(console: Console) -> None:
 
 
 def _suites() -> list[tuple[str, str]]:
-    """Name and first comment or ``about`` of each suite, without validating it."""
+    """Return name and ``about`` of each suite, without validating it."""
     import yaml
 
-    found = []
+    suites = []
     for path in sorted(registry.recipe_folder().glob("*.yaml")):
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found.append((path.stem.replace("_", "-"), " ".join(str(raw.get("about", "")).split())))
-    return found
+        suites.append((path.stem.replace("_", "-"), " ".join(str(raw.get("about", "")).split())))
+    return suites
 
 
 def one(console: Console, name: str) -> None:
     """Print a method or a suite."""
-    wanted = registry.canonical(name)
-    if wanted in registry.method_names():
-        _method(console, wanted)
-    elif wanted.replace("_", "-") in registry.suite_names():
+    canonical = registry.canonical(name)
+    if canonical in registry.method_names():
+        _method(console, canonical)
+    elif canonical.replace("_", "-") in registry.suite_names():
         from una_bench.suite import recipe as recipes
 
         console.print(escape(recipes.dump(recipes.load(name))))
     else:
-        known = [*registry.method_names(), *registry.suite_names()]
+        names = [*registry.method_names(), *registry.suite_names()]
         raise UserError(
-            f"There is no method or suite '{name}'.{nearest(wanted, known)} `una-bench list` names them all."
+            f"There is no method or suite '{name}'.{nearest(canonical, names)} `una-bench list` shows them all."
         )
 
 
@@ -102,7 +102,8 @@ def plan(console: Console, planned: Plan, folder: Path) -> None:
         )
     console.print(table)
     console.print(
-        "time, peak: measured where the suite's recipe says; state: arithmetic (weights, gradients, Adam, other models)"
+        "time, peak: as measured on the machine named in the recipe; "
+        "state: arithmetic (weights, gradients, Adam, other models)"
     )
     total = estimate.wall_seconds(planned)
     console.print(
@@ -118,7 +119,7 @@ def _or_unknown(value: float | None, unit: float, form: str) -> str:
 def results(console: Console, finished: Finished, *, baseline: str, differences: bool) -> None:
     """Print the comparison table, and save it with plots and report beside the records.
 
-    The tables of differences to the baseline are long: the terminal shows them when ``differences`` are asked for.
+    The terminal shows the long tables of differences to the baseline only with ``differences``.
     """
     from una_bench import formatting
     from una_bench.analysis import documents
@@ -139,9 +140,10 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     figures.all(finished.records, info, finished.run / "plots", baseline=chosen)
     page = report.write(finished.run, baseline=chosen)
     console.print(Terminal(result if differences else replace(result, then=())))
-    differing = [line for line in fairness.ledger(finished.records) if str(line.verdict).startswith("DIFFERS")]
+    ledger = fairness.ledger(finished.records)
+    differing = [line.topic for line in ledger if line.verdict is fairness.Verdict.DIFFERS]
     if differing:
-        console.print(f"Fairness: {len(differing)} lines DIFFER: {', '.join(line.topic for line in differing)}.")
+        console.print(f"Fairness: methods differ in {len(differing)} topics: {', '.join(differing)}.")
     for record in finished.failed:
         reason = record.failure.reason if record.failure else "unknown"
         console.print(
@@ -153,7 +155,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
         RunFolder(finished.run).write_time(spent)
         console.print(
             f"Time: {spent['wall_seconds']:.0f} s, of which preparation and imports {spent['once_seconds']:.0f} s, "
-            f"harness {spent['harness_seconds']:.0f} s ({100 * spent['harness_share']:.1f} %); the rest trains and "
-            "evaluates."
+            f"harness {spent['harness_seconds']:.0f} s ({100 * spent['harness_share']:.1f} %), the rest training and "
+            "evaluation."
         )
     console.print(f"Records, table and plots: {escape(str(finished.run))}\nReport: {escape(str(page))}")

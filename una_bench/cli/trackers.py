@@ -1,4 +1,4 @@
-"""Experiment trackers that can follow a training: which are known, and whether they are installed."""
+"""Experiment trackers for ``--report-to``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """Return the trackers of ``--report-to``, comma-separated; each must be known and installed."""
+    """Return the trackers in a comma-separated list; each must be supported and installed."""
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in TRACKERS:
-            known = ", ".join(TRACKERS)
             raise UserError(
-                f"--report-to: there is no tracker '{name}'.{nearest(name, TRACKERS)} Choose from: {known}."
+                f"--report-to: there is no tracker '{name}'.{nearest(name, TRACKERS)} "
+                f"Choose from: {', '.join(TRACKERS)}."
             )
         if find_spec(name) is None:
-            raise UserError(f"--report-to {name}: it is not installed. Install una-bench[trackers], or {name} alone.")
+            raise UserError(f"--report-to {name}: {name} is not installed. Install una-bench[trackers] or {name}.")
     return names

@@ -1,1 +1,1 @@
-"""The regression gate: records against a committed baseline. It reads records alone."""
+"""Regression gate: a run's records against a committed baseline."""

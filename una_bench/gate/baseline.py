@@ -1,4 +1,4 @@
-"""A baseline: what the gate compares a run with, in a file that a person reviews line by line."""
+"""Baseline file of the gate: figures and their limits, one per line for review."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from una_bench.record.version import VERSION
 SCHEMA = 1
 FOLDER = Path("results") / "baselines"
 APART = {"una-bench", "lm-eval"}
-"""Packages that decide nothing in training: una-bench is what is judged."""
+"""Packages whose versions are not compared: they do not affect training, and una-bench is what is judged."""
 MACHINE = ("machine", "cpu", "cpu_id", "cpu_capability", "threads", "accelerator", "capability")
-"""Keys of a record's environment that decide how sums are cut and how fast they are."""
+"""Keys of a record's environment that affect the order of summation and speed."""
 BY_HAND = "by hand"
-"""How the ``from`` of a bound begins that an update must leave as it is."""
+"""Prefix of ``from`` that protects limits from updates."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Limits = Literal["exact"] | tuple[Number | None, Number | None]
-"""``exact``, or the lowest and the highest value that pass; null is no limit on that side."""
+"""``exact``, or the lowest and the highest value that pass; null means no limit."""
 
 
 class _Frozen(BaseModel):
@@ -35,7 +35,7 @@ class _Frozen(BaseModel):
 
 
 class Entry(_Frozen):
-    """One figure of one cell, and what may become of it."""
+    """One figure of one cell and its limits."""
 
     kind: Kind
     value: int | Number | str
@@ -46,19 +46,19 @@ class Entry(_Frozen):
     elsewhere: Limits | None = None
     """Limits with other versions or on another kind of machine; null: not compared there."""
     source: str = Field(validation_alias="from", serialization_alias="from")
-    """Where the limits come from."""
+    """Derivation of the limits."""
 
 
 class Baseline(_Frozen):
-    """Everything that a run is compared with."""
+    """Figures and limits of a suite."""
 
     schema_number: int = Field(default=SCHEMA, alias="schema")
     kind: Literal["baseline"] = "baseline"
     suite: str
     key: str
-    """Of the recipe, as the run's own ``run.json`` has it."""
+    """Key of the recipe, as in ``run.json``."""
     runs: int = Field(gt=0)
-    """Runs of unchanged code that it was made of."""
+    """Number of runs of unchanged code that it is based on."""
     versions: dict[str, str | None]
     machine: dict[str, Any]
     cells: dict[str, dict[str, Entry]] = Field(min_length=1)
@@ -66,16 +66,15 @@ class Baseline(_Frozen):
 
 def find(name: str) -> Path:
     """Return the file of a baseline: a path, with or without ``.json``, or a name in ``results/baselines``."""
-    given = Path(name)
-    places = [given, Path(f"{name}.json"), FOLDER / f"{name}.json"]
-    return next((place for place in places if place.is_file()), given)
+    candidates = [Path(name), Path(f"{name}.json"), FOLDER / f"{name}.json"]
+    return next((path for path in candidates if path.is_file()), candidates[0])
 
 
 def read(name: str) -> Baseline:
     """Read a baseline.
 
     Raises:
-        UserError: There is none, or it is not one that this version reads.
+        UserError: The file is missing, damaged or of a newer format.
     """
     if not name:
         raise UserError("--baseline is empty. Give a file, or the name of one in results/baselines.")
@@ -83,16 +82,15 @@ def read(name: str) -> Baseline:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        known = [p.stem for p in FOLDER.glob("*.json")]
         raise UserError(
-            f"There is no baseline {name}.{nearest(path.stem, known)} "
-            f"`una-bench baseline update RUN --baseline {name}` makes one."
+            f"There is no baseline {name}.{nearest(path.stem, [p.stem for p in FOLDER.glob('*.json')])} "
+            f"Create one with `una-bench baseline update RUN --baseline {name}`."
         ) from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}. Make it anew with `una-bench baseline update`.") from None
+        raise UserError(f"{path} is not valid JSON: {error}. Recreate it: `una-bench baseline update`.") from None
     number = raw.get("schema") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or raw.get("kind") != "baseline" or not isinstance(number, int):
-        raise UserError(f"{path} is not a baseline. `una-bench baseline update RUN --baseline NAME` makes one.")
+        raise UserError(f"{path} is not a baseline. Create one with `una-bench baseline update RUN --baseline NAME`.")
     if number > SCHEMA:
         raise UserError(
             f"{path} has format {number}; this una-bench {VERSION} reads up to {SCHEMA}. Upgrade una-bench."
@@ -103,29 +101,28 @@ def read(name: str) -> Baseline:
         first = error.errors()[0]
         where = formatting.clean(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
         raise UserError(
-            f"{path} is not a valid baseline: {where}. Make it anew with `una-bench baseline update`."
+            f"{path} is not a valid baseline: {where}. Recreate it with `una-bench baseline update`."
         ) from None
 
 
 def write(path: Path, baseline: Baseline) -> None:
-    """Write one figure a line."""
+    """Write a baseline, one figure per line."""
     data = baseline.model_dump(mode="json", by_alias=True)
     del data["cells"]
     blocks = []
     for cell, entries in baseline.cells.items():
-        lines = [f"   {json.dumps(name)}: {_line(entry)}" for name, entry in entries.items()]
+        lines = [
+            f"   {json.dumps(name)}: "
+            + json.dumps(entry.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
+            for name, entry in entries.items()
+        ]
         blocks.append(f"  {json.dumps(cell)}: {{\n" + ",\n".join(lines) + "\n  }")
     head = json.dumps(data, indent=1, ensure_ascii=False).removesuffix("\n}")
     storage.write_text(path, head + ',\n "cells": {\n' + ",\n".join(blocks) + "\n }\n}\n")
 
 
-def _line(entry: Entry) -> str:
-    content = entry.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return json.dumps(content, ensure_ascii=False)
-
-
 def surroundings(record: Record) -> tuple[dict[str, str | None], dict[str, Any]]:
-    """Return the versions and the kind of machine that a cell was trained with."""
+    """Return the versions and the machine that a cell was trained with."""
     environment = record.environment
     versions = dict(environment.get("packages", {}))
     python = ".".join(str(environment.get("python", "")).split(".")[:2])
@@ -134,7 +131,7 @@ def surroundings(record: Record) -> tuple[dict[str, str | None], dict[str, Any]]
 
 
 def differing(baseline: Baseline, record: Record) -> str:
-    """Say what a cell's surroundings have that the baseline's have not; nothing where they are the same."""
+    """Describe how a cell's versions and machine differ from the baseline's; empty if they are equal."""
     versions, machine = surroundings(record)
     parts = _unlike(baseline.versions, versions, sorted({*versions, *baseline.versions} - APART))
     other = _unlike(baseline.machine, machine, [k for k in (*MACHINE, "device") if k in {*machine, *baseline.machine}])

@@ -1,4 +1,4 @@
-"""Compares a run with a baseline: what got worse, what got better, and what could not be compared, each with why."""
+"""Comparison of a run with a baseline: regressions, improvements, and figures that cannot be compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from una_bench.record.schema import Better, Record, Status
 
 
 class Outcome(StrEnum):
-    """What became of one figure."""
+    """Result of comparing one figure."""
 
     REGRESSION = "regression"
     IMPROVEMENT = "improvement"
@@ -28,18 +28,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One figure of one cell, judged."""
+    """Result of comparing one figure of one cell."""
 
     cell: str
     name: str
-    """Of the figure; empty for a whole cell."""
+    """Name of the figure; empty for a whole cell."""
     outcome: Outcome
-    said: str
-    """What, by how much, against which bound; or why it was not compared."""
+    detail: str
+    """Value, change and violated limit, or why it was not compared."""
 
 
 def check(run: Path, baseline: Baseline) -> list[Verdict]:
-    """Judge every cell of the baseline and of the run.
+    """Compare every cell of the baseline and of the run.
 
     Raises:
         UserError: The run is of another suite or recipe.
@@ -49,8 +49,8 @@ def check(run: Path, baseline: Baseline) -> list[Verdict]:
         raise UserError(f"{run} is a run of the suite {suite}; the baseline is of {baseline.suite}.")
     if key != baseline.key:
         raise UserError(
-            f"{run} is a run of another recipe (key {key}) than the baseline (key {baseline.key}). Run the suite as it "
-            "is in the repository, or update the baseline where the suite was changed on purpose."
+            f"{run} is a run of another recipe (key {key}) than the baseline (key {baseline.key}). Run the suite "
+            "unchanged, or update the baseline if the suite was changed on purpose."
         )
     records = {r.cell: r for r in reader.some(run)}
     of_quality = figures.quality([r for r in records.values() if r.status is Status.OK])
@@ -62,15 +62,15 @@ def check(run: Path, baseline: Baseline) -> list[Verdict]:
         elif record.status is not Status.OK:
             verdicts.append(_whole(cell, Outcome.REGRESSION, _failure(record)))
         else:
-            found = figures.gauges(record, of_quality)
-            verdicts += _cell(cell, entries, found, baselines.differing(baseline, record))
+            gauges = figures.gauges(record, of_quality)
+            verdicts += _cell(cell, entries, gauges, baselines.differing(baseline, record))
     for cell in sorted(records.keys() - baseline.cells.keys()):
         verdicts.append(_whole(cell, Outcome.NOT_COMPARED, "not in the baseline; `una-bench baseline update` adds it"))
     return verdicts
 
 
-def _whole(cell: str, outcome: Outcome, said: str) -> Verdict:
-    return Verdict(cell=formatting.clean(cell), name="", outcome=outcome, said=said)
+def _whole(cell: str, outcome: Outcome, detail: str) -> Verdict:
+    return Verdict(cell=formatting.clean(cell), name="", outcome=outcome, detail=detail)
 
 
 def _failure(record: Record) -> str:
@@ -78,58 +78,60 @@ def _failure(record: Record) -> str:
     return f"ended as {str(record.status).replace('_', ' ')}{reason}"
 
 
-def _cell(cell: str, entries: dict[str, Entry], found: dict[str, Gauge], other: str) -> Iterator[Verdict]:
-    for name, entry in entries.items():
-        gauge = found.get(name)
-        outcome, said = _judge(entry, gauge, other) if gauge else (Outcome.REGRESSION, "was not measured")
-        yield Verdict(cell=formatting.clean(cell), name=name, outcome=outcome, said=said)
-    for name in sorted(found.keys() - entries.keys()):
-        yield _unknown(cell, found[name], other)
+def _cell(cell: str, entries: dict[str, Entry], gauges: dict[str, Gauge], other: str) -> Iterator[Verdict]:
+    """Compare the figures of a cell; ``other`` describes versions or a machine that differ from the baseline's."""
+    for name in [*entries, *sorted(gauges.keys() - entries.keys())]:
+        if name not in gauges:
+            outcome, detail = Outcome.REGRESSION, "was not measured"
+        elif name not in entries:
+            outcome, detail = _new(gauges[name], other)
+        else:
+            outcome, detail = _judge(entries[name], gauges[name], other)
+        yield Verdict(cell=formatting.clean(cell), name=name, outcome=outcome, detail=detail)
 
 
-def _unknown(cell: str, gauge: Gauge, other: str) -> Verdict:
-    """A figure that the baseline does not have."""
+def _new(gauge: Gauge, other: str) -> tuple[Outcome, str]:
+    """Judge a figure that is not in the baseline."""
     if gauge.value == CHANGED:
-        outcome, said = Outcome.REGRESSION, CHANGED
-    elif gauge.name.startswith(figures.RESIDENT) and not other:
-        outcome, said = Outcome.REGRESSION, f"{show(gauge.value, gauge.unit)}, nothing in the baseline"
-    else:
-        outcome, said = Outcome.NOT_COMPARED, "not in the baseline"
-    return Verdict(cell=formatting.clean(cell), name=gauge.name, outcome=outcome, said=said)
+        return Outcome.REGRESSION, CHANGED
+    if gauge.name.startswith(figures.RESIDENT) and not other:
+        return Outcome.REGRESSION, f"{show(gauge.value, gauge.unit)}, nothing in the baseline"
+    return Outcome.NOT_COMPARED, "not in the baseline"
 
 
 def _judge(entry: Entry, gauge: Gauge, other: str) -> tuple[Outcome, str]:
     limits = entry.elsewhere if other else entry.here
-    if gauge.value == CHANGED:  # wrong whatever the baseline says
+    if gauge.value == CHANGED:  # wrong even if the baseline has it
         return Outcome.REGRESSION, CHANGED
     if limits is None:
         return Outcome.NOT_COMPARED, other
     if isinstance(entry.value, str) or isinstance(gauge.value, str):
-        said = f"{show(gauge.value, gauge.unit)} against {show(entry.value, entry.unit)}, must be equal"
-        return (Outcome.AS_EXPECTED, "") if entry.value == gauge.value else (Outcome.REGRESSION, said)
+        detail = f"{show(gauge.value, gauge.unit)} against {show(entry.value, entry.unit)}, must be equal"
+        return (Outcome.AS_EXPECTED, "") if entry.value == gauge.value else (Outcome.REGRESSION, detail)
     low, high = (entry.value, entry.value) if isinstance(limits, str) else limits
     below, above = low is not None and gauge.value < low, high is not None and gauge.value > high
     if not below and not above:
         return Outcome.AS_EXPECTED, ""
     better = (below and entry.better is Better.LOWER) or (above and entry.better is Better.HIGHER)
-    said = f"{show(gauge.value, entry.unit)} against {show(entry.value, entry.unit)}{_change(entry.value, gauge.value)}"
+    change = f"{show(gauge.value, entry.unit)} against {show(entry.value, entry.unit)}"
+    change += _percent(entry.value, gauge.value)
     bound = f"allowed {_limits(entry, low, high)} ({entry.source}{'; elsewhere: ' + other if other else ''})"
-    return (Outcome.IMPROVEMENT if better else Outcome.REGRESSION), f"{said}, {bound}"
+    return (Outcome.IMPROVEMENT if better else Outcome.REGRESSION), f"{change}, {bound}"
 
 
 def _limits(entry: Entry, low: float | None, high: float | None) -> str:
     if low == high and low is not None:
-        return "none other"
+        return "only that"
     parts = [] if low is None else [f"from {show(low, entry.unit)}"]
     return " ".join([*parts, *([] if high is None else [f"to {show(high, entry.unit)}"])])
 
 
-def _change(before: float, now: float) -> str:
+def _percent(before: float, now: float) -> str:
     return f" ({100 * (now / before - 1):+.3g} %)".replace("-", formatting.MINUS) if before > 0 else ""
 
 
 def show(value: float | str, unit: str) -> str:
-    """Show a figure in so many digits that a float tolerance can be seen."""
+    """Format a figure with enough digits to show a float tolerance."""
     if isinstance(value, str):
         return formatting.clean(value)[:12] if unit == "sha256" else formatting.clean(value)
     number = f"{value:d}" if isinstance(value, int) else f"{value:.6g}"
@@ -137,5 +139,5 @@ def show(value: float | str, unit: str) -> str:
 
 
 def regressions(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return what must fail a build."""
+    """Return the verdicts that fail a build."""
     return [v for v in verdicts if v.outcome is Outcome.REGRESSION]

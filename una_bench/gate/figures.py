@@ -1,4 +1,4 @@
-"""What the gate reads off a record: every figure with the rule that it is compared by."""
+"""Figures that the gate reads from a record, each with its kind of comparison."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from una_bench.reporting.tables import column_heads
 
 
 class Kind(StrEnum):
-    """How a figure is compared."""
+    """Kind of comparison of a figure."""
 
     DETERMINISTIC = "deterministic"
-    """The same code gives the same figure: exactly, or within what floats lose."""
+    """Must be equal, up to a float tolerance."""
     NOISY = "noisy"
-    """The machine is in it: within what unchanged code was seen to spread."""
+    """Depends on the machine: must be within the spread of unchanged code."""
     QUALITY = "quality"
-    """What training is for: within its interval."""
+    """Quality of the policy: must be within its confidence interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +31,16 @@ class Gauge:
     name: str
     kind: Kind
     value: int | float | str
-    """A hash or a word is compared letter by letter."""
+    """A string (a hash or a word) must be equal."""
     unit: str = "1"
     better: Better = Better.NEITHER
     stderr: float | None = None
     scale: float = 0.0
-    """Size of what a tolerance is a share of, where that is not the value, and what that is:"""
+    """Quantity that relative tolerances refer to; 0 means the value itself."""
     of: str = ""
+    """Name of ``scale`` in words."""
     drawn: bool = False
-    """Whether it depends on responses that the method drew, which another machine's rounding draws otherwise."""
+    """Whether it depends on sampled responses, which rounding on another machine changes."""
 
 
 HASHES = {
@@ -58,24 +59,23 @@ COUNTS = {
 UNCHANGED, CHANGED = "as at the start", "changed while training"
 LOSS = "loss"
 POINTS = 3
-"""Places of the loss curve that are compared: the first, the last, and evenly between."""
+"""Number of points of the loss curve that are compared: the first, the last, and evenly between."""
 RESIDENT = "memory.resident."
 REMAINDER = "memory.resident.activations"
-"""Measured, unlike its siblings: what is left of the peak."""
+"""The rest of the measured peak, unlike the other parts, which are arithmetic."""
 
 
 def quality(records: Sequence[Record]) -> tuple[str, ...]:
-    """Names of the metrics that say how good a policy is: those of the main table with a direction, no costs."""
-    shown = column_heads.main(frame.metrics(records))
-    return tuple(m.name for m in shown if m.better is not Better.NEITHER and not m.name.startswith(column_heads.COSTS))
+    """Return the names of the quality metrics."""
+    return tuple(m.name for m in column_heads.quality(frame.metrics(records)))
 
 
 def gauges(record: Record, of_quality: Sequence[str]) -> dict[str, Gauge]:
-    """Return every figure of a cell that ended well; one that it lacks is absent."""
+    """Return the figures of a cell that succeeded, by name."""
     measured = {m.metric: m for m in record.measurements if m.samples}
-    found = [*_deterministic(record), *_arithmetic(record, measured), *_noisy(measured)]
-    found += [_quality(measured[name]) for name in of_quality if name in measured]
-    return {gauge.name: gauge for gauge in found}
+    figures = [*_deterministic(record), *_arithmetic(record, measured), *_noisy(measured)]
+    figures += [_quality(measured[name]) for name in of_quality if name in measured]
+    return {gauge.name: gauge for gauge in figures}
 
 
 def _deterministic(record: Record) -> Iterator[Gauge]:
@@ -108,16 +108,14 @@ def _deterministic(record: Record) -> Iterator[Gauge]:
 
 def _arithmetic(record: Record, measured: dict[str, Measurement]) -> Iterator[Gauge]:
     drawn = fairness_topics.generates(record)
-    for name, found in measured.items():
+    for name, m in measured.items():
         if name == "compute.flops" or (name.startswith(RESIDENT) and name != REMAINDER):
-            value = round(found.value) if found.unit == "B" else found.value
-            yield Gauge(
-                name=name, kind=Kind.DETERMINISTIC, value=value, unit=found.unit, better=Better.LOWER, drawn=drawn
-            )
+            value = round(m.value) if m.unit == "B" else m.value
+            yield Gauge(name=name, kind=Kind.DETERMINISTIC, value=value, unit=m.unit, better=Better.LOWER, drawn=drawn)
 
 
 def _noisy(measured: dict[str, Measurement]) -> Iterator[Gauge]:
-    """Peak over what arithmetic says was held, and a step over the work that it is measured in."""
+    """Yield the peak relative to predicted resident memory, and the step time relative to calibrated work."""
     held = sum(m.value for name, m in measured.items() if name.startswith(RESIDENT) and name != REMAINDER)
     if held and "memory.peak" in measured:
         peak = measured["memory.peak"].value / held
@@ -131,18 +129,11 @@ def _noisy(measured: dict[str, Measurement]) -> Iterator[Gauge]:
         yield Gauge(name=share.metric, kind=Kind.NOISY, value=share.value, better=share.better)
 
 
-def _quality(found: Measurement) -> Gauge:
-    return Gauge(
-        name=found.metric,
-        kind=Kind.QUALITY,
-        value=found.value,
-        unit=found.unit,
-        better=found.better,
-        stderr=found.stderr,
-    )
+def _quality(m: Measurement) -> Gauge:
+    return Gauge(name=m.metric, kind=Kind.QUALITY, value=m.value, unit=m.unit, better=m.better, stderr=m.stderr)
 
 
 def words(name: str) -> str:
-    """Return a figure's name as a message says it."""
+    """Return a figure's name for messages."""
     family, _, rest = name.partition(".")
     return f"loss after {rest} responses" if family == LOSS else name

@@ -1,4 +1,4 @@
-"""How the gate's verdicts look: lines for people, JUnit for build servers, annotations for GitHub."""
+"""Output of the gate: text, JUnit XML, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from una_bench.record import storage
 
 SHOWN = (Outcome.REGRESSION, Outcome.IMPROVEMENT)
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no way to write."""
+"""Characters that XML 1.0 cannot represent."""
 
 
 def _what(verdict: Verdict) -> str:
@@ -22,14 +22,14 @@ def _what(verdict: Verdict) -> str:
 
 
 def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield one line for each regression and improvement, one for each reason not to compare, and the sum."""
+    """Yield a line per regression and improvement, one per reason for no comparison, and the totals."""
     for outcome in SHOWN:
         for verdict in verdicts:
             if verdict.outcome is outcome:
-                yield f"{outcome}: {_what(verdict)}{_joint(verdict)}{verdict.said}"
-    apart = [v for v in verdicts if v.outcome is Outcome.NOT_COMPARED]
-    for reason in dict.fromkeys(v.said for v in apart):
-        names = Counter(v.name or v.cell for v in apart if v.said == reason)
+                yield f"{outcome}: {_what(verdict)}{_joint(verdict)}{verdict.detail}"
+    not_compared = [v for v in verdicts if v.outcome is Outcome.NOT_COMPARED]
+    for reason in dict.fromkeys(v.detail for v in not_compared):
+        names = Counter(v.name or v.cell for v in not_compared if v.detail == reason)
         yield f"not compared: {', '.join(_times(name, count) for name, count in names.items())}: {reason}"
     counts = Counter(v.outcome for v in verdicts)
     yield "gate: " + ", ".join(f"{counts[outcome]} {_plural(outcome, counts[outcome])}" for outcome in Outcome)
@@ -48,12 +48,12 @@ def _plural(outcome: Outcome, count: int) -> str:
 
 
 def github(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield workflow commands that GitHub shows beside a change: errors, and notices of improvements."""
+    """Yield GitHub workflow commands: errors for regressions, notices for improvements."""
     for verdict in verdicts:
         if verdict.outcome in SHOWN:
             kind = "error" if verdict.outcome is Outcome.REGRESSION else "notice"
             title = _property(f"{verdict.outcome}: {_what(verdict)}")
-            yield f"::{kind} title={title}::{_data(_what(verdict) + _joint(verdict) + verdict.said)}"
+            yield f"::{kind} title={title}::{_data(_what(verdict) + _joint(verdict) + verdict.detail)}"
 
 
 def _data(text: str) -> str:
@@ -65,7 +65,7 @@ def _property(text: str) -> str:
 
 
 def junit(verdicts: Sequence[Verdict], suite: str) -> str:
-    """Return JUnit's XML: one case for each figure of each cell, failed where it is a regression."""
+    """Return JUnit XML with one test case per figure, failed if it is a regression."""
     from xml.etree import ElementTree as Xml
 
     counts = Counter(v.outcome for v in verdicts)
@@ -80,13 +80,13 @@ def junit(verdicts: Sequence[Verdict], suite: str) -> str:
     for verdict in verdicts:
         names = {"classname": _xml(f"{suite}.{verdict.cell}"), "name": _xml(verdict.name or "cell"), "time": "0"}
         case = Xml.SubElement(body, "testcase", names)
-        said = _xml(verdict.said)
+        detail = _xml(verdict.detail)
         if verdict.outcome is Outcome.REGRESSION:
-            Xml.SubElement(case, "failure", {"message": said, "type": "regression"}).text = said
+            Xml.SubElement(case, "failure", {"message": detail, "type": "regression"}).text = detail
         elif verdict.outcome is Outcome.NOT_COMPARED:
-            Xml.SubElement(case, "skipped", {"message": said})
+            Xml.SubElement(case, "skipped", {"message": detail})
         elif verdict.outcome is Outcome.IMPROVEMENT:
-            Xml.SubElement(case, "system-out").text = _xml(f"improvement: {verdict.said}")
+            Xml.SubElement(case, "system-out").text = f"improvement: {detail}"
     Xml.indent(root)
     return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -96,5 +96,5 @@ def _xml(text: str) -> str:
 
 
 def write_junit(path: Path, verdicts: Sequence[Verdict], suite: str) -> None:
-    """Write JUnit's XML to a file."""
+    """Write JUnit XML to a file."""
     storage.write_text(path, junit(verdicts, suite))

@@ -1,4 +1,4 @@
-"""Makes a baseline from runs of unchanged code, and says what it changes in the one before."""
+"""Creation and update of baselines from runs of unchanged code."""
 
 from __future__ import annotations
 
@@ -17,46 +17,43 @@ Cells = dict[str, dict[str, Entry]]
 
 
 def update(runs: Sequence[Path], name: str) -> tuple[Path, list[str]]:
-    """Write the baseline ``name`` from one run or several, and return its file and what moved.
+    """Write the baseline ``name`` from one or more runs, and return its file and the changes.
 
-    Cells are those of the first run. Further runs of the same cells show how far unchanged code spreads; cells of
-    further seeds show how far quality spreads. Limits whose ``from`` begins with ``by hand`` stay as they are.
+    Cells are those of the first run. Further runs of the same cells give the spread of unchanged code; cells with
+    other seeds give the spread of quality. Limits whose ``from`` begins with ``by hand`` are kept.
     """
     path = baselines.find(name)
     before = baselines.read(str(path)) if path.is_file() else None
     if before is None and not path.suffix:
         bare = path.name == name and baselines.FOLDER.is_dir()
         path = (baselines.FOLDER if bare else path.parent) / f"{path.name}.json"
-    made = make(runs)
+    after = make(runs)
     if before is not None:
-        if before.suite != made.suite:
-            raise UserError(f"{path} is a baseline of the suite {before.suite}, not of {made.suite}. Choose another.")
-        made = made.model_copy(update={"cells": _kept_by_hand(before.cells, made.cells)})
-    baselines.write(path, made)
-    lines = limits.moved({} if before is None else before.cells, made.cells)
-    return path, lines
+        if before.suite != after.suite:
+            raise UserError(f"{path} is a baseline of the suite {before.suite}, not of {after.suite}. Choose another.")
+        after = after.model_copy(update={"cells": _kept_by_hand(before.cells, after.cells)})
+    baselines.write(path, after)
+    return path, limits.moved({} if before is None else before.cells, after.cells)
 
 
 def make(runs: Sequence[Path]) -> Baseline:
     """Return the baseline of runs of one recipe on one machine.
 
     Raises:
-        UserError: They are not of one recipe or one kind of machine, or a cell of the first has failed.
+        UserError: The runs differ in recipe or machine, or a cell of the first has failed.
     """
     if len({run.resolve() for run in runs}) != len(runs):
         raise UserError("A run is given twice. Give each folder once.")
-    found = [(run, reader.some(run)) for run in runs]
+    records_by_run = [reader.some(run) for run in runs]
     suite, key = identity(runs[0])
     for run in runs[1:]:
         if identity(run) != (suite, key):
-            raise UserError(
-                f"{run} is a run of another recipe than {runs[0]}. Only runs of one recipe can be compared."
-            )
-    firsts = found[0][1]
+            raise UserError(f"{run} is a run of another recipe than {runs[0]}. Give runs of one recipe.")
+    firsts = records_by_run[0]
     for record in firsts:
         if record.status is not Status.OK:
-            raise UserError(f"{record.cell} of {runs[0]} {record.status}: a baseline is made of cells that ended well.")
-    every = [r for _, records in found for r in records if r.status is Status.OK]
+            raise UserError(f"{record.cell} of {runs[0]} {record.status}: a baseline needs cells that succeeded.")
+    every = [r for records in records_by_run for r in records if r.status is Status.OK]
     versions, machine = baselines.surroundings(_trained(firsts))
     draft = Baseline(
         suite=suite, key=key, runs=len(runs), versions=versions, machine=machine, cells=_cells(firsts, every)
@@ -64,7 +61,7 @@ def make(runs: Sequence[Path]) -> Baseline:
     for record in every:
         other = baselines.differing(draft, record)
         if other:
-            raise UserError(f"The runs were made in different surroundings: {record.run} {record.cell}: {other}.")
+            raise UserError(f"The runs differ in versions or machine: {record.run} {record.cell}: {other}.")
     return draft
 
 
@@ -82,20 +79,22 @@ def _trained(records: Sequence[Record]) -> Record:
 
 def _cells(firsts: Sequence[Record], every: Sequence[Record]) -> Cells:
     of_quality = figures.quality(firsts)
-    read_off = [(r, figures.gauges(r, of_quality)) for r in every]
-    made: Cells = {}
+    gauges_of = [(r, figures.gauges(r, of_quality)) for r in every]
+    cells: Cells = {}
     for record in firsts:
-        same = [found for r, found in read_off if r.cell == record.cell]
-        kin = {r.seed: found for r, found in read_off if (r.method, r.variant) == (record.method, record.variant)}
-        entries = {name: _entry(name, same, list(kin.values())) for name in same[0]}
-        made[record.cell] = {name: entry for name, entry in entries.items() if entry is not None}
-    return made
+        same_cell = [gauges for r, gauges in gauges_of if r.cell == record.cell]
+        by_seed = {
+            r.seed: gauges for r, gauges in gauges_of if (r.method, r.variant) == (record.method, record.variant)
+        }
+        entries = {name: _entry(name, same_cell, list(by_seed.values())) for name in same_cell[0]}
+        cells[record.cell] = {name: entry for name, entry in entries.items() if entry is not None}
+    return cells
 
 
-def _entry(name: str, same: Sequence[dict[str, Gauge]], kin: Sequence[dict[str, Gauge]]) -> Entry | None:
-    found = [gauges[name] for gauges in same if name in gauges]
-    of_seeds = [gauges[name].value for gauges in kin if name in gauges] if found[0].kind is Kind.QUALITY else []
-    return limits.entry(found, [float(value) for value in of_seeds])
+def _entry(name: str, same_cell: Sequence[dict[str, Gauge]], by_seed: Sequence[dict[str, Gauge]]) -> Entry | None:
+    repeats = [gauges[name] for gauges in same_cell if name in gauges]
+    of_seeds = [gauges[name].value for gauges in by_seed if name in gauges] if repeats[0].kind is Kind.QUALITY else []
+    return limits.entry(repeats, [float(value) for value in of_seeds])
 
 
 def _kept_by_hand(before: Cells, after: Cells) -> Cells:

@@ -1,4 +1,4 @@
-"""The run of a plan: preparation, processes, run folder, progress.
+"""Execution of a plan: preparation, processes, run folder, progress.
 
-It knows where work runs, not what it does; no torch.
+It knows in which process work runs, not what the work is; imports no torch.
 """

@@ -1,10 +1,10 @@
-"""One folder with everything that a suite needs: made where there is a network, used where there is none.
+"""Bundles: everything that a suite needs in one folder, for machines without a network.
 
 bundle.json    suite, versions, and the SHA-256 of every file
-recipe.yaml    the suite with every default, and the hashes of its models and data, written out
+recipe.yaml    the suite with every default and the hashes of its models and data
 prepared/      the prepared folder: policy, reward model, responses
-hf/            what the library datasets needs to load the tasks' documents offline
-nltk_data/     what lm-eval needs to count sentences
+hf/            cache of the library datasets with the tasks' documents
+nltk_data/     data that lm-eval needs to count sentences
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ Say = Callable[[str], None]
 
 
 def make(plan: Plan, out: Path, say: Say) -> list[str]:
-    """Prepare the suite if no run has yet, and write the bundle.
+    """Prepare the suite if necessary, and write the bundle.
 
     Args:
-        plan: Of the suite.
-        out: Folder to make; it must not be there, or be empty.
+        plan: Plan of the suite.
+        out: Folder to create; it must not exist or be empty.
         say: Reports progress.
 
     Returns:
-        What the bundle lacks because this machine has not got it; the tasks concerned will not be run.
+        Data and packages that this machine lacks; tasks that need them will show "not run".
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out} is there already. Choose another folder.")
+        raise UserError(f"--out {out} already exists. Choose another folder.")
     storage.writable(out)
     missing = missing_inputs.check(plan) or missing_inputs.for_tasks(_tasks(plan))
     pool = Pool(workers=1, threads=plan.recipe.threads, listen=lambda task, kind, content: _hear(kind, content, say))
@@ -80,7 +80,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _copy_sentence_splitter(out: Path) -> None:
-    """Copy NLTK's sentence splitter, where this machine has it."""
+    """Copy NLTK's sentence splitter if this machine has it."""
     try:
         folder = Path(str(import_module("nltk.data").find("tokenizers/punkt_tab")))
     except (ImportError, LookupError):
@@ -100,29 +100,29 @@ def _write_index(plan: Plan, out: Path) -> None:
 
 
 def use(folder: Path, suite: str) -> str:
-    """Make a bundle's contents available to this process and those it starts, and forbid connections.
+    """Make a bundle's contents available to this process and its children, and forbid connections.
 
     Args:
         folder: The bundle.
-        suite: What the user wants to run; it must be the bundle's.
+        suite: The suite to run; must be that of the bundle.
 
     Returns:
-        The recipe file to load in the suite's place.
+        The recipe file to load instead of the suite.
 
     Raises:
-        UserError: The folder is no bundle, is damaged, or holds another suite.
+        UserError: The folder is not a bundle, is damaged, or has another suite.
     """
     index = _index(folder)
     if suite not in {index["suite"], str(folder / "recipe.yaml")}:
-        raise UserError(f"--bundle {folder} holds the suite {index['suite']}, not {suite}.")
+        raise UserError(f"--bundle {folder} has the suite {index['suite']}, not {suite}.")
     _require_whole(folder, index)
     offline.enable()
     recipe = folder / "recipe.yaml"
     plan = plans.make(recipes.load(str(recipe)))
     if plan.problem_key != index["problem_key"]:
         raise UserError(
-            f"--bundle {folder} was made by una-bench {index['una_bench']}, which prepared other data from the same "
-            f"settings than this una-bench {VERSION}. Make it again with this version."
+            f"--bundle {folder} was created by una-bench {index['una_bench']}, which prepares other data from the same "
+            f"settings than this una-bench {VERSION}. Create it again with this version."
         )
     _install(folder, preparation.folder_of(plan))
     _point_libraries(folder)
@@ -134,16 +134,18 @@ def _index(folder: Path) -> dict[str, Any]:
         index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         _ = index["suite"], index["una_bench"], index["problem_key"], index["files"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"--bundle {folder} is not a bundle. `una-bench bundle SUITE --out DIR` makes one.") from None
+        raise UserError(f"--bundle {folder} is not a bundle. Create one: `una-bench bundle SUITE --out DIR`.") from None
     return index
 
 
 def _require_whole(folder: Path, index: dict[str, Any]) -> None:
-    inside = folder.resolve()
-    found = {str(p.relative_to(folder)) for p in (folder / "prepared").rglob("*") if not p.is_dir() or p.is_symlink()}
-    for name in {*index["files"], *found}:
-        if name not in index["files"] or not (folder / name).resolve().is_relative_to(inside):
-            raise UserError(f"--bundle {folder}: {name} leads out of the bundle or is not in its list. Do not use it.")
+    root = folder.resolve()
+    present = {str(p.relative_to(folder)) for p in (folder / "prepared").rglob("*") if not p.is_dir() or p.is_symlink()}
+    for name in {*index["files"], *present}:
+        if name not in index["files"] or not (folder / name).resolve().is_relative_to(root):
+            raise UserError(
+                f"--bundle {folder}: {name} is outside the bundle or not in its list of files. Do not use this bundle."
+            )
     for name, expected in index["files"].items():
         file = folder / name
         if not file.is_file() or sha256(file) != expected:
@@ -151,7 +153,7 @@ def _require_whole(folder: Path, index: dict[str, Any]) -> None:
 
 
 def _install(folder: Path, target: Path) -> None:
-    """Put the prepared folder where runs look for it."""
+    """Copy the prepared folder to the cache."""
     if not sealed_folder.damage(target):
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}")
@@ -162,7 +164,7 @@ def _install(folder: Path, target: Path) -> None:
 
 
 def _point_libraries(folder: Path) -> None:
-    """Let datasets and NLTK find the bundle's data; datasets must be able to write locks beside it."""
+    """Point datasets and NLTK to the bundle's data; datasets must be able to write locks there."""
     hf = folder / "hf"
     if hf.is_dir() and not os.access(hf, os.W_OK):
         copy = storage.cache_folder() / "bundles" / sha256(folder / "bundle.json")[:16]

@@ -1,4 +1,4 @@
-"""From what a worker left to the record of its cell."""
+"""Records of cells, from the results of their workers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from una_bench.orchestration.process_pool import Outcome
 from una_bench.record.schema import Failure, Record, Status
 
 ADVICE = {
-    Status.OUT_OF_MEMORY: "Lower batch_responses, use lora, or choose a smaller model, for every method alike.",
-    Status.TIMEOUT: "Raise timeout_minutes, or see in the log where it stood; then --retry failed.",
-    Status.KILLED: "See whether the machine ran out of memory; then --retry failed.",
-    Status.DIVERGED: "Lower learning_rate for every method, or report the divergence: it is a result.",
-    Status.FAILED: "train.log or evaluate-N.log has the traceback; when the cause is gone, --retry failed.",
-    Status.INTERRUPTED: "The same command goes on from here.",
+    Status.OUT_OF_MEMORY: "Lower batch_responses, use lora, or choose a smaller model, equally for all methods.",
+    Status.TIMEOUT: "Raise timeout_minutes, or find the cause in the log; then use --retry failed.",
+    Status.KILLED: "Check whether the machine ran out of memory; then use --retry failed.",
+    Status.DIVERGED: "Lower learning_rate for all methods, or report the divergence as a result.",
+    Status.FAILED: "See the traceback in train.log or evaluate-N.log, fix the cause; then use --retry failed.",
+    Status.INTERRUPTED: "Run the same command to resume.",
 }
 
 CAUSES = {
-    "No space left on device": "Free space where the run's folder is; then --retry failed.",
-    "Disk quota exceeded": "Free space where the run's folder is; then --retry failed.",
-    "Read-only file system": "Make the folder writable, or choose another --out; then --retry failed.",
-    "Permission denied": "Give the right to write there, or choose another --out; then --retry failed.",
+    "No space left on device": "Free disk space for the run's folder; then use --retry failed.",
+    "Disk quota exceeded": "Free disk space for the run's folder; then use --retry failed.",
+    "Read-only file system": "Make the folder writable, or choose another --out; then use --retry failed.",
+    "Permission denied": "Make the folder writable, or choose another --out; then use --retry failed.",
 }
-"""What helps, by words of the reason, where these say more than the status."""
+"""Advice by words of the reason, which goes before advice by status."""
 
 
 def advice(outcome: Outcome) -> str:
-    """Return what to try."""
-    known = (text for words, text in CAUSES.items() if words in outcome.reason)
-    return next(known, ADVICE.get(outcome.status, ""))
+    """Return the advice for a failure."""
+    by_cause = (text for words, text in CAUSES.items() if words in outcome.reason)
+    return next(by_cause, ADVICE.get(outcome.status, ""))
 
 
 def finished_record(common: Mapping[str, Any], trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> Record:
@@ -50,7 +50,7 @@ def finished_record(common: Mapping[str, Any], trained: Mapping[str, Any], evalu
 
 
 def failed_record(common: Mapping[str, Any], outcome: Outcome, phase: str) -> Record:
-    """Return the record of a cell that has no result, with what is known of why."""
+    """Return the record of a cell without result."""
     failure = Failure(
         phase=outcome.phase or phase,
         step=outcome.step,
@@ -64,5 +64,5 @@ def failed_record(common: Mapping[str, Any], outcome: Outcome, phase: str) -> Re
 
 
 def _writable(text: str) -> str:
-    """Return text that a file can hold: names of files need not be."""
+    """Return text that can be encoded as UTF-8; file names may contain bytes that cannot."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What a suite needs that is not on this machine, found out before anything starts."""
+"""Models, data and packages that a suite needs and this machine lacks."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ PACKAGES = {
 
 @runtime_checkable
 class Needy(Protocol):
-    """A problem that can say what it misses."""
+    """A problem that can list its missing inputs."""
 
     def needs(self) -> list[Need]:
         """Return what is missing on this machine, without using the network."""
 
 
 def check(plan: Plan) -> list[Need]:
-    """Refuse a plan that could not be prepared here; return what is missing for tasks, which then will not be run.
+    """Check the inputs of a plan and return those missing for tasks, which will then show "not run".
 
     Raises:
-        UserError: The problem misses something that will not be fetched by itself (the message lists all of it), or
-            lm-eval does not know a task.
+        UserError: The problem lacks inputs that are not downloaded automatically (the message lists them), or a task
+            is unknown to lm-eval.
     """
     folder = preparation.folder_of(plan)
     prepared = (folder / "manifest.json").is_file()
     problem = registry.problem(plan.recipe.problem)
     if isinstance(problem, Needy) and not prepared:
-        found = [need for need in problem.needs() if offline.is_on() or not need.automatic]
-        offline.require_nothing_missing(found, plan.recipe.name)
+        missing = [need for need in problem.needs() if offline.is_on() or not need.automatic]
+        offline.require_nothing_missing(missing, plan.recipe.name)
     tasks = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
-    if isinstance(problem, Needy) or prepared:  # others may bring tasks of their own
+    if isinstance(problem, Needy) or prepared:  # preparation of other problems may add tasks
         task_names.require_known([tasks] if isinstance(tasks, str) else tasks, folder / "tasks" if prepared else None)
     return for_tasks(tasks) if offline.is_on() else []
 
 
 def for_tasks(names: Any) -> list[Need]:
-    """Return what the named leaderboards' tasks miss."""
-    wanted = [names] if isinstance(names, str) else list(names)
-    found: dict[str, Need] = {}
-    for entry in (entry for name in wanted for entry in GROUPS.get(name, ())):
+    """Return the missing data and packages of the named leaderboards."""
+    leaderboards = [names] if isinstance(names, str) else list(names)
+    missing: dict[str, Need] = {}
+    for entry in (entry for name in leaderboards for entry in GROUPS.get(name, ())):
         if not hub.cached_datasets(entry.data):
             command = hub.dataset_command(entry.data)
-            found[entry.data] = Need(what=f"data of {entry.name}: {entry.data}", command=command, automatic=True)
+            missing[entry.data] = Need(what=f"data of {entry.name}: {entry.data}", command=command, automatic=True)
         for package in PACKAGES.get(entry.task, ()):
             if find_spec(package) is None:
                 command = "pip install 'una-bench[leaderboard]'"
-                found[package] = Need(what=f"package {package} (for {entry.name})", command=command)
-    return list(found.values())
+                missing[package] = Need(what=f"package {package} (for {entry.name})", command=command)
+    return list(missing.values())

@@ -1,4 +1,4 @@
-"""Under what the processes beside a run start: environment variables and blocked signals."""
+"""Environment variables and signal mask of the processes that a run starts."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 MALLOC = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
-"""glibc's malloc without caches of small blocks. PyTorch asks for aligned memory, and the scraps that aligning leaves
-beside each tensor went into those caches: small objects took them, and the place of the freed tensor could hold no
-tensor of its size again. Peaks grew by up to a fifth, by chance. Other C libraries and CUDA know nothing of it."""
+"""glibc's malloc without caches of small blocks. PyTorch allocates aligned memory, and the remainders beside each
+tensor went into those caches: small objects took them, so that the space of a freed tensor no longer fitted one of its
+size. Peaks grew by up to a fifth, at random. No effect on other C libraries and CUDA."""
 UNWARNED = "ignore::UserWarning:multiprocessing.resource_tracker"
-"""The tracker clears away what a killed worker left in silence: nobody can do anything about it."""
+"""The warning about semaphores of a killed worker is harmless: the tracker removes them."""
 
 
 def for_workers(threads: int) -> dict[str, str]:
-    """What must be in the environment before the fork server imports torch."""
+    """Return the environment variables to set before the fork server imports torch."""
     tunables = ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), MALLOC)))
-    own = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "GLIBC_TUNABLES": tunables}
-    return {**ENVIRONMENT, **own}
+    by_threads = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "GLIBC_TUNABLES": tunables}
+    return {**ENVIRONMENT, **by_threads}
 
 
 def for_tracker() -> dict[str, str]:
-    """What must be in the environment when Python starts its tracker of semaphores."""
+    """Return the environment variables to set before Python starts its resource tracker."""
     return {"PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), UNWARNED]))}
 
 
 @contextmanager
-def environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for what starts inside."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables inside the context."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -57,7 +57,7 @@ def environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Keep a signal to the whole process group from ending a fork server that is only starting; it comes later."""
+    """Block stop signals inside the context: a signal to the process group must not end a starting fork server."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Progress with time left on standard error; one line a cell where standard error is no terminal."""
+"""Progress bars on standard error; one line per cell if standard error is not a terminal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from una_bench.orchestration.process_pool import Task
 
 
 class Reporter:
-    """Shows what a run is doing."""
+    """Progress of a run."""
 
     def __init__(self, *, quiet: bool) -> None:
-        """Write to standard error; nothing but errors when ``quiet``."""
+        """Write to standard error, or nothing if ``quiet``."""
         self.console = Console(stderr=True, quiet=quiet)
         self.live = self.console.is_terminal and not quiet
         self._bars = Progress(
@@ -49,21 +49,21 @@ class Reporter:
         self._bars.stop()
 
     def say(self, text: str) -> None:
-        """Print one line with the time since the start."""
+        """Print one line with the time since start."""
         seconds = int(time.monotonic() - self._started)
         self.console.print(
             f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]  {formatting.clean(text)}", highlight=False
         )
 
     def expect(self, cells: int, description: str) -> None:
-        """Open the bar of a stage with ``cells`` pieces."""
+        """Open the bar of a stage with ``cells`` tasks."""
         if self._total is not None:
             self._bars.remove_task(self._total)
         self._cells, self._done, self._parts = cells, 0.0, {}
         self._total = self._bars.add_task(f"[bold]{description}", total=float(cells))
 
     def hear(self, task: Task, kind: str, content: Any) -> None:
-        """Take one message of a worker."""
+        """Handle one message of a worker."""
         if kind == "start" and task.kind == "train":
             self._ids[task.name] = self._bars.add_task(escape(task.name), total=1.0)
         elif kind == "step":
@@ -78,7 +78,7 @@ class Reporter:
             self._advance()
 
     def finish(self, name: str) -> None:
-        """Close the bar of one piece."""
+        """Close the bar of one task."""
         if name in self._ids:
             self._bars.remove_task(self._ids.pop(name))
         self._parts.pop(name, None)

@@ -1,4 +1,4 @@
-"""The same cell trained several times in turn: how much a figure changes where nothing does (A/A)."""
+"""Repeated training of one cell, to measure the noise of figures (A/A test)."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ METRICS = {
     "throughput.tokens_per_cpu_second": "token/s",
     "pace.step": "yardstick",
 }
-"""Unit of each figure that ought to repeat; the last is speed with the machine's own changes taken out."""
+"""Unit of each figure that should repeat; the last is speed relative to the machine's current speed."""
 KEY = "repeat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Readings of one figure that ought to be the same."""
+    """Repeated readings of one figure."""
 
     readings: tuple[float, ...]
 
     @property
     def range_share(self) -> float:
-        """Largest minus smallest, over the mean."""
+        """Range divided by the mean."""
         return (max(self.readings) - min(self.readings)) / fmean(self.readings)
 
     @property
     def sd_share(self) -> float:
-        """Sample standard deviation over the mean."""
+        """Sample standard deviation divided by the mean."""
         return stdev(self.readings) / fmean(self.readings)
 
     def resolvable_share(self, seeds: int) -> float:
-        """Smallest difference that two methods with ``seeds`` trainings each can show, as a share of the figure.
+        """Return the smallest relative difference that two methods with ``seeds`` trainings each can resolve.
 
-        Half-width of the 95 % interval of a difference of two means (Student t, equal variances), from this machine's
-        noise alone: seeds that truly differ come on top.
+        Half-width of the 95 % interval of a difference of two means (Student t, equal variances), from the machine's
+        noise alone, without the spread over seeds.
         """
         from scipy.stats import t
 
         return float(t.ppf(0.975, 2 * seeds - 2)) * self.sd_share * math.sqrt(2 / seeds)
 
     def to_json(self, seeds: Sequence[int] = (3, 5)) -> dict[str, Any]:
-        """Return readings and what follows from them."""
+        """Return readings and spreads as JSON data."""
         return {
             "readings": list(self.readings),
             "range_share": self.range_share,
@@ -61,7 +61,7 @@ class Spread:
 
 
 def spec(*, method: str, settings: Mapping[str, Any], job: Mapping[str, Any], prepared: Path) -> dict[str, Any]:
-    """Return what a worker needs to train one cell under all instruments, without evaluations."""
+    """Return a worker's specification of one cell with all instruments and without evaluations."""
     return {
         "key": KEY,
         "method": method,
@@ -74,12 +74,12 @@ def spec(*, method: str, settings: Mapping[str, Any], job: Mapping[str, Any], pr
 
 
 def train(pool: Pool, cell: Mapping[str, Any], times: int, out: Path, timeout_seconds: float = 600) -> list[Any]:
-    """Train one cell ``times`` times, each in a process of its own, and return what each worker left.
+    """Train one cell ``times`` times, each in a new process, and return the results.
 
     Raises:
         RuntimeError: One of them failed.
     """
-    found = []
+    results = []
     for number in range(times):
         folder = out / f"{cell['method']}-{number}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,16 +96,16 @@ def train(pool: Pool, cell: Mapping[str, Any], times: int, out: Path, timeout_se
         if not outcomes or outcomes[0].status is not Status.OK:
             reason = outcomes[0].reason if outcomes else "stopped"
             raise RuntimeError(f"{cell['method']}, time {number + 1}: {reason}")
-        found.append(storage.read_json(folder / "trained.json"))
-    return found
+        results.append(storage.read_json(folder / "trained.json"))
+    return results
 
 
 def values(trained: Mapping[str, Any]) -> dict[str, float]:
-    """Return each measurement of what a worker left by name, the median of those with several samples."""
+    """Return the median of each measurement of a training, by metric."""
     return {m["metric"]: median(m["samples"]) for m in trained["measurements"]}
 
 
 def spreads(trained: Sequence[Mapping[str, Any]], metrics: Iterable[str] = METRICS) -> dict[str, Spread]:
-    """Return how each metric spreads over repetitions."""
-    found = [values(one) for one in trained]
-    return {name: Spread(readings=tuple(v[name] for v in found)) for name in metrics if all(name in v for v in found)}
+    """Return the spread of each metric over repetitions."""
+    runs = [values(one) for one in trained]
+    return {name: Spread(readings=tuple(v[name] for v in runs)) for name in metrics if all(name in v for v in runs)}

@@ -1,8 +1,8 @@
-"""The folder of one run: who may write it, what is in it, and what is still missing.
+"""Folder of one run: its files and the lock for writing.
 
 recipe.yaml      the recipe with every default written out
 run.json         suite, plan key, command, manifest of the prepared suite
-records.jsonl    one record a line, appended; the last one of a cell counts
+records.jsonl    one record per line, appended; the last one of a cell counts
 cells/NAME/      trained.json, evaluated.json, checkpoint/, train.log, files of benchmarks
 table.*, plots/, report.html   made from the records
 """
@@ -30,34 +30,34 @@ from una_bench.suite.plan import Cell, Plan
 
 
 def now() -> str:
-    """UTC now, ISO 8601 to the second."""
+    """Return the current UTC time, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder; nothing else writes into it."""
+    """Folder of one run."""
 
     path: Path
 
     @classmethod
     def default(cls, plan: Plan) -> RunFolder:
-        """``results/runs/SUITE-KEY`` below the working directory."""
+        """Return ``results/runs/SUITE-KEY`` below the working directory."""
         return cls(Path("results") / "runs" / f"{plan.recipe.name}-{plan.key[:8]}")
 
     def check(self, plan: Plan) -> None:
-        """Refuse a folder that cannot be written or that holds something else; change nothing that is in it."""
+        """Raise `UserError` if the folder cannot be written or has other content, which is left unchanged."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--out {self.path} is a file. Choose another folder.")
         if (self.path / "run.json").exists():
             before = self._info()
             if before.get("key") != plan.key:
                 raise UserError(
-                    f"{self.path} holds a run of another recipe (suite {before.get('suite')}, key {before.get('key')}; "
+                    f"{self.path} is a run of another recipe (suite {before.get('suite')}, key {before.get('key')}; "
                     f"this one has key {plan.key}). Choose another --out; nothing was changed."
                 )
         elif self.path.is_dir() and {p.name for p in self.path.iterdir()} - {".lock", ".owner.json", "prepare.log"}:
-            raise UserError(f"--out {self.path} is not empty and holds no run of una-bench. Choose another folder.")
+            raise UserError(f"--out {self.path} is not empty and is not a run of una-bench. Choose another folder.")
         storage.writable(self.path)
 
     def _info(self) -> dict[str, Any]:
@@ -72,16 +72,16 @@ class RunFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Be the only run that writes here; a second one is told who holds it and since when."""
+        """Lock the folder for writing; a second run gets a `UserError` with the process and time of the first."""
         owner = self.path / ".owner.json"
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            held = storage.read_json(owner) or {}
+            holder = storage.read_json(owner) or {}
             raise UserError(
-                f"{self.path} is being written by process {held.get('pid', 'unknown')} since "
-                f"{held.get('since', 'an unknown time')}. Wait for it, or choose another --out."
+                f"{self.path} is in use by process {holder.get('pid', 'unknown')} since "
+                f"{holder.get('since', 'an unknown time')}. Wait for it to end, or choose another --out."
             ) from None
         try:
             storage.write_json(owner, {"pid": os.getpid(), "since": now()})
@@ -92,39 +92,39 @@ class RunFolder:
 
     def records(self, plan: Plan) -> list[Record]:
         """Return the last record of each cell of ``plan``, in the plan's order."""
-        found = {r.key: r for r in reader.records(self.path)} if (self.path / "records.jsonl").exists() else {}
-        return [found[c.key] for c in plan.cells if c.key in found]
+        by_key = {r.key: r for r in reader.records(self.path)}
+        return [by_key[c.key] for c in plan.cells if c.key in by_key]
 
     def append(self, record: Record) -> None:
-        """Keep one record."""
+        """Append one record."""
         storage.append_record(self.path, record)
 
     def cell(self, cell: Cell) -> Path:
-        """Folder of one cell."""
+        """Return the folder of one cell."""
         return self.path / "cells" / cell.folder
 
     def result(self, cell: Cell, stage: str) -> dict[str, Any] | None:
-        """Return what ``stage`` (``trained`` or ``evaluated``) of a cell left, None where it is absent or damaged."""
+        """Return the result of ``stage`` (``trained`` or ``evaluated``) of a cell, None if absent or damaged."""
         value = storage.read_json(self.cell(cell) / f"{stage}.json")
         return value if value and value.get("key") == cell.key else None
 
     def trained(self, cell: Cell) -> dict[str, Any] | None:
-        """Return what training left, None where that or its checkpoint is absent or damaged."""
-        left = self.result(cell, "trained")
-        if left is None or not left["checkpoint"]:
-            return left
-        folder = self.cell(cell) / left["checkpoint"]
-        expected = left["facts"].get("final_weights_sha256")
-        whole = folder.is_dir() and expected in (None, fairness_facts.checkpoint_sha256(folder))
-        return left if whole else None
+        """Return the result of training, None if it or its checkpoint is absent or damaged."""
+        result = self.result(cell, "trained")
+        if result is None or not result["checkpoint"]:
+            return result
+        folder = self.cell(cell) / result["checkpoint"]
+        expected = result["facts"].get("final_weights_sha256")
+        intact = folder.is_dir() and expected in (None, fairness_facts.checkpoint_sha256(folder))
+        return result if intact else None
 
     def write_time(self, spent: dict[str, float]) -> None:
-        """Note in ``run.json`` where the time of the last call that trained something went."""
+        """Write the time accounting of the last call that trained something to ``run.json``."""
         info = self._info() | {"time": spent}
         storage.write_text(self.path / "run.json", json.dumps(info, indent=1, sort_keys=True) + "\n")
 
     def write_info(self, plan: Plan, manifest: dict[str, Any], *, command: str, baseline: str) -> None:
-        """Write what the records do not repeat."""
+        """Write ``run.json`` and ``recipe.yaml``; command and baseline of the first call are kept."""
         recipe = plan.recipe
         before = self._info() if (self.path / "run.json").exists() else {}
         info = {

@@ -141,7 +141,7 @@ def _write_rows(world: World, folder: Path) -> None:
 
 
 def allocate(spec: Mapping[str, Any], pipe: Connection) -> dict[str, Any]:
-    """Hold ``spec["bytes"]`` for an instant in a phase and return what the probe says; a task of `una_bench.worker.entry`."""
+    """Hold ``spec["bytes"]`` for an instant in a phase and return the probe's readings; a task of `worker.entry`."""
     import torch
 
     from una_bench.instruments.probe import Probe

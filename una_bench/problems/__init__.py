@@ -1,1 +1,1 @@
-"""Kinds of problem, one package each: model, data and reward become a prepared folder. They know no method."""
+"""Kinds of problem, one package each: they prepare model, data and reward in a folder. They know no method."""

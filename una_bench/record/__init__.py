@@ -1,1 +1,1 @@
-"""The record: what running writes and reading reads. Both meet only here."""
+"""Records of cells: their format, storage and reading. The only interface between running and reporting."""

@@ -1,4 +1,4 @@
-"""Reads a run's folder: its records and what the run says of itself."""
+"""Reader of a run's folder: its records and ``run.json``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ log = logging.getLogger("una_bench")
 
 
 def records(run: Path) -> list[Record]:
-    """Return the records of a run, none where it has none yet; where a cell was recorded twice, the last one.
+    """Return the records of a run, if any; of a cell that was recorded twice, the last one.
 
-    The untrained policy comes first, then methods, variants and seeds in order: not the order in which cells ended,
-    so that a resumed run reads like one that was never interrupted.
+    They are sorted by `in_order`, not by time, so that a resumed run equals one that was not interrupted.
     """
     path = run / "records.jsonl"
     if not path.is_file():
         return []
     last: dict[str, Record] = {}
-    # Not splitlines: JSON strings may hold line separators that are no newlines.
+    # Not splitlines: JSON strings may contain other line separators.
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
         record = _record(line, path, number)
         if record is not None:
@@ -35,22 +34,20 @@ def records(run: Path) -> list[Record]:
 
 
 def some(run: Path) -> list[Record]:
-    """Return the records of a run that must have some."""
-    found = records(run)
-    if not found:
-        raise UserError(
-            f"{run} holds no records. Give a folder that `una-bench run` printed (with records.jsonl in it)."
-        )
-    return found
+    """Return the records of a run, or raise `UserError` if there are none."""
+    existing = records(run)
+    if not existing:
+        raise UserError(f"{run} has no records. Give the folder of a run (with records.jsonl in it).")
+    return existing
 
 
-def in_order(found: list[Record]) -> list[Record]:
+def in_order(unsorted: list[Record]) -> list[Record]:
     """Sort records: untrained policies first, then by method, variant and seed."""
-    return sorted(found, key=lambda r: (trained(r), r.method, r.variant, r.seed))
+    return sorted(unsorted, key=lambda r: (trained(r), r.method, r.variant, r.seed))
 
 
 def trained(record: Record) -> bool:
-    """Whether the cell trains at all; the untrained policy is one row that has no seeds."""
+    """Return whether the cell trains; the untrained policy does not."""
     return record.failure is not None or bool(record.steps.seconds) or record.facts.get("optimizer_steps") != 0
 
 
@@ -63,26 +60,26 @@ def _record(line: str, path: Path, number: int) -> Record | None:
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
-        log.warning("%s is torn (a killed run leaves one) and is passed over.", where)
+        log.warning("%s is incomplete (as after a killed run) and is ignored.", where)
         return None
     if isinstance(raw, dict) and "sha256" in raw and not storage.line_intact(line):
-        log.warning("%s is damaged (its checksum is another) and is passed over; its cell counts as not run.", where)
+        log.warning("%s is damaged (wrong checksum) and is ignored; its cell counts as not run.", where)
         return None
     schema = raw.get("schema", 0) if isinstance(raw, dict) else None
     if not isinstance(schema, int):
-        raise UserError(f"{where} is not a record. Remove the line; its cell is then run again.")
+        raise UserError(f"{where} is not a record. Remove the line; the cell is then run again.")
     refuse_newer(raw, where)
     content = {key: value for key, value in raw.items() if key != "sha256"}
     try:
         return Record.model_validate({**content, "schema": SCHEMA})
     except (ValidationError, RecursionError) as error:
         raise UserError(
-            f"{where} is not a valid record: {_first(error)}. Remove the line; its cell is then run again."
+            f"{where} is not a valid record: {_first(error)}. Remove the line; the cell is then run again."
         ) from None
 
 
 def _first(error: Exception) -> str:
-    """Return where and what the first mistake is."""
+    """Return the location and message of the first validation error."""
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):
@@ -92,14 +89,16 @@ def _first(error: Exception) -> str:
 
 
 def run_info(run: Path) -> dict[str, Any]:
-    """Return what the run wrote of itself (suite, command, frontier, ...); empty where there is no ``run.json``."""
+    """Return the content of ``run.json`` (suite, command, frontier, ...), empty if there is none."""
     path = run / "run.json"
     if not path.is_file():
         return {}
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise UserError(f"{path} is not valid JSON. Delete it; the command of the run writes it anew.") from None
+        raise UserError(
+            f"{path} is not valid JSON. Delete it and repeat the run's command to write it again."
+        ) from None
     if isinstance(info, dict) and set(info) == {"sha256", "value"}:
         info = info["value"]
     if not isinstance(info, dict):
@@ -109,11 +108,7 @@ def run_info(run: Path) -> dict[str, Any]:
 
 
 def refuse_newer(content: dict[str, Any], where: object) -> None:
-    """Refuse what a newer una-bench wrote.
-
-    Raises:
-        UserError: It says so.
-    """
+    """Raise `UserError` if a newer una-bench wrote ``content``."""
     schema = content.get("schema", 0)
     if isinstance(schema, int) and schema > SCHEMA:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The record of one cell: the only thing that running writes and reading reads."""
+"""Format of the record of one cell."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = 1
+"""Number of the record format; older formats are read, newer ones refused."""
 BUDGET_UNITS = {"responses": "response", "steps": "step", "tokens": "token", "flops": "FLOP", "seconds": "s"}
-"""Kinds of budget, and what each is counted in."""
+"""Kind of budget -> unit."""
 ADAPTED = "adapters and head"
-"""The fact ``value_model_trained`` where PPO trains adapters on its value model and not all of it."""
+"""The fact ``value_model_trained`` if PPO trains only adapters and the head of its value model."""
 PROGRESS = "progress."
-"""Curves of this name say how much of a budget was used at the points of the others."""
-"""Number of the record format; older ones are read, newer ones refused."""
+"""Prefix of the curves with the budget consumed at the points of the other curves."""
 
 
 class Better(StrEnum):
-    """Which way a metric improves."""
+    """Direction in which a metric improves."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -26,7 +26,7 @@ class Better(StrEnum):
 
 
 class Status(StrEnum):
-    """How a cell ended."""
+    """Outcome of a cell."""
 
     OK = "ok"
     FAILED = "failed"
@@ -38,7 +38,7 @@ class Status(StrEnum):
 
 
 class _Frozen(BaseModel):
-    # JSON has no word for numbers that are not finite; null would not be read back.
+    # JSON has no non-finite numbers, and null could not be read back.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
@@ -54,11 +54,11 @@ class Measurement(_Frozen):
     """SI or dimensionless: ``B``, ``s``, ``token/s``, ``nat``, ``1``. Never a scaled unit."""
     better: Better
     samples: tuple[Reading, ...]
-    """Every reading, unrounded, in order. One that is not a finite number is none: it is refused."""
+    """Every reading, unrounded, in order; must be finite. Empty if it could not be measured."""
     how: str = ""
-    """How and where it was read, when a reader could take it for something else."""
+    """Method of measurement if that is ambiguous, or the reason why it could not be measured."""
     stderr: Reading | None = None
-    """Standard error within the cell (over documents), where the benchmark gives one."""
+    """Standard error within the cell (over documents), if the benchmark gives one."""
 
     @property
     def value(self) -> float:
@@ -79,23 +79,23 @@ class Curve(_Frozen):
 
 
 class StepSamples(_Frozen):
-    """Raw per-step samples of the training loop, one entry a measured step, in order."""
+    """Raw samples of the training loop, one entry per measured step, in order."""
 
     seconds: tuple[float, ...] = ()
     cpu_seconds: tuple[float, ...] = ()
     queued_seconds: tuple[float, ...] = ()
-    """Part of ``seconds`` in which the process was ready and had no core; empty where the kernel does not tell."""
+    """Part of ``seconds`` in which the process waited for a core; empty if the kernel does not report it."""
     responses: tuple[int, ...] = ()
     prompt_tokens: tuple[int, ...] = ()
     response_tokens: tuple[int, ...] = ()
     padding_tokens: tuple[int, ...] = ()
     optimizer_steps: tuple[int, ...] = ()
     warmup: int = 0
-    """Leading steps that rates leave out."""
+    """Leading steps that rates exclude."""
 
 
 class Failure(_Frozen):
-    """Why a cell has no result."""
+    """Reason why a cell has no result."""
 
     phase: str
     step: int | None = None
@@ -105,7 +105,7 @@ class Failure(_Frozen):
 
 
 class Record(_Frozen):
-    """Everything one cell leaves. Complete without the code that made it."""
+    """Result of one cell, complete without the code that produced it."""
 
     schema_number: int = Field(default=SCHEMA, alias="schema")
     kind: Literal["cell"] = "cell"
@@ -115,7 +115,7 @@ class Record(_Frozen):
     cell: str
     """``METHOD[variant]-sSEED``, unique in its run."""
     key: str
-    """Content hash of everything that decides the result: recipe, settings, seed, code of the method."""
+    """Hash of everything that determines the result: recipe, settings, seed, code of the method."""
     method: str
     variant: str = ""
     label: str
@@ -123,11 +123,11 @@ class Record(_Frozen):
     status: Status
     failure: Failure | None = None
     settings: dict[str, Any]
-    """The method's settings, defaults written out."""
+    """The method's settings, including defaults."""
     settings_changed: tuple[str, ...] = ()
-    """Settings that the recipe or the command line moved away from the method's defaults."""
+    """Settings that the recipe or the command line changed from the defaults."""
     job: dict[str, Any]
-    """What the cell trained on: budget, batch, lengths, reward, precision, adapters."""
+    """Conditions common to all methods: budget, batch, lengths, reward, precision, adapters."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """For the fairness ledger: hash of initial weights, of the set of responses seen, counts of tokens and steps."""
     environment: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Version of una-bench: every record, baseline and bundle carries it."""
+"""Version of una-bench, stored in every record, baseline and bundle."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""The fairness ledger: what was the same for every method, what was not and by how much, and what nobody knows."""
+"""Fairness ledger: conditions that were equal for all methods, that differed (by how much), or are unrecorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 
 class Verdict(StrEnum):
-    """Whether the methods were treated alike."""
+    """Whether a condition was equal for all methods."""
 
     OK = "OK"
     DIFFERS = "DIFFERS"
@@ -26,23 +26,22 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """One topic: the verdict, the reason in words, and what each row has."""
+    """One topic: verdict, explanation, and the value of each row."""
 
     topic: str
     verdict: Verdict
     detail: str
     values: Mapping[str, str]
-    """Label of the row -> its value as shown; rows that say nothing are absent."""
+    """Row label -> value as shown; rows without a recorded value are absent."""
 
 
 def ledger(records: Sequence[Record]) -> list[LedgerLine]:
-    """Compare every row on every topic, seed by seed."""
+    """Compare all rows on each topic, seed by seed."""
     rows = frame.rows(records)
-    return [_line(topic, read, [r for r in rows if _concerned(topic, r)]) for topic, read in TOPICS]
+    return [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
 
 
-def _concerned(topic: str, row: Row) -> bool:
-    """Whether a row can differ from others in a topic."""
+def _applies(topic: str, row: Row) -> bool:
     if topic in OF_GENERATING:
         return any(generates(record) for record in row.records)
     return topic in OF_UNTRAINED or not row.fixed
@@ -50,19 +49,17 @@ def _concerned(topic: str, row: Row) -> bool:
 
 def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
     by_row = {row.label: {r.seed: v for r in row.records if (v := read(r)) is not None} for row in rows}
-    known = {label: values for label, values in by_row.items() if values}
-    shown = {label: _shown(list(values.values())) for label, values in known.items()}
+    recorded = {label: values for label, values in by_row.items() if values}
+    shown = {label: _shown(list(values.values())) for label, values in recorded.items()}
     missing = [label for label, values in by_row.items() if not values]
-    if len(known) < 2:
-        detail = "no record says" if not known else f"only {', '.join(known)} says: {next(iter(shown.values()))}"
+    if len(recorded) < 2:
+        detail = f"recorded only for {next(iter(shown))}: {next(iter(shown.values()))}" if shown else "not recorded"
         return LedgerLine(topic=topic, verdict=Verdict.NOT_KNOWN, detail=detail, values=shown)
-    seeds = {seed for values in known.values() for seed in values}
-    same = all(len({_key(v[seed]) for v in known.values() if seed in v}) == 1 for seed in seeds)
-    silent = f"; not known for {', '.join(missing)}" if missing else ""
-    if same:
-        detail = next(iter(shown.values())) + silent
-        return LedgerLine(topic=topic, verdict=Verdict.OK, detail=detail, values=shown)
-    return LedgerLine(topic=topic, verdict=Verdict.DIFFERS, detail=_difference(known, shown) + silent, values=shown)
+    seeds = {seed for values in recorded.values() for seed in values}
+    same = all(len({_key(v[seed]) for v in recorded.values() if seed in v}) == 1 for seed in seeds)
+    detail = next(iter(shown.values())) if same else _difference(recorded, shown)
+    detail += f"; not recorded for {', '.join(missing)}" if missing else ""
+    return LedgerLine(topic=topic, verdict=Verdict.OK if same else Verdict.DIFFERS, detail=detail, values=shown)
 
 
 def _key(value: Any) -> str:
@@ -70,7 +67,7 @@ def _key(value: Any) -> str:
 
 
 def _shown(values: Sequence[Any]) -> str:
-    """Show what a row has; the seeds of a row may differ."""
+    """Return a row's value as text; its seeds may differ."""
     first = values[0]
     if all(_key(v) == _key(first) for v in values):
         return _one(first)
@@ -80,7 +77,7 @@ def _shown(values: Sequence[Any]) -> str:
 
 
 def _mean(values: Sequence[Any]) -> str:
-    """Mean of counts as a whole number, of anything else to three digits."""
+    """Return a mean: of counts rounded to an integer, else to three digits."""
     mean = fmean(values)
     return f"{mean:.0f}" if all(isinstance(v, int) for v in values) else formatting.short(mean)
 
@@ -96,9 +93,9 @@ def _one(value: Any) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def _difference(known: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]) -> str:
-    """Say by how much numbers differ, and which rows have which value."""
-    numbers = {label: list(values.values()) for label, values in known.items()}
+def _difference(recorded: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]) -> str:
+    """Describe by how much numbers differ, or which rows have which value."""
+    numbers = {label: list(values.values()) for label, values in recorded.items()}
     if all(isinstance(v, int | float) and not isinstance(v, bool) for values in numbers.values() for v in values):
         means = {label: fmean(values) for label, values in numbers.items()}
         least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
@@ -110,16 +107,16 @@ def _difference(known: Mapping[str, Mapping[int, Any]], shown: Mapping[str, str]
     for label, value in shown.items():
         sharing.setdefault(value, []).append(label)
     if len(sharing) == 1:
-        return f"{next(iter(sharing))}: between methods too"
+        return f"{next(iter(sharing))} and between methods"
     return "; ".join(f"{', '.join(labels)}: {value}" for value, labels in sharing.items())
 
 
 def table(lines: Sequence[LedgerLine]) -> Table:
-    """Return the ledger as a table for every format: what differs first."""
+    """Return the ledger as a table, differences first."""
     headings = {
-        Verdict.DIFFERS: "Not the same for every trained method",
-        Verdict.OK: "The same for every trained method, seed by seed",
-        Verdict.NOT_KNOWN: "Fewer than two methods say",
+        Verdict.DIFFERS: "Differs between trained methods",
+        Verdict.OK: "Equal for all trained methods, seed by seed",
+        Verdict.NOT_KNOWN: "Recorded for fewer than two methods",
     }
     groups = [
         Group(heading=heading, lines=tuple(_shown_line(line) for line in lines if line.verdict is verdict))
@@ -127,7 +124,7 @@ def table(lines: Sequence[LedgerLine]) -> Table:
     ]
     columns = (
         Column(key="verdict", head="verdict", numbers=(), wraps=True),
-        Column(key="detail", head="what", numbers=(), wraps=True),
+        Column(key="detail", head="details", numbers=(), wraps=True),
     )
     return Table(title="Fairness ledger", stub="topic", columns=columns, groups=tuple(g for g in groups if g.lines))
 
@@ -138,7 +135,7 @@ def _shown_line(line: LedgerLine) -> Line:
 
 
 def to_json(lines: Sequence[LedgerLine]) -> list[dict[str, Any]]:
-    """Return the ledger for machines: one object a topic."""
+    """Return the ledger as JSON data, one object per topic."""
     return [
         {"topic": line.topic, "verdict": str(line.verdict), "detail": line.detail, "values": dict(line.values)}
         for line in lines

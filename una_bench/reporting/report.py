@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file, made from a run's records alone."""
+"""HTML report of a run, one self-contained file."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ CITATION = """@article{wang2024una,
 
 
 def write(run: Path, *, baseline: str | None = None) -> Path:
-    """Write ``report.html`` into the folder of a run and return it; the same records give the same bytes.
+    """Write ``report.html`` into the folder of a run and return its path; equal records give equal bytes.
 
-    Without a ``baseline`` the run's own is used (``run.json``), where it has that row.
+    ``baseline`` defaults to the one in ``run.json`` if the run has that row.
     """
     records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
     baseline = baseline or frame.if_there(records, info.get("baseline"))
@@ -49,7 +49,7 @@ def write(run: Path, *, baseline: str | None = None) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """What may lie beside the records: a report is complete without it."""
+    """Optional data from files beside the records."""
 
     samples: Sequence[Mapping[str, str]] = ()
     scores: documents.Scores = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Beside:
 def page(
     records: Sequence[Record], info: Mapping[str, Any], beside: Beside | None = None, *, baseline: str | None = None
 ) -> str:
-    """Return the whole page."""
+    """Return the report as HTML."""
     beside = beside or Beside()
     metrics = frame.metrics(records)
     rows, ledger = frame.rows(records), fairness.ledger(records)
@@ -102,7 +102,7 @@ def page(
 
 
 def _changes(command: str) -> list[str]:
-    """Return what a command line changes of its suite: what the suite says of itself may hold no longer."""
+    """Return the ``--set`` values of a command line: with them the suite's description may not hold."""
     try:
         parts = shlex.split(command)
     except ValueError:
@@ -124,14 +124,14 @@ def _environment() -> Environment:
 
 
 def _markup(html: str) -> Markup:
-    """Mark HTML that `render` made, where everything from records is escaped already."""
+    """Mark HTML from `render` as safe: it has escaped everything from records."""
     from markupsafe import Markup
 
     return Markup(html)
 
 
 def _inline(plot: Plot) -> Markup:
-    """Make a figure part of the page: its names made unique, its ink that of the page, so that dark mode is legible."""
+    """Return a figure as inline SVG with unique ids and the page's colors, legible in dark mode."""
     svg = plot.svg[plot.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
@@ -156,51 +156,53 @@ def _failure(record: Record) -> dict[str, Any]:
 
 
 def settings(rows: Sequence[Row]) -> Table:
-    """Return the settings whose values are not the same in every row, a line each."""
+    """Return a table of the settings that differ between rows."""
     shown = [row for row in rows if not row.fixed][:MOST_ROWS]
-    of = {row.label: row.records[0].settings for row in shown}
-    names = list(dict.fromkeys(name for values in of.values() for name in values))
-    differing = [n for n in names if len({repr(values.get(n, "not a setting")) for values in of.values()}) > 1]
+    by_row = {row.label: row.records[0].settings for row in shown}
+    names = list(dict.fromkeys(name for values in by_row.values() for name in values))
+    differing = [n for n in names if len({repr(values.get(n, "not a setting")) for values in by_row.values()}) > 1]
     lines = tuple(
         Line(
             label=formatting.clean(name),
             names={"setting": formatting.clean(name)},
             cells=tuple(
-                Cell(text=formatting.clean(of[row.label].get(name, "–")), caveat=_moved(row, name)) for row in shown
+                Cell(
+                    text=formatting.clean(by_row[row.label].get(name, "–")),
+                    caveat="changed" if name in row.records[0].settings_changed else "",
+                )
+                for row in shown
             ),
         )
         for name in differing
     )
     columns = tuple(Column(key=row.label, head=row.label, numbers=(), wraps=True) for row in shown)
-    notes = ["–: the method has no such setting", f"{len(names) - len(differing)} other settings are the same for all"]
+    notes = [
+        "–: the method has no such setting",
+        "changed: not the default",
+        f"{len(names) - len(differing)} other settings are equal for all methods",
+    ]
     notes += [f"the first {MOST_ROWS} of {len(rows)} rows"] if len(rows) > MOST_ROWS else []
     return Table(
         title="Settings that differ", stub="setting", columns=columns, groups=(Group(lines=lines),), notes=tuple(notes)
     )
 
 
-def _moved(row: Row, name: str) -> str:
-    return "moved" if name in row.records[0].settings_changed else ""
-
-
 def environment(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """Return what the records say of machine and versions, a line a fact; values that differ stand side by side."""
-    found: dict[str, list[str]] = {}
+    """Return machine and versions as (name, value); values that differ between records are joined by ``|``."""
+    by_key: dict[str, dict[str, None]] = {}
     for record in records:
         for key, value in _flat(record.environment):
-            shown = formatting.clean(value)
-            if shown not in found.setdefault(key, []):
-                found[key].append(shown)
-    return [(formatting.clean(key), " | ".join(values)) for key, values in found.items()]
+            by_key.setdefault(key, {})[formatting.clean(value)] = None
+    return [(formatting.clean(key), " | ".join(values)) for key, values in by_key.items()]
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat += _flat(value, f"{above}{key} ")
+            flat += _flat(value, f"{prefix}{key} ")
         elif key.endswith("bytes") and isinstance(value, int):
-            flat.append((f"{above}{key.removesuffix('_bytes').replace('_', ' ')}", formatting.quantity(value, "B")))
+            flat.append((f"{prefix}{key.removesuffix('_bytes').replace('_', ' ')}", formatting.quantity(value, "B")))
         else:
-            flat.append((f"{above}{key.replace('_', ' ')}", "not known" if value is None else value))
+            flat.append((f"{prefix}{key.replace('_', ' ')}", "unknown" if value is None else value))
     return flat

@@ -1,4 +1,4 @@
-"""The answer in three sentences, made from the records: how good, at what cost, how fairly."""
+"""Summary of a run in three sentences: quality, cost, fairness."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SPEED, MEMORY = "throughput.tokens_per_second", "memory.peak"
 
 
 def sentences(records: Sequence[Record], lines: Sequence[LedgerLine] | None = None) -> list[str]:
-    """Return three sentences; only the largest group of comparable rows is spoken of.
+    """Return the summary of the largest group of comparable rows.
 
-    ``lines`` is the fairness ledger of the same records, where the caller has it already.
+    ``lines`` is the fairness ledger of ``records``, if the caller has it.
     """
     metrics = frame.metrics(records)
     groups = results_table.grouped(aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics)))
@@ -42,48 +42,48 @@ def _best(rows: Sequence[Row], metric: Metric) -> Row | None:
 
 def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, groups: int) -> str:
     if metric is None or best is None:
-        return "No quality was measured on any trained method, so that none can be called best."
+        return "No trained method has a quality metric, so none can be called best."
     word = "highest" if metric.better is Better.HIGHER else "lowest"
     shown = _with_interval(stats.interval(list(best.values[metric.name].values())), metric)
     count = len([row for row in rows if row.values.get(metric.name)])
     first = f"{best.label} has the {word} {column_heads.head(metric.name)} of {count} trained methods, {shown}"
-    apart = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
-    return f"{first}{_equals(best, rows, metric.name)}{apart}; {_lead(best, rows, metric)}."
+    group = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
+    return f"{first}{_equals(best, rows, metric.name)}{group}; {_lead(best, rows, metric)}."
 
 
 def _equals(best: Row, rows: Sequence[Row], metric: str) -> str:
-    """Name the rows with the very same mean: the first of them in the table is no better than they are."""
+    """Name the rows with exactly the same mean."""
     mean = _mean(best, metric)
     equal = [row.label for row in rows if row is not best and row.values.get(metric) and _mean(row, metric) == mean]
-    return f", as {_list(equal)} {'has' if len(equal) == 1 else 'have'}" if equal else ""
+    return f", equal to {_list(equal)}" if equal else ""
 
 
 def _lead(best: Row, rows: Sequence[Row], metric: Metric) -> str:
-    """Say whether the best is more than chance ahead."""
-    count, close, alone = _behind(best, rows, metric.name)
+    """State whether the lead of the best is resolved."""
+    count, unresolved, one_seed = _behind(best, rows, metric.name)
     if not count:
         return "there is nothing to compare it with"
-    if len(alone) == count:
-        return "with one seed nothing says whether that is more than chance"
-    lead = f"its lead over {_list(close)} is not resolved" if close else "its lead is resolved"
-    return lead + (f", and {_list(alone)} cannot be judged with one common seed" if alone else "")
+    if len(one_seed) == count:
+        return "one seed cannot show whether the difference is more than chance"
+    lead = f"its lead over {_list(unresolved)} is not resolved" if unresolved else "its lead is resolved"
+    return lead + (f"; {_list(one_seed)}: one common seed, no interval" if one_seed else "")
 
 
 def _behind(best: Row, rows: Sequence[Row], metric: str) -> tuple[int, list[str], list[str]]:
-    """Number of other rows, which of them cannot be told from the best, and which share less than two seeds with it."""
+    """Return the number of other rows, those not resolved from the best, and those that share one seed or none."""
     others = [row for row in rows if row is not best and row.values.get(metric)]
     effects = stats.paired([cell_values.matched(row, best, metric) for row in others])
     pairs = list(zip(others, effects, strict=True))
-    close = [row.label for row, effect in pairs if effect.p is not None and not effect.resolved]
-    return len(others), close, [row.label for row, effect in pairs if effect.p is None]
+    unresolved = [row.label for row, effect in pairs if effect.p is not None and not effect.resolved]
+    return len(others), unresolved, [row.label for row, effect in pairs if effect.p is None]
 
 
-def _with_interval(found: stats.Estimate, metric: Metric) -> str:
-    scale = formatting.scale(metric.unit, [found.mean])
-    half = None if found.half is None else found.half / scale.factor
-    decimals = formatting.places([found.mean / scale.factor], [half])
+def _with_interval(estimate: stats.Estimate, metric: Metric) -> str:
+    scale = formatting.scale(metric.unit, [estimate.mean])
+    half = None if estimate.half is None else estimate.half / scale.factor
+    decimals = formatting.places([estimate.mean / scale.factor], [half])
     spread = "" if half is None else f" ± {formatting.half(half, decimals)}"
-    return f"{formatting.number(found.mean / scale.factor, decimals)}{spread} {scale.unit}".strip()
+    return f"{formatting.number(estimate.mean / scale.factor, decimals)}{spread} {scale.unit}".strip()
 
 
 def _list(names: Sequence[str], most: int = 4) -> str:
@@ -105,7 +105,7 @@ def _cost(rows: Sequence[Row], metrics: dict[str, Metric], best: Row | None) -> 
         needs = f"needs the least memory ({peak})"
         first.append(needs if small is fast else f"{small.label} {needs}")
         if best and small is not best and best.values.get(MEMORY):
-            second.append(f"takes {formatting.short(_mean(best, MEMORY) / _mean(small, MEMORY))} times that memory")
+            second.append(f"needs {formatting.short(_mean(best, MEMORY) / _mean(small, MEMORY))} times that memory")
     if not first:
         return "Neither speed nor memory was measured."
     compared = f"; {best.label} {' and '.join(second)}" if best and second else ""
@@ -113,9 +113,8 @@ def _cost(rows: Sequence[Row], metrics: dict[str, Metric], best: Row | None) -> 
 
 
 def _unless_resolved(best: Row, rows: Sequence[Row], metric: str) -> str:
-    """Name the rows that may be as good."""
-    _, close, alone = _behind(best, rows, metric)
-    return f", not resolved from {_list(close)}" if close else ", one seed" if alone else ""
+    _, unresolved, one_seed = _behind(best, rows, metric)
+    return f", not resolved from {_list(unresolved)}" if unresolved else ", one seed" if one_seed else ""
 
 
 def _mean(row: Row, metric: str) -> float:
@@ -123,12 +122,10 @@ def _mean(row: Row, metric: str) -> float:
 
 
 def _fair(records: Sequence[Record], lines: Sequence[LedgerLine]) -> str:
-    known = [line for line in lines if line.verdict is not Verdict.NOT_KNOWN]
-    differing = [line.topic for line in known if line.verdict is Verdict.DIFFERS]
+    recorded = [line for line in lines if line.verdict is not Verdict.NOT_KNOWN]
+    differing = [line.topic for line in recorded if line.verdict is Verdict.DIFFERS]
     failed = sum(r.status is not Status.OK for r in records)
     cells = f"{len(records)} cells" if len(records) != 1 else "1 cell"
-    fair = (
-        f"Methods were treated alike on {len(known) - len(differing)} of the {len(known)} topics that the records tell"
-    )
-    but = f" and differ in {_list(differing)}" if differing else ""
-    return f"{fair}{but}; {failed or 'none'} of {cells} failed."
+    equal = f"Conditions were equal on {len(recorded) - len(differing)} of {len(recorded)} recorded topics"
+    but = f" and differed in {_list(differing)}" if differing else ""
+    return f"{equal}{but}; {failed or 'none'} of {cells} failed."

@@ -1,1 +1,1 @@
-"""Published numbers beside ours, with a verdict. It reads records and published tables alone."""
+"""Comparison with published numbers, from records and published tables alone."""

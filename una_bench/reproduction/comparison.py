@@ -1,4 +1,4 @@
-"""One table of a paper's numbers beside ours: value, interval, difference and verdict, cell by cell."""
+"""Table of a paper's numbers and ours: value, interval, difference and verdict per cell."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compared:
-    """One line before it is put into words."""
+    """One published number and ours."""
 
     label: str
     published: float
-    found: Ours | None
+    ours: Ours | None
     verdict: Verdict
     percent: bool = True
 
@@ -42,31 +42,31 @@ def table(records: Sequence[Record], aim: Target, reference: Reference, *, name:
     """Return the comparison.
 
     Args:
-        records: Of the run.
-        aim: What it is held against.
-        reference: What is published.
-        name: Of the suite.
-        apart: Why the run cannot be compared with what is published, in words; empty where it can.
+        records: Records of the run.
+        aim: Tables and claims to compare with.
+        reference: The published numbers.
+        name: Name of the suite.
+        apart: Why the run is not comparable with the published numbers; empty if it is.
     """
     rows = frame.rows(records)
-    groups, said = [], []
+    groups, all_compared = [], []
     for published in (reference.table(number) for number in aim.tables):
-        for row in published.rows:
-            for own in chosen(rows, aim.rows.get(row.row)):
-                compared = list(_tasks(published, row.row, own, apart))
-                groups.append(_group(f"{_source(published)}, {row.row}", own, compared))
-                said += [one.verdict for one in compared]
+        for published_row in published.rows:
+            for row in chosen(rows, aim.rows.get(published_row.row)):
+                compared = list(_tasks(published, published_row.row, row, apart))
+                groups.append(_group(f"{_source(published)}, {published_row.row}", row, compared))
+                all_compared += compared
     for claim in (reference.claim(key) for key in aim.claims):
         compared = list(_ratios(claim, rows, aim, apart))
         groups.append(_group(f"{claim.about} ({claim.hardware}, {_mark(claim)}{claim.source})", None, compared))
-        said += [one.verdict for one in compared]
-    warning = f"NOT A REPRODUCTION ({apart}): the path was proved, the numbers are of something else. " if apart else ""
+        all_compared += compared
+    warning = f"NOT A REPRODUCTION ({apart}): this only tests that the suite runs. " if apart else ""
     return Table(
-        title=f"{warning}{name} beside {_sources(aim, reference)}",
+        title=f"{warning}{name} and {_sources(aim, reference)}",
         stub="task",
         columns=COLUMNS,
         groups=tuple(groups),
-        notes=_notes(said, apart),
+        notes=_notes([one.verdict for one in all_compared], apart),
     )
 
 
@@ -84,54 +84,50 @@ def _source(published: PublishedTable) -> str:
 
 
 def chosen(rows: Sequence[Row], selection: Mapping[str, Any] | None) -> list[Row | None]:
-    """Rows of ours that stand for one of theirs; None alone where there is none."""
+    """Return our rows that correspond to a published one; ``[None]`` if there is none."""
     if selection is None:
         return [None]
-    wanted = {key: value for key, value in selection.items() if key != "method"}
-    found: list[Row | None] = [
+    settings = {key: value for key, value in selection.items() if key != "method"}
+    matching: list[Row | None] = [
         row
         for row in rows
         if row.method == selection.get("method")
-        and all(row.records[0].settings.get(key) == value for key, value in wanted.items())
+        and all(row.records[0].settings.get(key) == value for key, value in settings.items())
     ]
-    return found or [None]
+    return matching or [None]
 
 
-def _tasks(published: PublishedTable, name: str, own: Row | None, apart: str) -> Iterator[_Compared]:
+def _tasks(published: PublishedTable, name: str, row: Row | None, apart: str) -> Iterator[_Compared]:
     values = published.row(name)
     prefix = f"paper.{published.leaderboard.replace('-', '_')}"
-    run = [c for c in values if c != AVERAGE and verdicts.ours(own, f"{prefix}.{c}") is not None]
+    tasks = [c for c in values if c != AVERAGE]
+    run = [c for c in tasks if verdicts.ours(row, f"{prefix}.{c}") is not None]
+    missing = [c for c in tasks if c not in run]
     for column, percent in values.items():
         label, theirs, metric = column.replace("_", "-"), percent / 100, f"{prefix}.{column}"
-        missing = [c for c in values if c != AVERAGE and c not in run]
         if column == AVERAGE and run and missing:
             label = f"average of {len(run)} (without {', '.join(missing)})"
             theirs, metric = fmean(values[c] for c in run) / 100, f"{metric}_without_{'_'.join(missing)}"
-        found = verdicts.ours(own, metric)
-        verdict = verdicts.judge(theirs, found, incomparable=bool(apart))
-        yield _Compared(label=label, published=theirs, found=found, verdict=verdict)
+        ours = verdicts.ours(row, metric)
+        verdict = verdicts.judge(theirs, ours, incomparable=bool(apart))
+        yield _Compared(label=label, published=theirs, ours=ours, verdict=verdict)
 
 
 def _ratios(claim: Claim, rows: Sequence[Row], aim: Target, apart: str) -> Iterator[_Compared]:
-    """Compare a ratio of times; ours is of the hours that a training took, whatever the machine."""
+    """Compare a published ratio of times with that of our training times."""
     first, second = claim.rows
     for slow in chosen(rows, aim.rows.get(first)):
         for fast in chosen(rows, aim.rows.get(second)):
-            found = verdicts.ratio(slow, fast, TIME)
-            verdict = verdicts.judge(claim.ratio, found, incomparable=bool(apart), rounding=0.005)
-            ours = f" ({slow.label} / {fast.label})" if slow is not None and fast is not None else ""
-            yield _Compared(
-                label=f"{first} / {second}{ours}",
-                published=claim.ratio,
-                found=found,
-                verdict=verdict,
-                percent=False,
-            )
+            ours = verdicts.ratio(slow, fast, TIME)
+            verdict = verdicts.judge(claim.ratio, ours, incomparable=bool(apart), rounding=0.005)
+            labels = f" ({slow.label} / {fast.label})" if slow is not None and fast is not None else ""
+            label = f"{first} / {second}{labels}"
+            yield _Compared(label=label, published=claim.ratio, ours=ours, verdict=verdict, percent=False)
 
 
-def _group(heading: str, own: Row | None, compared: Sequence[_Compared]) -> Group:
-    names = {"method": own.method, "variant": own.variant} if own is not None else {"method": "", "variant": ""}
-    shown = f" · ours: {own.label}" if own is not None else " · ours: none"
+def _group(heading: str, row: Row | None, compared: Sequence[_Compared]) -> Group:
+    names = {"method": row.method, "variant": row.variant} if row is not None else {"method": "", "variant": ""}
+    shown = f" · ours: {row.label}" if row is not None else " · ours: none"
     lines = (
         Line(label=one.label, names={"row": formatting.clean(heading), **names, "metric": one.label}, cells=_cells(one))
         for one in compared
@@ -145,33 +141,33 @@ def _cells(one: _Compared) -> tuple[Cell, ...]:
     scale = 100.0 if one.percent else 1.0
     theirs = Cell(text=formatting.number(one.published * scale, 2), numbers={"mean": one.published})
     verdict = Cell(text=str(one.verdict), caveat=_reason(one))
-    if one.found is None:
+    if one.ours is None:
         return theirs, Cell(text="n/a"), Cell(text="n/a"), verdict
-    found = one.found.estimate
-    half = "" if found.half is None else f" ± {formatting.half(found.half * scale, 2)}"
-    own = Cell(text=formatting.number(found.mean * scale, 2) + half, numbers=_numbers(found))
-    gap = found.mean - one.published
-    return theirs, own, Cell(text=formatting.number(gap * scale, 2, sign=True), numbers={"mean": gap}), verdict
+    mean = one.ours.estimate
+    half = "" if mean.half is None else f" ± {formatting.half(mean.half * scale, 2)}"
+    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=_numbers(mean))
+    gap = mean.mean - one.published
+    return theirs, ours, Cell(text=formatting.number(gap * scale, 2, sign=True), numbers={"mean": gap}), verdict
 
 
-def _numbers(found: Estimate) -> dict[str, float]:
-    ends = {} if found.low is None or found.high is None else {"low": found.low, "high": found.high}
-    return {"mean": found.mean, "n": found.n, **ends}
+def _numbers(mean: Estimate) -> dict[str, float]:
+    ends = {} if mean.low is None or mean.high is None else {"low": mean.low, "high": mean.high}
+    return {"mean": mean.mean, "n": mean.n, **ends}
 
 
 def _reason(one: _Compared) -> str:
-    if one.found is None or one.verdict not in {Verdict.UNRESOLVED, Verdict.AGREES}:
+    if one.ours is None or one.verdict not in {Verdict.UNRESOLVED, Verdict.AGREES}:
         return ""
-    if one.found.estimate.low is None:
+    if one.ours.estimate.low is None:
         return "no interval"
-    return "" if one.found.covers_seeds else "one seed"
+    return "" if one.ours.covers_seeds else "one seed"
 
 
-def _notes(said: Sequence[Verdict], apart: str) -> tuple[str, ...]:
-    counted = f"{verdicts.summary(said)} of {len(said)} cells"
-    why = (f"not comparable: {apart}",) if apart else verdicts.MEANINGS
+def _notes(judged: Sequence[Verdict], apart: str) -> tuple[str, ...]:
+    counted = f"{verdicts.summary(judged)} of {len(judged)} cells"
+    meanings = (f"not comparable: {apart}",) if apart else verdicts.MEANINGS
     how = (
-        "percent, counted as the paper says (metrics paper.*); ± is half of a 95 % interval; averages are those of the "
-        "tasks that ran, theirs recomputed over the same",
+        "percent, scored as in the paper (metrics paper.*); ± is half of a 95 % interval; averages, the paper's "
+        "included, are over the tasks that ran"
     )
-    return (counted, *why, *how)
+    return (counted, *meanings, how)

@@ -1,4 +1,4 @@
-"""Numbers that others have published, as records: which source, which table, which row, and how it was read."""
+"""Published numbers with their source, table and row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from una_bench.errors import UserError, nearest
 T = TypeVar("T")
 PERCENT = "percent"
 AVERAGE = "average"
-"""Column that is the mean of the others, as printed."""
+"""Column with the mean of the others, as printed."""
 
 
 class _Frozen(BaseModel):
@@ -26,9 +26,9 @@ class Row(_Frozen):
     """One line of a published table."""
 
     row: str
-    """As it is called there."""
+    """Name of the row in the source."""
     line: int | None = None
-    """In a plain-text extraction of the source."""
+    """Line in a plain-text extraction of the source."""
     values: tuple[float, ...]
 
 
@@ -39,11 +39,11 @@ class PublishedTable(_Frozen):
     about: str
     source: str
     provenance: Literal["primary", "secondary"]
-    """``secondary``: read in somebody else's summary of the source."""
+    """``secondary``: taken from a summary of the source by others."""
     policy: str
     data: str
     leaderboard: str
-    """As `una_bench.evaluation.leaderboards` calls it; empty where una-bench has no such tasks."""
+    """Name in `una_bench.evaluation.leaderboards`; empty if una-bench does not have these tasks."""
     columns: tuple[str, ...]
     units: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -67,7 +67,7 @@ class PublishedTable(_Frozen):
 
 
 class Claim(_Frozen):
-    """Two published figures that are held against each other."""
+    """A published ratio of two figures."""
 
     claim: str
     about: str
@@ -77,48 +77,40 @@ class Claim(_Frozen):
     policy: str
     hardware: str
     steps: int
-    """As the source says it."""
+    """As stated in the source."""
     rows: dict[str, float]
-    """Row of the tables -> figure; the claim is the first over the second."""
+    """Row of the tables -> figure; the claim is the ratio of the first to the second."""
     unit: str
 
     @property
     def ratio(self) -> float:
-        """The first figure over the second."""
+        """Ratio of the first figure to the second."""
         first, second = self.rows.values()
         return first / second
 
 
 class Reference(_Frozen):
-    """All that is published."""
+    """All published numbers."""
 
     schema_number: Literal[1] = Field(alias="schema")
     tables: tuple[PublishedTable, ...]
     claims: tuple[Claim, ...]
 
     def table(self, name: str) -> PublishedTable:
-        """Return one table.
-
-        Raises:
-            UserError: There is none of that name.
-        """
+        """Return the table of that name, or raise `UserError`."""
         return _find(name, {t.table: t for t in self.tables}, "table")
 
     def claim(self, name: str) -> Claim:
-        """Return one claim.
-
-        Raises:
-            UserError: There is none of that name.
-        """
+        """Return the claim of that name, or raise `UserError`."""
         return _find(name, {c.claim: c for c in self.claims}, "claim")
 
 
-def _find(name: str, known: dict[str, T], kind: str) -> T:
-    if name not in known:
+def _find(name: str, choices: dict[str, T], kind: str) -> T:
+    if name not in choices:
         raise UserError(
-            f"There is no published {kind} '{name}'.{nearest(name, known)} Choose from: {', '.join(known)}."
+            f"There is no published {kind} '{name}'.{nearest(name, choices)} Choose from: {', '.join(choices)}."
         )
-    return known[name]
+    return choices[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +128,7 @@ class Published:
 
 
 def folder() -> Path:
-    """Where the published numbers are: beside the code where it is installed, in ``results/`` of a checkout."""
+    """Return the folder of the published numbers: inside the installed package, or ``results/`` of a checkout."""
     inside = Path(__file__).parents[1] / "published"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "reference"
 

@@ -1,4 +1,4 @@
-"""What of a paper a suite is to be held against, as its recipe file says it."""
+"""The key ``reproduces`` of a recipe: the published tables and claims to compare with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from una_bench.errors import UserError
 
 
 class Lengths(BaseModel):
-    """Tokens that ``--dry-run`` reckons with."""
+    """Token counts that ``--dry-run`` assumes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     prompt_tokens: float = Field(gt=0)
@@ -19,24 +19,24 @@ class Lengths(BaseModel):
 
 
 class Target(BaseModel):
-    """What a suite is to be held against: the key ``reproduces`` of its file."""
+    """Published tables and claims to compare a suite with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     tables: tuple[str, ...]
     claims: tuple[str, ...] = ()
     rows: dict[str, dict[str, Any]]
-    """Row of the published tables -> ``method`` and the settings that tell its variant."""
+    """Row of the published tables -> ``method`` and the settings that select its variant."""
     assumed: Lengths
 
 
 def target(reproduces: Mapping[str, Any], name: str) -> Target:
-    """Check what a suite says that it reproduces.
+    """Validate the key ``reproduces`` of the suite ``name``.
 
     Raises:
-        UserError: It reproduces nothing, or says it in other words.
+        UserError: It is empty or invalid.
     """
     if not reproduces:
-        raise UserError(f"The suite {name} reproduces nothing that is published. `una-bench run {name}` runs it.")
+        raise UserError(f"The suite {name} reproduces no published numbers. Use `una-bench run {name}` instead.")
     try:
         return Target.model_validate(reproduces)
     except ValidationError as error:

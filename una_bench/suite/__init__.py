@@ -1,1 +1,1 @@
-"""Recipes and plans: a recipe becomes a plan of cells with its expected cost. No torch, nothing about processes."""
+"""Recipes and plans: validation of recipes, the cells of a plan, their expected cost. No torch, no processes."""

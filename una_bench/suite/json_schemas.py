@@ -16,12 +16,12 @@ SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of
 
 _CHANGES = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
 CHOICES: dict[str, Any] = {
-    "preset": {"type": "string", "description": "Preset that runs where none is asked for."},
-    "presets": {**_CHANGES, "description": "Name -> dotted key -> value, as --set takes them."},
+    "preset": {"type": "string", "description": "Default preset."},
+    "presets": {**_CHANGES, "description": "Name -> dotted key -> value, as for --set."},
     "scales": {**_CHANGES, "description": "The same, applied after the preset."},
-    "reproduces": {"type": "object", "description": "What of a paper the suite is to be held against."},
+    "reproduces": {"type": "object", "description": "Published tables and claims to compare the suite with."},
 }
-"""Keys of a recipe file that choose among its ways to run (`una_bench.suite.presets`)."""
+"""Keys of a recipe file that `una_bench.suite.presets` handles."""
 
 
 def record() -> dict[str, Any]:
@@ -32,14 +32,14 @@ def record() -> dict[str, Any]:
 
 
 def suite() -> dict[str, Any]:
-    """Return the schema of a recipe; what is below ``problem`` and ``benchmarks`` each of them checks itself."""
+    """Return the schema of a recipe, without the settings of problems and benchmarks."""
     schema = Recipe.model_json_schema()
     schema["properties"] |= CHOICES
     return {**schema, "title": f"una-bench recipe, format {recipe.SCHEMA}"}
 
 
 def write(folder: Path) -> list[Path]:
-    """Write both and return where they are."""
+    """Write both schemas and return their paths."""
     paths = []
     for name, schema in (("record", record()), ("recipe", suite())):
         described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

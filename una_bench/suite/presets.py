@@ -1,15 +1,13 @@
-"""What of a suite's measured times and peaks still holds once its recipe is changed: figures for ``--dry-run``.
+"""Presets and scales of a suite: named lists of changes to its recipe, and their effect on expected figures.
 
-Named ways to run one suite: presets (whose settings) and scales (how large), each a list of changes to its recipe.
+A recipe file may have four keys that a loaded recipe does not have:
 
-A recipe file may have four keys that no recipe has once it is loaded:
+    preset       the default preset
+    presets      name -> {dotted key: value}, as for `--set`
+    scales       the same, applied after the preset; there is no default scale
+    reproduces   published tables and claims to compare with (see `una_bench.reproduction.targets`)
 
-    preset       the preset that runs where none is asked for
-    presets      name -> {dotted key: value}, as `--set` takes them
-    scales       the same, applied after the preset; without a scale nothing is made smaller
-    reproduces   what of a paper the suite is to be held against (`una_bench.reproduction.comparison` reads it)
-
-`--set preset=NAME` and `--set scale=NAME` choose; what else is set comes last.
+`--set preset=NAME` and `--set scale=NAME` select them; other `--set` changes are applied last.
 """
 
 from __future__ import annotations
@@ -23,18 +21,18 @@ from una_bench.errors import UserError, nearest
 from una_bench.suite import overrides
 
 SAME_WORK = ("batch_responses", "lora", "precision", "device", "threads")
-"""Keys that a training's time and memory hang on, beside the budget."""
+"""Keys that determine the time and memory of a training, besides the budget."""
 SAME_TEXTS = ("kind", "policy", "max_prompt_length", "max_response_length", "max_length")
-"""The same, of the problem."""
+"""Keys of the problem that do."""
 ONCE = ("setup", "evaluation")
-"""What is expected of a suite and not of a method."""
+"""Expected figures of the suite, not of a method."""
 
 
 def after(changed: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what may be expected of a changed recipe.
+    """Return the expected figures of a changed recipe.
 
-    Another amount of the same budget scales the seconds of a training; another model, length, batch or kind of
-    training leaves nothing of them. Other benchmarks leave the time of an evaluation unknown.
+    Another amount of the same budget scales the seconds of a training. They are dropped if model, lengths, batch or
+    kind of training differ; the time of an evaluation is dropped if the benchmarks differ.
 
     Args:
         changed: Plain data of the recipe as it will run, not validated yet.
@@ -42,7 +40,7 @@ def after(changed: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, 
     """
     expected = changed.get("expected")
     if not isinstance(expected, Mapping) or expected != original.get("expected"):
-        return {"expected": expected} if "expected" in changed else {}  # the user's own, or none; validation judges it
+        return {"expected": expected} if "expected" in changed else {}  # the user's; validated later
     kept = {name: figures for name, figures in expected.items() if name in ONCE}
     if "evaluation" in kept and changed.get("benchmarks") != original.get("benchmarks"):
         kept["evaluation"] = {}
@@ -62,7 +60,7 @@ def _problem(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _share(budget: Any, measured: Any) -> float | None:
-    """How much of the measured budget there is; None: of another kind, or not a number."""
+    """Return the ratio of the budget to the measured one, None if it is of another kind or not a number."""
     if not isinstance(budget, Mapping) or not isinstance(measured, Mapping) or list(budget) != list(measured):
         return None
     amounts = [*budget.values(), *measured.values()]
@@ -74,8 +72,9 @@ def _scaled(figures: Any, share: float | None) -> Any:
     if not isinstance(figures, Mapping) or "seconds" not in figures or share == 1:
         return figures
     rest = {name: value for name, value in figures.items() if name != "seconds"}
-    known = share is not None and isinstance(figures["seconds"], int | float)
-    return rest | ({"seconds": figures["seconds"] * share} if known else {})
+    if share is None or not isinstance(figures["seconds"], int | float):
+        return rest
+    return rest | {"seconds": figures["seconds"] * share}
 
 
 KEYS = ("preset", "presets", "scales", "reproduces")
@@ -83,12 +82,12 @@ KEYS = ("preset", "presets", "scales", "reproduces")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A recipe's plain data after everything that was chosen."""
+    """A recipe's plain data after preset, scale and changes."""
 
     raw: dict[str, Any]
-    """Without the keys above."""
+    """Without `KEYS`."""
     source: str
-    """File it came from."""
+    """Its file."""
     preset: str = ""
     scale: str = ""
     reproduces: Mapping[str, Any] = field(default_factory=dict)
@@ -97,42 +96,42 @@ class Chosen:
 def choose(raw: Mapping[str, Any], changes: Sequence[overrides.Change], keys: Collection[str], source: str) -> Chosen:
     """Apply preset, scale and ``changes`` to the plain data of a recipe file, in this order.
 
-    The names of preset and scale become part of the suite's name, so that runs of them are never taken for each other.
+    The names of preset and scale become part of the suite's name, so that their runs are not mistaken for each other.
 
     Raises:
         UserError: There is no such preset or scale, or a change cannot be made.
     """
-    made = copy.deepcopy(dict(raw))
-    asked = {key: value for key, value in changes if key in ("preset", "scale")}
-    presets, scales = _named(made, "presets", source), _named(made, "scales", source)
-    preset = _pick("preset", asked.get("preset", made.get("preset", "")), presets, source)
-    scale = _pick("scale", asked.get("scale", ""), scales, source)
-    known = {*keys, "reproduces"}
-    for name, found in ((preset, presets), (scale, scales)):
-        overrides.apply(made, found.get(name, {}).items(), known, said=f"{source}, {name}:")
-    overrides.apply(made, [change for change in changes if change[0] not in asked], known)
-    rest = {key: value for key, value in made.items() if key not in KEYS}
+    data = copy.deepcopy(dict(raw))
+    selected = {key: value for key, value in changes if key in ("preset", "scale")}
+    presets, scales = _named(data, "presets", source), _named(data, "scales", source)
+    preset = _pick("preset", selected.get("preset", data.get("preset", "")), presets, source)
+    scale = _pick("scale", selected.get("scale", ""), scales, source)
+    top_keys = {*keys, "reproduces"}
+    for name, changes_by_name in ((preset, presets), (scale, scales)):
+        overrides.apply(data, changes_by_name.get(name, {}).items(), top_keys, origin=f"{source}, {name}:")
+    overrides.apply(data, [change for change in changes if change[0] not in selected], top_keys)
+    rest = {key: value for key, value in data.items() if key not in KEYS}
     rest |= after(rest, raw)
     if isinstance(rest.get("name"), str):
         rest["name"] = "-".join(filter(None, (rest["name"], preset, scale)))
-    reproduces = made.get("reproduces") or {}
+    reproduces = data.get("reproduces") or {}
     if not isinstance(reproduces, dict):
-        raise UserError(f"{source}: 'reproduces' must hold keys and values.")
+        raise UserError(f"{source}: 'reproduces' must contain keys and values.")
     return Chosen(raw=rest, source=source, preset=preset, scale=scale, reproduces=reproduces)
 
 
 def _named(raw: Mapping[str, Any], key: str, source: str) -> dict[str, dict[str, Any]]:
-    found = raw.get(key) or {}
-    if not isinstance(found, dict) or not all(isinstance(v, dict | None) for v in found.values()):
-        raise UserError(f"{source}: '{key}' must hold names, each with dotted keys and values.")
-    return {str(name): {str(k): v for k, v in (changes or {}).items()} for name, changes in found.items()}
+    by_name = raw.get(key) or {}
+    if not isinstance(by_name, dict) or not all(isinstance(v, dict | None) for v in by_name.values()):
+        raise UserError(f"{source}: '{key}' must contain names, each with dotted keys and values.")
+    return {str(name): {str(k): v for k, v in (changes or {}).items()} for name, changes in by_name.items()}
 
 
-def _pick(kind: str, wanted: Any, known: Mapping[str, Any], source: str) -> str:
-    if wanted in ("", None):
+def _pick(kind: str, selected: Any, choices: Mapping[str, Any], source: str) -> str:
+    if selected in ("", None):
         return ""
-    name = str(wanted).replace("-", "_")
-    if name not in known:
-        choices = f"{nearest(name, known)} Choose from: {', '.join(known)}." if known else " It has none; leave it out."
-        raise UserError(f"{source} has no {kind} '{wanted}'.{choices}")
+    name = str(selected).replace("-", "_")
+    if name not in choices:
+        hint = f"{nearest(name, choices)} Choose from: {', '.join(choices)}." if choices else f" It has no {kind}s."
+        raise UserError(f"{source} has no {kind} '{selected}'.{hint}")
     return name

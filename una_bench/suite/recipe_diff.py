@@ -1,4 +1,4 @@
-"""Whether a recipe still is what a preset says, so that its results may be held against what the preset reproduces."""
+"""Differences between a recipe and a preset that make its results incomparable with what the preset reproduces."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from una_bench.suite.plan import identity_of
 from una_bench.suite.recipe import Recipe
 
 FREE = ("name", "device", "threads", "evaluate_points", "schema", "benchmarks.leaderboard.batch_size")
-"""Keys that may differ: they say where and how a suite runs."""
+"""Keys that may differ: they do not affect results."""
 NOTED = ("fingerprint", "sha256", "revision")
-"""Ends of keys that una-bench fills in where files are on this machine."""
+"""Suffixes of keys that una-bench fills in for local files."""
 
 
 def changed(recipe: Recipe, preset: Recipe) -> list[str]:
-    """Return the dotted keys that decide results and differ from the preset's.
+    """Return the dotted keys that affect results and differ from the preset's.
 
-    A model or data set that is a local folder or file of the same name counts as the same.
+    A local folder or file with the name of the preset's model or data set counts as equal.
     """
     ours, theirs = dict(_leaves(identity_of(recipe))), dict(_leaves(identity_of(preset)))
     return sorted(

@@ -113,14 +113,14 @@ def test_a_reward_function_that_cannot_be_used(
 
 
 RECORDS: list[tuple[str, str]] = [
-    ("", "holds no records. Give a folder that `una-bench run` printed"),
-    ("{half", "holds no records."),
-    ("[]", "line 1 is not a record. Remove the line; its cell is then run again."),
+    ("", "has no records. Give the folder of a run"),
+    ("{half", "has no records."),
+    ("[]", "line 1 is not a record. Remove the line; the cell is then run again."),
     ("3", "line 1 is not a record."),
     ('{"schema": "one"}', "line 1 is not a record."),
     ('{"schema": 99}', "line 1 has format 99; this una-bench 0.1.0 reads up to 1. Upgrade una-bench."),
     ('{"schema": 1, "run": "x"}', "line 1 is not a valid record: suite: Field required. Remove the line"),
-    ("[" * 100_000, "holds no records."),
+    ("[" * 100_000, "has no records."),
 ]
 
 
@@ -150,7 +150,7 @@ def test_a_damaged_field_of_a_record(key: str, value: Any, message: str, attempt
 
 
 INFOS: list[tuple[str, str, str]] = [
-    ("report", "{", "run.json is not valid JSON. Delete it; the command of the run writes it anew."),
+    ("report", "{", "run.json is not valid JSON. Delete it and repeat the run's command to write it again."),
     ("report", '{"schema": 99}', "run.json has format 99; this una-bench 0.1.0 reads up to 1. Upgrade una-bench."),
     ("run", "{", "run.json is damaged. Choose another --out, or delete the folder."),
     ("run", "[]", "run.json is damaged. Choose another --out, or delete the folder."),

@@ -1,1 +1,1 @@
-"""The exactly solvable problem: every response can be enumerated, so the optimum is known. It knows no method."""
+"""Exactly solvable problem: all responses can be enumerated, so the optimum is known. It knows no method."""

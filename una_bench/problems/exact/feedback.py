@@ -1,4 +1,4 @@
-"""Feedback of every kind on the same responses: preferences, labels and scores, drawn from the true reward."""
+"""Preferences, labels and scores of the same responses, sampled from the true reward."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """How unreliable the feedback is, beyond the chance in preferences and labels themselves."""
+    """Noise of the feedback, in addition to the sampling of preferences and labels."""
 
     label: float
-    """Probability that a preference, or a label, is turned round."""
+    """Probability that a preference or a label is flipped."""
     score: float
-    """Standard deviation of what is added to the reward before it becomes a score."""
+    """Standard deviation of the noise added to the reward before it becomes a score."""
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -39,57 +39,47 @@ def draw_feedback(
     noise: Noise,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Draw pairs of responses from the reference and judge them; columns as in `una_bench.interfaces.prepared`.
+    """Sample pairs of responses from the reference and judge them; columns as in `una_bench.interfaces.prepared`.
 
-    Preferences are Bradley-Terry on the reward r, labels are Bernoulli(σ(r)), scores are σ(r + noise). Every prompt
-    gets as many pairs as any other, give or take one.
+    Preferences are Bradley-Terry on the reward r, labels are Bernoulli(σ(r)), scores are σ(r + noise). The number of
+    pairs per prompt differs by at most one.
 
     Args:
         logp_reference: Nats, (all prompts, responses).
-        reward: True reward, offsets added, (all prompts, responses).
-        prompts: Numbers of the prompts to ask.
-        pairs: Pairs to draw.
-        noise: Unreliability of the judge.
-        rng: Source of all randomness here.
+        reward: True reward, offsets included, (all prompts, responses).
+        prompts: Indices of the prompts to use.
+        pairs: Number of pairs.
+        noise: Noise of the judge.
+        rng: Source of all randomness.
     """
-    asked = np.repeat(rng.permutation(np.resize(prompts, pairs)), 2)
-    given = sampler(logp_reference, rng)(asked)
-    true = reward[asked, given]
+    import pandas as pd
+
+    prompt = np.repeat(rng.permutation(np.resize(prompts, pairs)), 2)
+    response = sampler(logp_reference, rng)(prompt)
+    true = reward[prompt, response]
     first, second = true[0::2], true[1::2]
     first_wins = (rng.random(pairs) < _sigmoid(first - second)) ^ (rng.random(pairs) < noise.label)
     label = (rng.random(2 * pairs) < _sigmoid(true)) ^ (rng.random(2 * pairs) < noise.label)
     judged = true + noise.score * rng.standard_normal(2 * pairs)
-    return _frame(asked, given, judged, label, np.stack([first_wins, ~first_wins], 1).ravel())
-
-
-def _frame(
-    asked: NDArray[np.int64],
-    given: NDArray[np.int64],
-    judged: NDArray[np.float64],
-    label: NDArray[np.bool_],
-    chosen: NDArray[np.bool_],
-) -> pd.DataFrame:
-    import pandas as pd
-
-    prompts = [language.prompts()[p] for p in asked]
-    completions = [language.marked(language.responses()[r]) for r in given]
+    texts = [language.prompts()[p] for p in prompt]
+    completions = [language.marked(language.responses()[r]) for r in response]
     return pd.DataFrame(
         {
-            "pair": np.arange(len(asked)) // 2,
-            "prompt": prompts,
+            "pair": np.arange(2 * pairs) // 2,
+            "prompt": texts,
             "completion": completions,
-            "prompt_ids": [language.token_ids(text) for text in prompts],
+            "prompt_ids": [language.token_ids(text) for text in texts],
             "completion_ids": [language.token_ids(text) for text in completions],
             "reward": judged,
             "score": _sigmoid(judged),
             "label": label,
-            "chosen": chosen,
+            "chosen": np.stack([first_wins, ~first_wins], 1).ravel(),
         }
     )
 
 
 def prompt_frame(heldout: NDArray[np.bool_]) -> pd.DataFrame:
-    """All prompts with their split; columns as in `una_bench.interfaces.prepared`."""
+    """Return all prompts with their split; columns as in `una_bench.interfaces.prepared`."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -1,7 +1,7 @@
-"""The language of the exact problem: 8 prompt letters, 7 response letters, an end mark; every response by number.
+"""Language of the exact problem: prompts, responses and their indices.
 
-A response has at most `MAX_TOKENS` letters. A shorter one carries the end token; one of `MAX_TOKENS` letters is
-complete without it. So the text without the end mark names the response, and there are 1 + 7 + 49 + 343 + 2401 = 2801.
+Prompts are 2 of 8 letters. Responses are up to `MAX_TOKENS` of 7 letters; shorter ones carry the end token. There are
+1 + 7 + 49 + 343 + 2401 = 2801, each identified by its text without the end token.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LETTERS, PROMPT_LETTERS = "abcdefg", "ABCDEFGH"
 VOCABULARY = PAD + END + LETTERS + PROMPT_LETTERS
 PAD_ID, END_ID = 0, 1
 RESPONSE_IDS = tuple(range(1, 2 + len(LETTERS)))
-"""Tokens that a response may hold: the end token first, then the letters."""
+"""Tokens of responses: the end token first, then the letters."""
 PROMPT_TOKENS, MAX_TOKENS = 2, 4
 
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -29,40 +29,40 @@ CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor 
 
 @cache
 def prompts() -> tuple[str, ...]:
-    """All 64 prompts, in the order of every table of this problem."""
+    """Return all 64 prompts, in the order of every table of this problem."""
     return tuple("".join(pair) for pair in product(PROMPT_LETTERS, repeat=PROMPT_TOKENS))
 
 
 @cache
 def responses() -> tuple[str, ...]:
-    """All 2,801 responses without their end mark, shorter ones first."""
+    """Return all 2,801 responses without end token, shorter ones first."""
     return tuple("".join(word) for length in range(MAX_TOKENS + 1) for word in product(LETTERS, repeat=length))
 
 
 @cache
 def response_numbers() -> dict[str, int]:
-    """Text without end mark -> number of the response."""
+    """Return text without end token -> index of the response."""
     return {text: number for number, text in enumerate(responses())}
 
 
 @cache
 def prompt_numbers() -> dict[str, int]:
-    """Text -> number of the prompt."""
+    """Return text -> index of the prompt."""
     return {text: number for number, text in enumerate(prompts())}
 
 
 def marked(response: str) -> str:
-    """Return the text with the end mark, where the response ends before the limit."""
+    """Return the text with the end token if the response is shorter than the limit."""
     return response if len(response) == MAX_TOKENS else response + END
 
 
 def token_ids(text: str) -> list[int]:
-    """Tokenize without a tokenizer: one token a character."""
+    """Tokenize without a tokenizer: one token per character."""
     return [VOCABULARY.index(character) for character in text]
 
 
 def letter_table() -> NDArray[np.int64]:
-    """Letters of each response as numbers 0..6, -1 where it has ended, shape (responses, MAX_TOKENS)."""
+    """Return the letters of each response as 0..6, -1 after its end, shape (responses, MAX_TOKENS)."""
     import numpy as np
 
     table = np.full((len(responses()), MAX_TOKENS), -1, dtype=np.int64)
@@ -72,10 +72,10 @@ def letter_table() -> NDArray[np.int64]:
 
 
 def response_number(completion: str) -> int:
-    """Number of a completion, given with or without what follows its letters (end mark, padding).
+    """Return the index of a completion, with or without end token and padding.
 
     Raises:
-        ValueError: What was given is no response of this language.
+        ValueError: It is not a response of this language.
     """
     text = completion.split(END)[0].rstrip(PAD)
     if text not in response_numbers():
@@ -84,10 +84,10 @@ def response_number(completion: str) -> int:
 
 
 def prompt_number(prompt: str) -> int:
-    """Number of a prompt.
+    """Return the index of a prompt, with or without padding.
 
     Raises:
-        ValueError: What was given is no prompt of this language.
+        ValueError: It is not a prompt of this language.
     """
     text = prompt.lstrip(PAD)
     if text not in prompt_numbers():
@@ -96,11 +96,11 @@ def prompt_number(prompt: str) -> int:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Build a tokenizer of one token a character; it decodes without spaces and adds nothing."""
+    """Build a tokenizer with one token per character; it decodes without spaces and adds no special tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models
     from transformers import PreTrainedTokenizerFast
 
-    # BPE without merges splits into characters, and drops one that it does not know, where WordLevel would fail.
+    # BPE without merges splits into characters and drops unknown ones; WordLevel would fail on them.
     inner = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(VOCABULARY)}, merges=[]))
     inner.decoder = decoders.Fuse()
     inner.add_special_tokens([AddedToken(mark, normalized=False, special=True) for mark in (PAD, END)])
@@ -117,5 +117,5 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save_tokenizer(folder: Path) -> None:
-    """Write the tokenizer into a model folder."""
+    """Write the tokenizer to a model folder."""
     build_tokenizer().save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""What is best: the optimal policy, the frontier of reward against KL, and how far another policy is from them.
+"""Optimal policy, frontier of reward against KL, and the distance of other policies from them.
 
 For J(π) = E_π[r] − β·KL(π‖π_ref) the optimum is π* = π_ref·e^{r/β}/Z with J* = β·E_x log Z(x), so the
 normalized regret, (J* − J(π)) / (J* − J(π_ref)) = KL(π‖π*) / KL(π_ref‖π*), is exact: 0 the optimum, 1 the reference.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def log_normalizer(logp_reference: Floats, reward: Floats, beta: float) -> Floats:
-    """Log Z(x) of π_ref·e^{r/β}, (prompts,)."""
+    """Return log Z(x) of π_ref·e^{r/β}, (prompts,)."""
     exponent = logp_reference + reward / beta
     top = exponent.max(1, keepdims=True)
     result: Floats = (top + np.log(np.exp(exponent - top).sum(1, keepdims=True)))[:, 0]
@@ -28,12 +28,12 @@ def log_normalizer(logp_reference: Floats, reward: Floats, beta: float) -> Float
 
 
 def tilted(logp_reference: Floats, reward: Floats, beta: float) -> Floats:
-    """Log-probabilities of the optimal policy at strength ``beta``."""
+    """Return the log-probabilities of the optimal policy at ``beta``."""
     return logp_reference + reward / beta - log_normalizer(logp_reference, reward, beta)[:, None]
 
 
 def divergence(logp: Floats, logq: Floats) -> Floats:
-    """KL(p‖q) of each prompt, nats, (prompts,); a response of probability 0 under p adds 0."""
+    """Return KL(p‖q) of each prompt, nats, (prompts,); a response of probability 0 under p adds 0."""
     p = np.exp(logp)
     with np.errstate(invalid="ignore"):
         terms = np.where(p == 0, 0.0, p * (logp - logq))
@@ -42,37 +42,37 @@ def divergence(logp: Floats, logq: Floats) -> Floats:
 
 
 def expected(logp: Floats, reward: Floats) -> Floats:
-    """E[r] of each prompt, (prompts,)."""
+    """Return E[r] of each prompt, (prompts,)."""
     result: Floats = (np.exp(logp) * reward).sum(1)
     return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """The most reward that a mean KL can buy: π_ref·e^{r/b}/Z over temperatures b, means over one prompt set.
+    """Largest mean reward at each mean KL: π_ref·e^{r/b}/Z over temperatures b, means over one prompt set.
 
-    Near the reference both 1/b and the reward grow as the square root of KL, so that is what is interpolated over.
+    Near the reference both 1/b and the reward grow as the square root of KL, so interpolation is over that.
     """
 
     inverse_temperature: Floats
-    """1/b, from 0 (the reference) up (towards the most rewarded response)."""
+    """1/b, increasing from 0 (the reference)."""
     kl: Floats
-    """Mean KL to the reference, nats, rising from 0."""
+    """Mean KL to the reference, nats, increasing from 0."""
     reward: Floats
-    """Mean reward, rising."""
+    """Mean reward, increasing."""
 
     def reward_at(self, kl: float) -> float:
-        """Reward of the frontier at a mean KL; beyond its end, that of its end."""
+        """Return the reward of the frontier at a mean KL; beyond its end, the last value."""
         return float(np.interp(_root(kl), np.sqrt(self.kl), self.reward))
 
     def temperature_at(self, kl: float) -> float:
-        """Temperature b at which the frontier has this KL: the effective strength of a policy; the reference has ∞."""
+        """Return the temperature b at which the frontier has this KL (∞ at the reference): the effective beta."""
         inverse = float(np.interp(_root(kl), np.sqrt(self.kl), self.inverse_temperature))
         return 1 / inverse if inverse else float("inf")
 
 
 def _root(kl: float) -> float:
-    """Square root of a KL that rounding may have left a little below 0."""
+    """Return the square root of a KL that may be slightly negative by rounding."""
     return math.sqrt(max(kl, 0.0))
 
 
@@ -89,7 +89,7 @@ def frontier(logp_reference: Floats, reward: Floats, points: int = 200) -> Front
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard:
-    """What the policies on one prompt set are measured against; made once."""
+    """Optimum and frontier of one prompt set, computed once."""
 
     logp_reference: Floats
     reward: Floats
@@ -103,7 +103,7 @@ class Standard:
 
 
 def standard(logp_reference: Floats, reward: Floats, beta: float, curve: Frontier) -> Standard:
-    """Work out the optimum of one prompt set; ``curve`` is its frontier."""
+    """Compute the optimum of one prompt set; ``curve`` is its frontier."""
     return Standard(
         logp_reference=logp_reference,
         reward=reward,
@@ -118,8 +118,8 @@ def standard(logp_reference: Floats, reward: Floats, beta: float, curve: Frontie
 def judge(logp: Floats, by: Standard) -> dict[str, float]:
     """Measure a policy exactly; means over the prompt set unless the name says otherwise.
 
-    ``regret`` is the sum of ``regret_direction`` (reward missed at the same KL: the frontier gap) and
-    ``regret_strength`` (the frontier at this KL in place of the best KL), both in units of J* − J(π_ref).
+    ``regret`` is the sum of ``regret_direction`` (frontier gap: reward lost at the same KL) and ``regret_strength``
+    (loss of the frontier at this KL against the best KL), both in units of J* − J(π_ref).
     """
     reward, kl = expected(logp, by.reward), divergence(logp, by.logp_reference)
     objective = reward - by.beta * kl

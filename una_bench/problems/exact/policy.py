@@ -1,4 +1,4 @@
-"""The initial policy: a small transformer, taught by a sharpened random one. It is the reference of every method."""
+"""Initial policy of the exact problem: a small transformer fine-tuned on samples of a random teacher."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from transformers import PhiForCausalLM
 
 IMPOSSIBLE = -1e4
-"""Bias of tokens that no response may hold: their probability and its gradient are exactly 0 in float32."""
+"""Bias of tokens that no response contains: their probability and its gradient are exactly 0 in float32."""
 
 
 def new_policy(seed: int, *, spread: float = 0.02) -> PhiForCausalLM:
-    """Build an untrained policy of 2 layers, width 64, 4 heads; Phi, for the bias of its output layer.
+    """Build an untrained policy with 2 layers, width 64, 4 heads; Phi has a bias in its output layer.
 
     Args:
-        seed: Of the random initial weights; the caller's random state is kept.
+        seed: Seed of the initial weights; the caller's random state is restored.
         spread: Standard deviation of the weights.
     """
     from transformers import PhiConfig, PhiForCausalLM
@@ -53,33 +53,33 @@ def new_policy(seed: int, *, spread: float = 0.02) -> PhiForCausalLM:
 
 
 def teacher(seed: int, sharpness: float) -> PhiForCausalLM:
-    """Build the random policy that the reference imitates; its logits have standard deviation ``sharpness``."""
+    """Build the random policy that the reference is trained on; its logits have standard deviation ``sharpness``."""
     policy = new_policy(seed, spread=0.1)
     with torch.no_grad():
-        # The final layer norm gives features of unit variance, so logits have the norm of the output rows as their sd.
+        # The final layer norm gives features of unit variance, so the sd of a logit is the norm of its output row.
         rows = policy.lm_head.weight
         policy.lm_head.weight.mul_(sharpness / rows.norm(dim=1, keepdim=True))
     return policy.eval()
 
 
 def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
-    """Return what draws one response number to each listed prompt number, from enumerated log-probabilities."""
+    """Return a function that samples one response index per prompt index, from enumerated log-probabilities."""
     cumulative = np.exp(logp_PR).cumsum(1)
     cumulative /= cumulative[:, -1:]
     responses = cumulative.shape[1]
-    # Row p of the flat table spans p to p + 1, so that one search serves all prompts.
+    # Row p of the flat table spans p to p + 1, so that one search handles all prompts.
     flat = (cumulative + np.arange(len(cumulative))[:, None]).ravel()
 
     def draw(prompts: NDArray[np.int64]) -> NDArray[np.int64]:
-        found = np.searchsorted(flat, prompts + rng.random(len(prompts)), side="right") - prompts * responses
-        numbers: NDArray[np.int64] = np.clip(found, 0, responses - 1)
-        return numbers
+        indices = np.searchsorted(flat, prompts + rng.random(len(prompts)), side="right") - prompts * responses
+        clipped: NDArray[np.int64] = np.clip(indices, 0, responses - 1)
+        return clipped
 
     return draw
 
 
 def _padded_responses() -> tuple[Tensor, Tensor]:
-    """Tokens of every response with its end token, padded, and 1 where there is a token; both (responses, 4)."""
+    """Return the padded tokens of every response with its end token, and their mask; both (responses, 4)."""
     ids = [language.token_ids(language.marked(text)) for text in language.responses()]
     lengths = torch.tensor([len(row) for row in ids])
     padded = torch.tensor([row + [language.PAD_ID] * (language.MAX_TOKENS - len(row)) for row in ids])
@@ -87,7 +87,7 @@ def _padded_responses() -> tuple[Tensor, Tensor]:
 
 
 def enumerate_responses(policy: PhiForCausalLM) -> NDArray[np.float64]:
-    """Exact log-probabilities of all responses to all prompts, nats, (64, 2801)."""
+    """Return the exact log-probabilities of all responses to all prompts, nats, (64, 2801)."""
     with torch.no_grad():
         table: NDArray[np.float64] = tree.log_probabilities(policy.eval(), tree.prompt_ids()).numpy()
     return table
@@ -113,9 +113,9 @@ def sft(
     )
     policy.train()
     for step in range(steps):
-        asked = rng.choice(prompts, 64)
-        given = draw(asked)
-        _sft_step(policy, optimizer, prompt_ids_PT[asked], padded_R4[given], mask_R4[given])
+        prompt = rng.choice(prompts, 64)
+        response = draw(prompt)
+        _sft_step(policy, optimizer, prompt_ids_PT[prompt], padded_R4[response], mask_R4[response])
         schedule.step()
         if (step + 1) % 200 == 0:
             say(f"reference policy: step {step + 1} of {steps}")
@@ -125,10 +125,10 @@ def sft(
 def _sft_step(
     policy: PhiForCausalLM, optimizer: torch.optim.Optimizer, prompt: Tensor, ids: Tensor, mask: Tensor
 ) -> None:
-    """One step of cross-entropy on the response tokens; ``prompt`` is (B, 2), ``ids`` and ``mask`` are (B, 4)."""
+    """Take one step of cross-entropy on the response tokens; ``prompt`` is (B, 2), ``ids`` and ``mask`` are (B, 4)."""
     logits_BTV = policy(input_ids=torch.cat([prompt, ids], dim=1)).logits[:, prompt.shape[1] - 1 : -1]
     logp_BT = torch.log_softmax(logits_BTV.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
-    # Padding is an impossible token: its log-probability is about -1e4 and must be cut, not weighed by 0.
+    # Padding is an impossible token: its log-probability is about -1e4 and must be masked, not multiplied by 0.
     loss = -torch.where(mask.bool(), logp_BT, 0.0).sum() / mask.sum()
     optimizer.zero_grad()
     loss.backward()

@@ -1,7 +1,8 @@
-"""Fills the prepared folder of the exact problem."""
+"""Preparation of the exact problem."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def prepare(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> None:
     """Write everything that `una_bench.interfaces.prepared` describes, and ``truth.npz``."""
     out.mkdir(parents=True, exist_ok=True)
-    with process_tuning.fixed(1):  # models this small gain nothing from more
+    with process_tuning.fixed(1):  # models this small gain nothing from more threads
         truth = make_truth(problem, out, say)
         say("feedback")
         counts = _write_feedback(problem, truth, out)
@@ -47,7 +48,7 @@ def prepare(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> No
 
 
 def make_truth(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> Truth:
-    """Make the reference policy and the reward, and write the policy."""
+    """Create the reference policy and the reward, and write the policy."""
     heldout = world.split_prompts(problem.seed, problem.heldout_prompts)
     reference = policy.new_policy(problem.seed + 1)
     logp_teacher = policy.enumerate_responses(policy.teacher(problem.seed, problem.teacher_sharpness))
@@ -64,7 +65,7 @@ def make_truth(problem: ExactSettings, out: Path, say: Callable[[str], None]) ->
 
 
 def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str, int]:
-    """Write the tables of responses and prompts; returns their counts."""
+    """Write the tables of responses and prompts and return their counts."""
     noise = feedback.Noise(label=problem.label_noise, score=problem.score_noise)
     counts: dict[str, int] = {}
     amounts = {"train": problem.responses, "heldout": problem.responses_heldout}
@@ -85,7 +86,4 @@ def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str
 
 
 def _hash(part: Path) -> str:
-    """Hash a folder, or a file as a folder that holds only it."""
-    import hashlib
-
     return folder_hash(part) if part.is_dir() else hashlib.sha256(part.read_bytes()).hexdigest()[:16]

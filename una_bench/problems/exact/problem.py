@@ -1,4 +1,4 @@
-"""The exactly solvable problem as the engine meets it."""
+"""Problem interface of the exactly solvable problem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Exact(ExactSettings):
     """Preparation and truth of the exactly solvable problem."""
 
     def parameter_count(self) -> int:
-        """Parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`una_bench.problems.exact.policy`)."""
+        """Return the parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`.policy.new_policy`)."""
         vocabulary, width, inner, layers = 17, 64, 256, 2
         attention = 4 * (width * width + width)
         feed_forward = 2 * width * inner + inner + width
@@ -22,13 +22,13 @@ class Exact(ExactSettings):
         return body + vocabulary * width + vocabulary
 
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
-        """Make policy, feedback, reward model, tasks and truth; the same settings give the same bytes."""
+        """Create policy, feedback, reward model, tasks and truth; equal settings give equal bytes."""
         from una_bench.problems.exact.prepare import prepare
 
         prepare(self, out, say)
 
     def true_reward(self, prepared: Path) -> RewardFunction:
-        """Return the reward that feedback was drawn from, offsets added."""
+        """Return the reward that feedback is sampled from, offsets included."""
         from una_bench.problems.exact import language, truth
 
         table = truth.load(prepared).reward

@@ -1,4 +1,4 @@
-"""The learned reward model of the exact problem, and how far it falls short of the true reward."""
+"""Learned reward model of the exact problem, and its error against the true reward."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, Any]:
     """Train ``prepared / "reward"`` on the pairs, center it, and return its figures for the manifest.
 
-    Preferences tell nothing about a constant added to the rewards of a prompt, so what training leaves there is an
-    accident. One constant is added to all rewards, so that their mean under the reference is 0 over the training
-    prompts; what differs from prompt to prompt stays as learned.
+    Preferences do not determine a constant added to the rewards of a prompt. One constant is added to all rewards, so
+    that their mean under the reference is 0 over the training prompts; differences between prompts stay as learned.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -42,7 +41,7 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
 
 
 def enumerate_rewards(model: Any) -> NDArray[np.float64]:
-    """Rewards of all responses to all prompts, (64, 2801)."""
+    """Return the rewards of all responses to all prompts, (64, 2801)."""
     with torch.no_grad():
         table: NDArray[np.float64] = tree.rewards(model, tree.prompt_ids()).numpy()
     return table
@@ -56,7 +55,7 @@ def _add_constant(model: Any, shift: float) -> None:
 
 
 def _shortfall(truth: Truth, learned: NDArray[np.float64], split: str) -> dict[str, float]:
-    """Correlation with the true reward, and the regret of the policy that is optimal for the learned one."""
+    """Return the correlation with the true reward, and the regret of the policy that is optimal for the learned one."""
     rows = truth.rows(split)
     by = truth.standards[split]
     weight = np.exp(by.logp_reference)

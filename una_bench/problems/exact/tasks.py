@@ -1,4 +1,4 @@
-"""Tasks in the problem's own language for lm-eval: which of four responses is best, and the best response itself."""
+"""Tasks of the exact problem for lm-eval: choice of the best of four responses, and generation of the best response."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def generate(**settings):
 
 
 def choice_documents(truth: Truth, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Questions on held-out prompts: four different responses, drawn from the reference, one of them the best."""
+    """Return questions on held-out prompts: four distinct responses sampled from the reference, with the best."""
     documents = []
     for prompt in truth.rows("heldout"):
         probability = np.exp(truth.logp_reference[prompt])
@@ -97,13 +97,13 @@ def choice_documents(truth: Truth, rng: np.random.Generator) -> list[dict[str, A
 
 
 def generate_documents(truth: Truth) -> list[dict[str, Any]]:
-    """Return all prompts, each with the most probable response of the optimal policy, without its end mark."""
+    """Return all prompts, each with the most probable response of the optimal policy, without end token."""
     best = optimum.tilted(truth.logp_reference, truth.reward, truth.beta).argmax(1)
     return [{"prompt": p, "best": language.responses()[r]} for p, r in zip(language.prompts(), best, strict=True)]
 
 
 def write_tasks(folder: Path, truth: Truth, seed: int) -> None:
-    """Write both tasks and their documents; lm-eval takes the folder as ``--include_path``."""
+    """Write both tasks and their documents; the folder is lm-eval's ``--include_path``."""
     folder.mkdir()
     texts = {
         "exact_choice.yaml": CHOICE_YAML,

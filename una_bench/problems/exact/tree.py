@@ -1,4 +1,4 @@
-"""Exact log-probabilities of every response: the tree of prefixes, each prefix computed once."""
+"""Exact log-probabilities and rewards of every response, computing each prefix once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from una_bench.problems.exact import language
 
 LETTERS = len(language.LETTERS)
 PROMPTS_AT_ONCE = 8
-"""Bounds memory: the last level of 8 prompts is 2,744 prefixes of 5 tokens."""
+"""Limits memory: the last level of 8 prompts has 2,744 prefixes of 5 tokens."""
 
 
 def _log_probabilities(logits_NV: Tensor) -> Tensor:
-    """Next-token log-probabilities of end and letters, in float64, (N, 8): all other tokens are in the norm too."""
+    """Return float64 log-probabilities of end token and letters, (N, 8), normalized over the whole vocabulary."""
     logp_NV = torch.log_softmax(logits_NV.double(), dim=-1)
     return logp_NV[:, language.RESPONSE_IDS[0] : language.RESPONSE_IDS[-1] + 1]
 
 
 def _some(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
-    """Log-probabilities of all responses of a few prompts, (P, responses)."""
+    """Return the log-probabilities of all responses to a few prompts, (P, responses)."""
     prompts = prompt_ids_PT.shape[0]
     letter_ids = torch.tensor(language.RESPONSE_IDS[1:], device=prompt_ids_PT.device)
     out = policy(input_ids=prompt_ids_PT, use_cache=True, logits_to_keep=1)
@@ -41,14 +41,11 @@ def _some(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
 
 
 def log_probabilities(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
-    """Log-probability of each of the 2,801 responses to each prompt.
-
-    Differentiable: call it under `torch.no_grad` where no gradient is wanted, and with the policy in evaluation mode
-    where it has dropout.
+    """Return the log-probability of each of the 2,801 responses to each prompt; differentiable.
 
     Args:
-        policy: A causal language model over the vocabulary of this problem, adapters allowed.
-        prompt_ids_PT: Prompts without padding, all of one length, (prompts, tokens).
+        policy: A causal language model over the vocabulary of this problem, with or without adapters.
+        prompt_ids_PT: Prompts without padding, all of equal length, (prompts, tokens).
 
     Returns:
         Nats, float64, (prompts, responses), responses in the order of `language.responses`.
@@ -58,7 +55,7 @@ def log_probabilities(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
 
 
 def prompt_ids(device: Any = "cpu") -> Tensor:
-    """Tokens of all prompts, (64, 2)."""
+    """Return the tokens of all prompts, (64, 2)."""
     return torch.tensor([language.token_ids(prompt) for prompt in language.prompts()], device=device)
 
 
@@ -68,7 +65,7 @@ def rewards(model: Any, prompt_ids_PT: Tensor) -> Tensor:
 
 
 def _some_rewards(model: Any, prompt_ids_PT: Tensor) -> Tensor:
-    """Scores of all responses to a few prompts: each prefix with its end token, and the full ones without."""
+    """Return the scores of all responses to a few prompts: prefixes with end token, full-length ones without."""
     prompts = prompt_ids_PT.shape[0]
     letter_ids = torch.tensor(language.RESPONSE_IDS[1:], device=prompt_ids_PT.device)
     out = model(input_ids=prompt_ids_PT, use_cache=True)

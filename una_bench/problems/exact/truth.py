@@ -1,4 +1,4 @@
-"""What only the judge knows: reference probabilities and rewards of every response, kept in ``truth.npz``."""
+"""Ground truth of the exact problem (``truth.npz``): reference probabilities and rewards of every response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FILE = "truth.npz"
 SPLITS = ("train", "heldout")
 POINTS_SHOWN = 40
-"""Points of the frontier in the manifest, for plots that read no arrays."""
+"""Points of the frontier in the manifest, for plots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +29,18 @@ class Truth:
     reward: NDArray[np.float64]
     """True reward with offsets, (prompts, responses)."""
     heldout: NDArray[np.bool_]
-    """Which prompts are held out, (prompts,)."""
+    """Mask of held-out prompts, (prompts,)."""
     beta: float
+    frontiers: dict[str, optimum.Frontier]
+    """Per split; slow to compute, so it is stored."""
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Numbers of the prompts of one split."""
+        """Return the indices of the prompts of one split."""
         return np.flatnonzero(self.heldout == (split == "heldout"))
-
-    frontiers: dict[str, optimum.Frontier]
-    """Per split; the slow part, so it is worked out once."""
 
     @cached_property
     def standards(self) -> dict[str, optimum.Standard]:
-        """What policies are measured against, per split."""
+        """Optimum and frontier per split."""
         return {
             split: optimum.standard(self.logp_reference[rows], self.reward[rows], self.beta, self.frontiers[split])
             for split in SPLITS
@@ -91,27 +90,24 @@ def load(folder: Path) -> Truth:
             reward=stored["reward"],
             heldout=stored["heldout"],
             beta=float(stored["beta"]),
-            frontiers={split: _frontier(stored[f"frontier_{split}"]) for split in SPLITS},
+            frontiers={split: _frontier(*stored[f"frontier_{split}"]) for split in SPLITS},
         )
 
 
-def _frontier(rows: NDArray[np.float64]) -> optimum.Frontier:
-    """Put a frontier together from its stored rows, (3, points)."""
-    inverse, kl, reward = rows
+def _frontier(inverse: NDArray[np.float64], kl: NDArray[np.float64], reward: NDArray[np.float64]) -> optimum.Frontier:
     return optimum.Frontier(inverse_temperature=inverse, kl=kl, reward=reward)
 
 
 def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:
-    """Points of the frontier about evenly spaced along it, both ends among them."""
-    rise = np.sqrt(curve.kl / curve.kl[-1]) + (curve.reward - curve.reward[0]) / np.ptp(curve.reward)
-    wanted = np.linspace(0, rise[-1], POINTS_SHOWN)
-    return np.unique(np.abs(rise[:, None] - wanted).argmin(0))
+    """Return the indices of points about evenly spaced along the frontier, including both ends."""
+    length = np.sqrt(curve.kl / curve.kl[-1]) + (curve.reward - curve.reward[0]) / np.ptp(curve.reward)
+    return np.unique(np.abs(length[:, None] - np.linspace(0, length[-1], POINTS_SHOWN)).argmin(0))
 
 
 def make(
     logp_reference: NDArray[np.float64], reward: NDArray[np.float64], heldout: NDArray[np.bool_], beta: float
 ) -> Truth:
-    """Put the tables together and trace the frontier of each split."""
+    """Compute the frontier of each split and return the truth."""
     groups = {"train": ~heldout, "heldout": heldout}
     return Truth(
         logp_reference=logp_reference,

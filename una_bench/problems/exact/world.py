@@ -1,4 +1,4 @@
-"""The true reward: letters, pairs of letters, length and last letter, each weighed by the prompt's two letters."""
+"""True reward of the exact problem: weights of letters, bigrams, length and last letter that depend on the prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def split_prompts(seed: int, heldout: int) -> NDArray[np.bool_]:
-    """Which prompts are held out, shape (prompts,): a random draw without replacement."""
+    """Return a random mask of held-out prompts, shape (prompts,)."""
     chosen = np.random.default_rng([seed, 1]).permutation(len(language.prompts()))[:heldout]
     mask = np.zeros(len(language.prompts()), dtype=bool)
     mask[chosen] = True
@@ -23,24 +23,24 @@ def split_prompts(seed: int, heldout: int) -> NDArray[np.bool_]:
 
 
 def _table(rng: np.random.Generator, prompt_share: float, *shape: int) -> Floats:
-    """Weights per prompt, (prompts, *shape), of variance 1: a part of all prompts, and one of each prompt letter.
+    """Return weights of variance 1, (prompts, *shape): a part common to all prompts and one of each prompt.
 
-    A prompt's part is the sum of what its two letters bring, so that held-out prompts can be guessed from the others.
+    The part of a prompt is the sum of parts of its two letters, so that methods can generalize to held-out prompts.
     """
     letters = len(language.PROMPT_LETTERS)
     common = rng.standard_normal(shape)
     first, second = rng.standard_normal((letters, *shape)), rng.standard_normal((letters, *shape))
-    own = (first[:, None] + second[None, :]).reshape(letters * letters, *shape) / np.sqrt(2)
-    table: Floats = np.sqrt(1 - prompt_share) * common + np.sqrt(prompt_share) * own
+    specific = (first[:, None] + second[None, :]).reshape(letters * letters, *shape) / np.sqrt(2)
+    table: Floats = np.sqrt(1 - prompt_share) * common + np.sqrt(prompt_share) * specific
     return table
 
 
 def raw_reward(seed: int, prompt_share: float) -> Floats:
-    """Reward before centring and scaling, shape (prompts, responses).
+    """Return the reward before centering and scaling, shape (prompts, responses).
 
     Args:
-        seed: Of the weights.
-        prompt_share: Part of the weights' variance that depends on the prompt, in [0, 1].
+        seed: Seed of the weights.
+        prompt_share: Share of the weights' variance that depends on the prompt, in [0, 1].
     """
     rng = np.random.default_rng([seed, 2])
     letters = len(language.LETTERS)
@@ -65,7 +65,7 @@ def standardized(reward: Floats, logp_reference: Floats, heldout: NDArray[np.boo
     Args:
         reward: Shape (prompts, responses).
         logp_reference: Log-probability under the reference policy, nats, (prompts, responses).
-        heldout: Which prompts are held out, (prompts,).
+        heldout: Mask of held-out prompts, (prompts,).
     """
     probability = np.exp(logp_reference)
     centered = reward - (probability * reward).sum(1, keepdims=True)
@@ -77,7 +77,7 @@ def standardized(reward: Floats, logp_reference: Floats, heldout: NDArray[np.boo
 
 
 def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]) -> Floats:
-    """Constant added to the reward of each prompt, (prompts,): mean ``shift``, sd ``shift_sd`` in each prompt set."""
+    """Return the constant added to the rewards of each prompt, (prompts,): mean ``shift``, sd ``shift_sd`` per set."""
     draw = np.random.default_rng([seed, 3]).standard_normal(len(heldout))
     for group in (heldout, ~heldout):
         if group.sum() > 1:

@@ -1,1 +1,1 @@
-"""The figures of a comparison. Each module draws one kind from the same `style.Scene`."""
+"""Figures of a comparison. Each module draws one kind from a `style.Scene`."""

@@ -1,4 +1,4 @@
-"""Memory by phase against arithmetic, step times, throughput."""
+"""Bar charts: memory against arithmetic, step times, throughput."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHASES = ("o", "D", "s", "^", "v", "P", "X", "*", "<", ">")
 
 
 def memory(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw what arithmetic says must be resident, stacked, up to the measured peak, and the peak of each phase."""
+    """Draw predicted resident memory stacked up to the measured peak, with the peak of each phase."""
     rows = [r for r in scene.rows if r.values.get("memory.peak")]
     if not rows:
         return None
@@ -40,7 +40,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
     rest = [
         max(0.0, fmean(r.values["memory.peak"].values()) / scale.factor - a) for r, a in zip(rows, left, strict=True)
     ]
-    label = "activations and the rest (measured peak less arithmetic)" if parts else "measured peak"
+    label = "activations and the rest (measured peak minus arithmetic)" if parts else "measured peak"
     axes.barh(
         range(len(rows)), rest, 0.62, left=left, label=label, color="none", edgecolor=style.GRAY, hatch="....", lw=0.8
     )
@@ -64,7 +64,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
     fig.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=7.5)
     return (
         fig,
-        "Bars: what arithmetic says must be there, then the remainder up to the measured peak. "
+        "Bars: memory predicted by arithmetic, then the remainder up to the measured peak. "
         "Marks: measured peak of each phase.",
     )
 
@@ -104,7 +104,7 @@ def steps(scene: style.Scene) -> tuple[Figure, str] | None:
     axes.set_xlabel(
         f"seconds of one training step [{scale.unit}]" if scale.unit == "s" else f"one training step [{scale.unit}]"
     )
-    return fig, "Box: middle half; line: median; whiskers: 5 to 95 %; ticks: slowest hundredth. Warm-up is left out."
+    return fig, "Box: middle half; line: median; whiskers: 5 to 95 %; ticks: slowest 1 %. Warm-up is excluded."
 
 
 def _times(row: Row) -> list[float]:
@@ -113,8 +113,8 @@ def _times(row: Row) -> list[float]:
 
 def throughput(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw a bar per method for each rate."""
-    found = [m for n, m in scene.metrics.items() if n.startswith("throughput.") and m.unit.endswith("/s")]
-    rates = list({m.unit: m for m in reversed(found)}.values())[::-1][:3]  # the first of each unit
+    all_rates = [m for n, m in scene.metrics.items() if n.startswith("throughput.") and m.unit.endswith("/s")]
+    rates = list({m.unit: m for m in reversed(all_rates)}.values())[::-1][:3]  # the first of each unit
     rows = [r for r in scene.rows if any(r.values.get(m.name) for m in rates)]
     if not rates or not rows:
         return None
@@ -129,7 +129,7 @@ def throughput(scene: style.Scene) -> tuple[Figure, str] | None:
         style.horizontal(axes, [style.name(r) for r in rows])
         axes.set_xlabel(column_heads.title(metric, scale.unit))
         axes.locator_params(axis="x", nbins=4)
-    return fig, "Bar: mean over seeds; line: 95 % interval (Student t). Real tokens only, after warm-up."
+    return fig, "Bar: mean over seeds; line: 95 % interval (Student t). Non-padding tokens only, after warm-up."
 
 
 def _bar(axes: object, y: int, values: Sequence[float], color: str) -> None:

@@ -21,36 +21,34 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 6
 AXES = {"tokens": "tokens trained on", "steps": "optimizer steps", "flops": "FLOP of training", "seconds": "seconds"}
-"""Budgets that quality is drawn against, beside responses."""
+"""Budgets that quality is drawn against, besides responses."""
 
 
 def quality(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw what was evaluated in the middle of training."""
+    """Draw the evaluations during training."""
     drawn = _panels(scene, lambda c: c.better is not Better.NEITHER or c.metric in scene.metrics)
-    caption = "Line: mean over seeds. Band: 95 % interval over seeds (Student t), where there are several."
+    caption = "Line: mean over seeds. Band: 95 % interval over seeds (Student t), if there are several."
     return None if drawn is None else (drawn, caption)
 
 
 def logs(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw what the trainers log; losses of different methods are different quantities."""
+    """Draw the logs of the trainers."""
     drawn = _panels(
         scene,
         lambda c: c.better is Better.NEITHER and c.metric not in scene.metrics and not c.metric.startswith(PROGRESS),
     )
-    caption = (
-        "What the trainers logged. Losses of different methods are different quantities: compare shapes, not heights."
-    )
+    caption = "Trainer logs. Losses of different methods are different quantities: compare shapes, not heights."
     return None if drawn is None else (drawn, caption)
 
 
 def budgets(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw the first quality against every other budget that training used up."""
-    found = [c for row in scene.rows for r in row.records for c in r.curves if c.better is not Better.NEITHER]
-    known = {c.metric for row in scene.rows for r in row.records for c in r.curves if c.metric.startswith(PROGRESS)}
-    kinds = [kind for kind in AXES if f"{PROGRESS}{kind}" in known]
-    if not found or not kinds:
+    """Draw the first quality metric against every other budget that training consumed."""
+    curves = [c for row in scene.rows for r in row.records for c in r.curves]
+    evaluated = [c for c in curves if c.better is not Better.NEITHER]
+    kinds = [kind for kind in AXES if any(c.metric == f"{PROGRESS}{kind}" for c in curves)]
+    if not evaluated or not kinds:
         return None
-    curve = min(found, key=lambda c: _rank(scene, c.metric))
+    curve = min(evaluated, key=lambda c: _rank(scene, c.metric))
     fig = style.figure(7.4, 2.7 * math.ceil(len(kinds) / 2) + 0.5)
     panels = fig.subplots(math.ceil(len(kinds) / 2), 2, squeeze=False).ravel()
     for axes, kind in zip(panels, kinds, strict=False):
@@ -58,7 +56,7 @@ def budgets(scene: style.Scene) -> tuple[Figure, str] | None:
     for axes in panels[len(kinds) :]:
         axes.set_visible(False)
     style.legend(fig, panels[0])
-    caption = "The same evaluations against what training had used up by then. Mean over seeds, both ways."
+    caption = "The same evaluations against the budget consumed so far. Means over seeds on both axes."
     return fig, caption
 
 
@@ -78,25 +76,25 @@ def _against(axes: Axes, scene: style.Scene, curve: Curve, kind: str) -> None:
 
 
 def _points(record: Record, metric: str, kind: str) -> list[tuple[float, float]]:
-    """What one training had used up, and how good it was, at each of its evaluations."""
+    """Return (budget consumed, quality) at each evaluation of one training."""
     curves = {c.metric: dict(zip(c.x, c.y, strict=True)) for c in record.curves}
     used = curves.get(f"{PROGRESS}{kind}", {})
     return [(used[x], y) for x, y in curves.get(metric, {}).items() if x in used and math.isfinite(y)]
 
 
 def _means(seeds: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """Mean over seeds of the first evaluation, the second, and so on: they come at fractions of the budget."""
+    """Return the mean over seeds of each evaluation; all seeds evaluate at the same fractions of the budget."""
     return [(fmean(x for x, _ in points), fmean(y for _, y in points)) for points in zip(*seeds, strict=False)]
 
 
 def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
-    wanted: dict[str, Curve] = {}
+    by_metric: dict[str, Curve] = {}
     for row in scene.rows:
         for record in row.records:
             for curve in record.curves:
-                if len(curve.x) > 1 and curve.metric not in wanted and keep(curve):
-                    wanted[curve.metric] = curve
-    chosen = sorted(wanted.values(), key=lambda c: _rank(scene, c.metric))[:MOST_PANELS]
+                if len(curve.x) > 1 and keep(curve):
+                    by_metric.setdefault(curve.metric, curve)
+    chosen = sorted(by_metric.values(), key=lambda c: _rank(scene, c.metric))[:MOST_PANELS]
     if not chosen:
         return None
     across = min(len(chosen), 3 if len(chosen) > 4 else 2)
@@ -112,7 +110,7 @@ def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
 
 
 def _rank(scene: style.Scene, metric: str) -> tuple[int, int, str]:
-    """The columns of the main table first, then losses, then what most methods have."""
+    """Sort columns of the main table first, then losses, then the curves that most methods have."""
     main = [m.name for m in column_heads.main(scene.metrics)]
     rows = sum(any(c.metric == metric for r in row.records for c in r.curves) for row in scene.rows)
     return (main.index(metric) if metric in main else len(main) + (metric != "loss"), -rows, metric)
@@ -141,12 +139,12 @@ def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
 
 
 def band(row: Row, metric: str) -> tuple[list[float], list[stats.Estimate]]:
-    """Mean and interval over seeds at every x that all seeds of the row have."""
-    found = [
+    """Return every x that all seeds of the row have, and the mean and interval over seeds there."""
+    curves = [
         dict(zip(c.x, c.y, strict=True)) for r in row.records if not r.failure for c in r.curves if c.metric == metric
     ]
-    if not found:
+    if not curves:
         return [], []
-    shared = sorted(set.intersection(*(set(f) for f in found)))
-    shared = [x for x in shared if all(math.isfinite(f[x]) for f in found)]
-    return shared, [stats.interval([f[x] for f in found]) for x in shared]
+    shared = sorted(set.intersection(*(set(c) for c in curves)))
+    shared = [x for x in shared if all(math.isfinite(c[x]) for c in curves)]
+    return shared, [stats.interval([c[x] for c in curves]) for x in shared]

@@ -1,4 +1,4 @@
-"""Every figure of a run, as SVG and PNG."""
+"""Figures of a run, as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ FIGURES: Mapping[str, tuple[str, style.Draw]] = {
     "curves": ("Learning curves", curves.quality),
     "budgets": ("Quality against each budget", curves.budgets),
     "tasks": ("Task scores", scores.tasks),
-    "costs": ("Quality against what it costs", scatter.costs),
+    "costs": ("Quality against cost", scatter.costs),
     "throughput": ("Throughput", bars.throughput),
     "memory": ("Memory", bars.memory),
-    "steps": ("Time of a training step", bars.steps),
-    "trend": ("Time of a step through the training", trend.draw),
+    "steps": ("Step time", bars.steps),
+    "trend": ("Step time in the course of training", trend.draw),
     "logs": ("Training logs", curves.logs),
 }
 
 
 def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | None = None) -> list[style.Plot]:
-    """Draw each figure that the records have something for.
+    """Draw each figure that the records have data for.
 
-    Colors follow ``info["catalog"]`` (all methods there are) where the run noted it, else the run's own methods.
+    Colors follow ``info["catalog"]`` (all installed methods) if the run recorded it, else the methods of the run.
     """
     import matplotlib
 
     metrics = frame.metrics(records)
     rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
-    known = [str(m) for m in info.get("catalog", info.get("catalogue")) or info.get("methods") or ()]
+    methods = [str(m) for m in info.get("catalog", info.get("catalogue")) or info.get("methods") or ()]
     scene = style.Scene(
         rows=rows[: style.MOST_ROWS],
         metrics=metrics,
         records=records,
         info=info,
-        looks=style.looks(rows, known),
+        looks=style.looks(rows, methods),
         baseline=frame.find(rows, baseline) if baseline else None,
     )
     more = f" The first {style.MOST_ROWS} of {len(rows)} rows are shown." if len(rows) > style.MOST_ROWS else ""
-    made = []
+    plots = []
     with matplotlib.rc_context(style.settings()):
         for name, (title, draw_one) in FIGURES.items():
             drawn = draw_one(scene)
             if drawn is not None:
                 fig, caption = drawn
                 text = style.svg(fig, name)
-                made.append(style.Plot(name=name, title=title, caption=caption + more, svg=text, figure=fig))
-    return made
+                plots.append(style.Plot(name=name, title=title, caption=caption + more, svg=text, figure=fig))
+    return plots
 
 
 def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseline: str | None = None) -> list[Path]:
-    """Write every figure into the folder ``out`` as SVG and PNG and return the files."""
+    """Write every figure to the folder ``out`` as SVG and PNG and return the files."""
     import matplotlib
 
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Quality against what it costs: reward against KL, and against time, tokens, FLOPs and memory."""
+"""Quality against cost: reward against KL, and against time, tokens, FLOPs and memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Values = Mapping[int, float]
 
 
 def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw reward against KL to the reference, with the analytic frontier where the problem knows it."""
+    """Draw reward against KL to the reference, with the analytic frontier if the problem has one."""
     reward = next((n for n in scene.metrics if ".reward." in n and n.endswith(".train")), "")
     kl = reward.replace(".reward.", ".kl_ref.")
     if kl not in scene.metrics or not reward:
         return None
     fig = style.figure(6.4, 4.4)
     axes = fig.subplots()
-    known = scene.info.get("frontier") or {}
-    if known.get("kl") and known.get("reward"):
-        points = sorted(zip(known["kl"], known["reward"], strict=True))
+    analytic = scene.info.get("frontier") or {}
+    if analytic.get("kl") and analytic.get("reward"):
+        points = sorted(zip(analytic["kl"], analytic["reward"], strict=True))
         x, y = [p[0] for p in points], [p[1] for p in points]
         axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
     for row in scene.rows:
@@ -40,12 +40,12 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
     axes.set_ylabel(column_heads.title(scene.metrics[reward], ""))
     _limit(axes, scene, kl)
     style.legend(fig, axes)
-    words_ = "Large: mean over seeds with its 95 % interval; small: each seed."
-    return fig, words_ + (" Line: the most reward that any policy reaches at that KL." if known else "")
+    caption = "Large: mean over seeds with its 95 % interval; small: each seed."
+    return fig, caption + (" Line: the highest reward that any policy can reach at that KL." if analytic else "")
 
 
 def _limit(axes: Axes, scene: style.Scene, kl: str) -> None:
-    """Let the points, not a long frontier, decide how far the axis goes."""
+    """Limit the axis to the points; the frontier extends beyond them."""
     largest = max((v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)), default=0.0)
     if largest > 0:
         axes.set_xlim(-0.04 * largest, 1.2 * largest)
@@ -77,15 +77,15 @@ def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, fac
 
 
 def costs(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw quality against each cost that was measured, with the Pareto front."""
+    """Draw quality against each measured cost, with the Pareto front."""
     quality = column_heads.primary(scene.metrics)
-    found = [(title, unit, values) for title, unit, values in _costs(scene) if values]
-    if quality is None or not found:
+    measured = [(title, unit, values) for title, unit, values in _costs(scene) if values]
+    if quality is None or not measured:
         return None
-    across = min(2, len(found))
-    fig = style.figure(7.4, 3.0 * math.ceil(len(found) / across) + 0.6)
-    panels = fig.subplots(math.ceil(len(found) / across), across, squeeze=False).ravel()
-    for axes, (title, unit, values) in zip(panels, found, strict=False):
+    across = min(2, len(measured))
+    fig = style.figure(7.4, 3.0 * math.ceil(len(measured) / across) + 0.6)
+    panels = fig.subplots(math.ceil(len(measured) / across), across, squeeze=False).ravel()
+    for axes, (title, unit, values) in zip(panels, measured, strict=False):
         scale = formatting.scale(unit, [v for each in values.values() for v in each.values()])
         for row in scene.rows:
             _point(axes, scene, row, values.get(row.label, {}), row.values.get(quality.name, {}), scale.factor)
@@ -94,10 +94,10 @@ def costs(scene: style.Scene) -> tuple[Figure, str] | None:
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(f"{title} [{scale.unit}]")
         axes.set_ylabel(column_heads.title(quality, formatting.scale(quality.unit, []).unit))
-    for axes in panels[len(found) :]:
+    for axes in panels[len(measured) :]:
         axes.set_visible(False)
     style.legend(fig, panels[0])
-    return fig, "Dotted: Pareto front of the means; no method is both cheaper and better than one on it."
+    return fig, "Dotted: Pareto front of the means; no method is both cheaper and better than a method on it."
 
 
 def _costs(scene: style.Scene) -> list[tuple[str, str, dict[str, Values]]]:
@@ -115,20 +115,19 @@ def _tokens(record: Any) -> float:
 
 
 def _of_records(scene: style.Scene, cost: Any) -> dict[str, Values]:
-    found = {row.label: {r.seed: cost(r) for r in row.records if not r.failure and cost(r)} for row in scene.rows}
-    return {label: values for label, values in found.items() if values}
+    by_row = {row.label: {r.seed: cost(r) for r in row.records if not r.failure and cost(r)} for row in scene.rows}
+    return {label: values for label, values in by_row.items() if values}
 
 
 def _front(axes: Axes, scene: style.Scene, values: Mapping[str, Values], quality: Metric, factor: float) -> None:
     points = []
     for row in scene.rows:
-        cost, good = values.get(row.label, {}), row.values.get(quality.name, {})
-        if cost and good:
-            points.append((fmean(cost.values()) / factor, fmean(good.values())))
+        costs_, goods = values.get(row.label, {}), row.values.get(quality.name, {})
+        if costs_ and goods:
+            points.append((fmean(costs_.values()) / factor, fmean(goods.values())))
     sign = 1 if quality.better is Better.HIGHER else -1
-    best = [points[i] for i in stats.front([(-cost, sign * good) for cost, good in points])]
+    best = sorted(points[i] for i in stats.front([(-cost, sign * good) for cost, good in points]))
     if len(best) > 1:
-        best.sort()
         axes.step(
             [p[0] for p in best], [p[1] for p in best], where="post", color=style.INK, lw=0.9, linestyle=(0, (1, 2))
         )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tasks(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw one line of dots a task; at the right the difference to the baseline where there is one."""
+    """Draw one line of dots per task; at the right the differences to the baseline, if there is one."""
     chosen = column_heads.tasks(scene.metrics)
     if not chosen:
         return None
@@ -34,7 +34,7 @@ def tasks(scene: style.Scene) -> tuple[Figure, str] | None:
             axes.axhline(y + 0.5, color=style.RULE, lw=0.6)
     style.legend(fig, panels[0])
     return fig, (
-        "Dots: mean over seeds. Lines: 95 % interval over seeds, and over documents where standard errors are given."
+        "Dots: mean over seeds. Lines: 95 % interval over seeds, and over documents if standard errors are known."
         + (" Right: paired by seed; a line that crosses zero is not resolved." if base else "")
     )
 
@@ -46,9 +46,9 @@ def _offset(index: int, count: int) -> float:
 def _scores(axes: Axes, scene: style.Scene, chosen: list[Metric]) -> None:
     for i, row in enumerate(scene.rows):
         look = scene.looks[row.label]
-        found = [(y, e) for y, m in enumerate(chosen) if (e := cell_values.estimate(row, m.name)) is not None]
-        if found:
-            _dots(axes, [(y + _offset(i, len(scene.rows)), e.mean, e.half) for y, e in found], look, style.name(row))
+        points = [(y, e) for y, m in enumerate(chosen) if (e := cell_values.estimate(row, m.name)) is not None]
+        if points:
+            _dots(axes, [(y + _offset(i, len(scene.rows)), e.mean, e.half) for y, e in points], look, style.name(row))
     axes.set_xlabel("score")
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: colors that stay with a method, marks that survive print, and files without a date."""
+"""Shared style of all figures: colors per method, markers for print, reproducible files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Six of Okabe and Ito (2008); their yellow and black drown on a white or a dark page. The last two were searched for
-# the largest distance to the others, for normal and for red-green blind readers, at a contrast of 2 on both pages.
+# Six of Okabe and Ito (2008), without yellow and black, which are illegible on a white or a dark page. The last two
+# maximize the distance to the others, for normal and red-green blind readers, at a contrast of 2 on both pages.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4830F0", "#C00030")
 GRAY = "#808080"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
@@ -25,8 +25,8 @@ RULE = "#d5d5d5"
 MOST_ROWS = 14
 """Rows that one figure shows."""
 SETTINGS: Mapping[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: searchable, small, read out
-    "text.parse_math": False,  # a dollar sign in a label is a dollar sign
+    "svg.fonttype": "none",  # keeps text searchable and readable by screen readers
+    "text.parse_math": False,  # labels may contain dollar signs
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -53,7 +53,7 @@ SETTINGS: Mapping[str, Any] = {
 
 
 def settings() -> Any:
-    """Everything matplotlib can be told, so that nobody's matplotlibrc changes a figure."""
+    """Return all settings of matplotlib, so that a user's matplotlibrc has no effect."""
     import matplotlib
 
     return {**matplotlib.rcParamsDefault, **SETTINGS, "backend": "agg"}
@@ -70,7 +70,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What every figure draws from."""
+    """Data of all figures."""
 
     rows: Sequence[Row]
     metrics: Mapping[str, Metric]
@@ -93,28 +93,29 @@ class Plot:
 
 
 Draw = Callable[[Scene], "tuple[Figure, str] | None"]
-"""Returns the figure and its caption, or None where the records have nothing for it."""
+"""Returns the figure and its caption, or None if the records have no data for it."""
 
 
-def looks(rows: Sequence[Row], known: Sequence[str]) -> dict[str, Look]:
-    """Give each row its look: the color is the method's place in ``known``, so that it is the same in every run.
+def looks(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Look]:
+    """Assign each row its look. The color is the method's index in ``methods``, so that it is the same in every run.
 
     Variants of a method share its color and differ in marker and line.
     """
-    order = [*known, *sorted({row.method for row in rows} - set(known))]
+    order = [*methods, *sorted({row.method for row in rows} - set(methods))]
     trained = [m for m in order if not any(r.method == m and r.fixed for r in rows)]
     variants: dict[str, int] = {}
-    found = {}
+    look_by_label = {}
     for row in rows:
         variant = variants[row.method] = variants.get(row.method, -1) + 1
         place = trained.index(row.method) if row.method in trained else 0
         color = GRAY if row.fixed else PALETTE[place % len(PALETTE)]
-        found[row.label] = Look(color, MARKERS[(place + variant) % len(MARKERS)], LINES[variant % len(LINES)])
-    return found
+        marker, line = MARKERS[(place + variant) % len(MARKERS)], LINES[variant % len(LINES)]
+        look_by_label[row.label] = Look(color, marker, line)
+    return look_by_label
 
 
 def name(row: Row, most: int = 30) -> str:
-    """Return a row's label, cut where a legend would burst."""
+    """Return a row's label, shortened for legends."""
     return row.label if len(row.label) <= most else row.label[: most - 1] + "…"
 
 
@@ -141,13 +142,13 @@ def horizontal(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def svg(fig: Figure, name: str) -> str:
-    """Return the figure as SVG, the same to the byte whenever it is drawn from the same records."""
+    """Return the figure as SVG; equal records give equal bytes."""
     import matplotlib
 
     layout = fig.get_layout_engine()
     if layout is not None:
         layout.execute(fig)
-        fig.set_layout_engine("none")  # saving would lay the figure out again, each time at the price of a drawing
+        fig.set_layout_engine("none")  # saving would otherwise compute the layout again
     out = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "una-bench"}, transparent=True)

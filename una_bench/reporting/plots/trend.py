@@ -1,4 +1,4 @@
-"""How step times went through the training: a slowdown, or steps that stand out, would make a mean rate mislead."""
+"""Step times in the course of training: with a slowdown or outliers a mean rate would mislead."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTS = 20
-"""Parts of a training that have a median each, where it has that many steps."""
+"""Parts of a training for which a median is drawn, if it has as many steps."""
 SLOW = 1.5
-"""A step that took this many times the median of its training stands out."""
+"""A step of at least this many times the median is an outlier."""
 TOP = 3.0
 """Largest ratio drawn; slower steps are drawn there."""
 MOST_MARKS = 60
-"""Steps of one training that are marked: the slowest."""
+"""Most outliers marked per training: the slowest."""
 
 
 def draw(scene: style.Scene) -> tuple[Figure, str] | None:
-    """Draw each row's step times along its training, over their own median."""
+    """Draw each row's step times in the course of training, relative to their median."""
     rows = [(row, [r for r in row.records if not r.failure and _drawable(measured(r))]) for row in scene.rows]
     rows = [(row, records) for row, records in rows if records]
     if not rows:
@@ -40,20 +40,20 @@ def draw(scene: style.Scene) -> tuple[Figure, str] | None:
         axes.plot([x for x, _ in marks], [y for _, y in marks], look.marker, color=look.color, ms=3, alpha=0.5)
     low, high = axes.get_ylim()
     axes.set_ylim(min(0.8, low), max(1.25, high + 0.02))
-    axes.set_xlabel("part of the training after warm-up [%]")
-    axes.set_ylabel("time of a step over the median")
+    axes.set_xlabel("share of the training after warm-up [%]")
+    axes.set_ylabel("step time / median")
     axes.margins(x=0.02)
     style.legend(fig, axes)
     caption = (
-        f"Line: median of each of up to {PARTS} equal parts over that of all steps, mean over seeds; level where steps "
-        f"stayed as fast. Marks: steps that took {SLOW:g} times the median or more (one with a rollout among others "
-        f"does), those beyond {TOP:g} drawn there."
+        f"Line: median of each of up to {PARTS} equal parts divided by that of all steps, mean over seeds; flat if "
+        f"the speed is constant. Marks: steps of at least {SLOW:g} times the median (such as steps with a rollout), "
+        f"drawn at {TOP:g} if beyond."
     )
     return fig, caption
 
 
 def measured(record: Record) -> tuple[float, ...]:
-    """Seconds of each step after warm-up."""
+    """Return the seconds of each step after warm-up."""
     return record.steps.seconds[record.steps.warmup :]
 
 
@@ -62,19 +62,19 @@ def _drawable(seconds: Sequence[float]) -> bool:
 
 
 def line(seeds: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Middles of the parts in percent, and there the median of the part over that of the training, mean over seeds."""
+    """Return the middle of each part in percent, and its median relative to that of the training, mean over seeds."""
     parts = min(PARTS, *(len(seconds) for seconds in seeds))
-    found = []
+    by_seed = []
     for seconds in seeds:
         middle, count = median(seconds), len(seconds)
         bounds = [count * i // parts for i in range(parts + 1)]
-        found.append([median(seconds[a:b]) / middle for a, b in pairwise(bounds)])
-    return [100 * (i + 0.5) / parts for i in range(parts)], [fmean(values) for values in zip(*found, strict=True)]
+        by_seed.append([median(seconds[a:b]) / middle for a, b in pairwise(bounds)])
+    return [100 * (i + 0.5) / parts for i in range(parts)], [fmean(values) for values in zip(*by_seed, strict=True)]
 
 
 def outliers(seconds: Sequence[float]) -> list[tuple[float, float]]:
-    """Place in percent, and time over the median, of steps that stand out."""
+    """Return position in percent and time relative to the median of the outliers."""
     middle, count = median(seconds), len(seconds)
     ratios = ((100 * (i + 0.5) / count, value / middle) for i, value in enumerate(seconds))
-    found = sorted((mark for mark in ratios if mark[1] >= SLOW), key=lambda mark: -mark[1])[:MOST_MARKS]
-    return [(x, min(TOP, ratio)) for x, ratio in sorted(found)]
+    slowest = sorted((mark for mark in ratios if mark[1] >= SLOW), key=lambda mark: -mark[1])[:MOST_MARKS]
+    return [(x, min(TOP, ratio)) for x, ratio in sorted(slowest)]

@@ -1,1 +1,1 @@
-"""Tables as data, and each way to print one. They read records alone."""
+"""Tables as data and their output formats, from records alone."""

@@ -1,4 +1,4 @@
-"""Runs beside each other: methods x runs with differences, and one ranked table."""
+"""Comparison of several runs: methods x runs with differences, and one ranked table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from una_bench.reporting.tables.differences import DIFFERENCE, PAIRED, UNRESOLVE
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 FRONT = ("throughput.tokens_per_second", "memory.peak")
-"""What a Pareto mark weighs besides quality, where every row of the group has it."""
+"""Metrics of the Pareto mark besides quality, where measured."""
 ON_FRONT = "Pareto: no other row is at least as good, as fast and as small, and better in one of these"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """One run with the name that tells it from the others."""
+    """One run under a unique name."""
 
     name: str
     records: list[Record]
@@ -48,7 +48,7 @@ def _load(folders: Sequence[Path]) -> list[_Run]:
 def across(runs: Sequence[Path], baseline: str | None = None) -> Table:
     """Return methods x runs for each metric of the main table, with each run's difference to the first.
 
-    With a ``baseline`` method a second table has every method's difference to it, run by run.
+    With a ``baseline`` method, a second table has each method's difference to it, run by run.
     """
     loaded = _load(runs)
     metrics = column_heads.main(frame.metrics([r for run in loaded for r in run.records]))
@@ -92,10 +92,10 @@ def _line(name: tuple[str, str], metric: Metric, loaded: Sequence[_Run], cells: 
 
 
 def _value(row: Row | None, metric: Metric, form: cell_values.Format) -> Cell:
-    found = cell_values.estimate(row, metric.name) if row else None
-    if row is None or found is None:
+    estimate = cell_values.estimate(row, metric.name) if row else None
+    if row is None or estimate is None:
         return Cell(text="n/a" if row is None or not row.failed else str(row.failed[0].status).replace("_", " "))
-    return cell_values.value_cell(row, found, form)
+    return cell_values.value_cell(row, estimate, form)
 
 
 def _differences(
@@ -106,17 +106,17 @@ def _differences(
     effects = stats.paired([(other.rows[n].values[metric.name], first.rows[n].values[metric.name]) for n in allowed])
     by_name = dict(zip(allowed, effects, strict=True))
     return [
-        difference_cell(by_name[n], metric, form.difference) if n in by_name else _refused(reason)
+        difference_cell(by_name[n], metric, form.difference)
+        if n in by_name
+        else Cell(text="n/a")
+        if reason == "n/a"
+        else Cell(text="refused", caveat=reason)
         for n, reason in reasons.items()
     ]
 
 
-def _refused(reason: str) -> Cell:
-    return Cell(text="n/a") if reason == "n/a" else Cell(text="refused", caveat=reason)
-
-
 def _refusal(first: Row | None, other: Row | None, metric: Metric) -> str:
-    """Say why two rows of two runs may not be subtracted; nothing where they may."""
+    """Return why two rows of two runs may not be subtracted, empty if they may."""
     if first is None or other is None or not first.values.get(metric.name) or not other.values.get(metric.name):
         return "n/a"
     machine = metric.unit in {"B", "s", "J", "W"} or metric.unit.endswith("/s")
@@ -129,12 +129,12 @@ def _to_baseline(
 ) -> Table:
     every = [row for run in loaded for row in run.rows.values()]
     base = frame.find(every, baseline)
-    found = [(run, run.rows.get((base.method, base.variant))) for run in loaded]
+    bases = [(run, run.rows.get((base.method, base.variant))) for run in loaded]
     others = [n for n in names if n != (base.method, base.variant)]
     groups = []
     for metric in metrics:
         column, form = cell_values.column(metric, every)
-        cells = [_against(metric, others, run, base, form) for run, base in found]
+        cells = [_against(metric, others, run, base_of_run, form) for run, base_of_run in bases]
         lines = (_line(n, metric, loaded, tuple(c[i] for c in cells)) for i, n in enumerate(others))
         groups.append(Group(heading=column.head, lines=tuple(lines)))
     to = f"to {base.label}"
@@ -155,28 +155,28 @@ def _against(
 
 
 def leaderboard(runs: Sequence[Path]) -> Table:
-    """Return one table of all rows of all runs, best first within what is comparable, with Pareto marks."""
+    """Return one table of all rows of all runs, best first within each comparable group, with Pareto marks."""
     loaded = _load(runs)
     records = [r for run in loaded for r in run.records]
     metrics = frame.metrics(records)
     quality = column_heads.primary(metrics)
     if quality is None:
-        raise UserError("These runs measured no quality to rank by. Add a benchmark that does, for example oracle.")
+        raise UserError("These runs have no quality metric to rank by. Add a benchmark that has one, such as oracle.")
     rows = aggregate.with_task_means(frame.rows(records, by_run=len(loaded) > 1), column_heads.tasks(metrics))
     sign = 1 if quality.better is Better.HIGHER else -1
     rows.sort(key=lambda r: -sign * fmean(v.values()) if (v := r.values.get(quality.name)) else float("inf"))
     main = [m for m in column_heads.main(metrics) if m.name != quality.name]
-    made = results_table.of_metrics(
+    unranked = results_table.of_metrics(
         f"Leaderboard by {column_heads.head(quality.name)}", rows, [quality, *main], baseline=None
     )
     rank = Column(key="rank", head="rank", numbers=("mean",), unit="")
     mark = Column(key="pareto", head="Pareto", numbers=())
     groups = [
         _ranked(group, members, quality, metrics)
-        for group, (_, members) in zip(made.groups, results_table.grouped(rows), strict=True)
+        for group, (_, members) in zip(unranked.groups, results_table.grouped(rows), strict=True)
     ]
-    columns = (rank, *made.columns, mark)
-    return replace(made, columns=columns, groups=tuple(groups), notes=(*made.notes, ON_FRONT))
+    columns = (rank, *unranked.columns, mark)
+    return replace(unranked, columns=columns, groups=tuple(groups), notes=(*unranked.notes, ON_FRONT))
 
 
 def _ranked(group: Group, rows: Sequence[Row], quality: Metric, metrics: dict[str, Metric]) -> Group:

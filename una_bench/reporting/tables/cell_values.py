@@ -1,4 +1,4 @@
-"""What result tables and difference tables have in common: estimates of a row, and how a column shows them."""
+"""Cells of result and difference tables: estimates of a row and their number format."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from una_bench.reporting.tables.table import Cell, Column, Line
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How the numbers of one column are shown."""
+    """Number format of one column."""
 
     factor: float
     decimals: int
 
     def value(self, estimate: stats.Estimate) -> str:
-        """Show a mean with its interval."""
+        """Format a mean with its interval."""
         text = formatting.number(estimate.mean / self.factor, self.decimals)
         return text + self.spread(estimate.half)
 
     def difference(self, effect: stats.Effect) -> str:
-        """Show a difference with its sign and interval."""
+        """Format a difference with its sign and interval."""
         text = formatting.number(effect.mean / self.factor, self.decimals, sign=True)
         return text + self.spread(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
 
     def spread(self, half: float | None) -> str:
-        """Show half an interval, nothing where there is none."""
+        """Format half an interval; empty if there is none."""
         return "" if half is None else f" ± {formatting.half(half / self.factor, self.decimals)}"
 
 
 def estimate(row: Row, metric: str) -> stats.Estimate | None:
-    """Mean over seeds with its interval, which covers documents too where their standard errors are known."""
+    """Return the mean over seeds with its interval, which also covers documents if their standard errors are known."""
     values, errors = row.values.get(metric, {}), row.errors.get(metric, {})
     if not values:
         return None
@@ -48,22 +48,21 @@ def estimate(row: Row, metric: str) -> stats.Estimate | None:
 
 
 def matched(a: Row, b: Row, metric: str) -> tuple[stats.Seeds, stats.Seeds]:
-    """Values of two rows by seed; an untrained row stands beside every seed of the other."""
-    of_a, of_b = a.values.get(metric, {}), b.values.get(metric, {})
-    return a.seeds(metric, of_b), b.seeds(metric, of_a)
+    """Return the values of two rows by seed; the value of an untrained row is paired with every seed of the other."""
+    return a.seeds(metric, b.values.get(metric, {})), b.seeds(metric, a.values.get(metric, {}))
 
 
 def column(metric: Metric, rows: Sequence[Row], *, differences: Sequence[stats.Effect] = ()) -> tuple[Column, Format]:
     """Return a column with one scale and one number of digits for all its rows."""
     estimates = [e for row in rows if (e := estimate(row, metric.name)) is not None]
-    chosen = formatting.scale(metric.unit, [e.mean for e in estimates])
+    scale = formatting.scale(metric.unit, [e.mean for e in estimates])
     halves: list[float | None] = [e.half for e in estimates]
     if differences:
         halves = [(d.high - d.low) / 2 if d.low is not None and d.high is not None else None for d in differences]
-    scaled = [None if h is None else h / chosen.factor for h in halves]
-    decimals = formatting.places([e.mean / chosen.factor for e in estimates], scaled)
-    column = Column(key=metric.name, head=column_heads.title(metric, chosen.unit), unit=metric.unit)
-    return column, Format(chosen.factor, decimals)
+    scaled = [None if h is None else h / scale.factor for h in halves]
+    decimals = formatting.places([e.mean / scale.factor for e in estimates], scaled)
+    column = Column(key=metric.name, head=column_heads.title(metric, scale.unit), unit=metric.unit)
+    return column, Format(scale.factor, decimals)
 
 
 def line(row: Row, cells: tuple[Cell, ...]) -> Line:
@@ -76,15 +75,15 @@ def line(row: Row, cells: tuple[Cell, ...]) -> Line:
     return Line(label=row.label, caveat=caveat(row), names=names, cells=cells)
 
 
-def value_cell(row: Row, found: stats.Estimate, form: Format, *, fewer: bool = False) -> Cell:
-    """Return the cell of a mean; ``fewer`` says its number of seeds beside it, as one seed always does."""
-    seeds = "" if row.fixed else "1 seed" if found.n == 1 else f"{found.n} seeds" if fewer else ""
-    numbers = {"mean": found.mean, "low": or_nan(found.low), "high": or_nan(found.high), "n": found.n}
-    return Cell(text=form.value(found), caveat=seeds, numbers=numbers)
+def value_cell(row: Row, mean: stats.Estimate, form: Format, *, fewer: bool = False) -> Cell:
+    """Return the cell of a mean; its number of seeds is shown if it is 1, or with ``fewer``."""
+    seeds = "" if row.fixed else "1 seed" if mean.n == 1 else f"{mean.n} seeds" if fewer else ""
+    numbers = {"mean": mean.mean, "low": or_nan(mean.low), "high": or_nan(mean.high), "n": mean.n}
+    return Cell(text=form.value(mean), caveat=seeds, numbers=numbers)
 
 
 def caveat(row: Row) -> str:
-    """What a reader must know of the whole row: failed seeds, or that it was not trained."""
+    """Return the remark on a whole row: failed seeds, or untrained."""
     if row.failed:
         statuses = ", ".join(dict.fromkeys(str(r.status).replace("_", " ") for r in row.failed))
         total = len(row.records)
@@ -93,5 +92,5 @@ def caveat(row: Row) -> str:
 
 
 def or_nan(value: float | None) -> float:
-    """Return a number for files, not a number where there is none."""
+    """Return the value, or NaN for None."""
     return math.nan if value is None else value

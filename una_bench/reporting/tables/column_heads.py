@@ -1,8 +1,8 @@
-"""Which metrics a table shows, in which order and under which words."""
+"""Selection, order and heads of the metric columns of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from una_bench import formatting
@@ -22,11 +22,11 @@ MAIN = (
     "throughput.tokens_per_second",
     "memory.peak",
 )
-"""Columns of the main table, where present."""
+"""Columns of the main table, if present."""
 DETAIL = ("oracle.*", "preference.*", "throughput.*", "memory.*", "compute.*", "energy.*", "time.*", "pace.*")
-"""Families that the main table shows no more of; any other metric is a stranger's and is shown."""
+"""Families whose other metrics the main table leaves out; metrics of third-party families are shown."""
 LEADERBOARDS = {"paper": "counted as in the paper", "normalized": "normalized: 0 is chance, 1 is perfect"}
-"""Families that count the tasks of a leaderboard in their own way, one table each, never mixed with others."""
+"""Families with a scoring of their own for the tasks of a leaderboard; each gets its own table."""
 WORDS = {
     "oracle.kl_ref.train": "KL to reference",
     "oracle.kl_ref.heldout": "KL to reference (held-out)",
@@ -45,7 +45,7 @@ WORDS = {
 }
 ARROWS = {Better.HIGHER: "↑ ", Better.LOWER: "↓ ", Better.NEITHER: ""}
 MOST_TASKS = 4
-"""Tasks that the main table shows one by one; more become their interquartile mean and a table of their own."""
+"""Most tasks that the main table shows one by one; more are shown as their interquartile mean and a separate table."""
 
 
 def head(name: str) -> str:
@@ -64,12 +64,12 @@ def head(name: str) -> str:
 
 
 def title(metric: Metric, unit: str) -> str:
-    """Return a column's head: arrow towards better, words, unit as shown."""
+    """Return a column's head: arrow in the better direction, words, unit as shown."""
     return ARROWS[metric.better] + formatting.clean(head(metric.name)) + (f" [{unit}]" if unit else "")
 
 
 def tasks(metrics: Mapping[str, Metric]) -> list[Metric]:
-    """One metric for each task: the first that the benchmark gave, one with values where there is any."""
+    """Return one metric per task: the first with values, else the first."""
     first: dict[str, Metric] = {}
     for name, metric in metrics.items():
         parts = name.split(".")
@@ -81,46 +81,45 @@ def tasks(metrics: Mapping[str, Metric]) -> list[Metric]:
 
 
 def main(metrics: Mapping[str, Metric]) -> list[Metric]:
-    """Metrics of the main table, in its order; tasks are left out where there are many."""
+    """Return the metrics of the main table in its order, without tasks if there are many."""
     chosen: dict[str, Metric] = {}
-    few = tasks(metrics)
+    shown_tasks = tasks(metrics)
     for pattern in MAIN:
         if pattern == "task.*":
-            chosen.update((m.name, m) for m in few if len(few) <= MOST_TASKS)
+            chosen.update((m.name, m) for m in shown_tasks if len(shown_tasks) <= MOST_TASKS)
         else:
             chosen.update((n, m) for n, m in metrics.items() if fnmatchcase(n, pattern))
-    strangers = _matching(metrics, exclude=(*DETAIL, "task.*", *(f"{family}.*" for family in LEADERBOARDS)))
-    return [*chosen.values(), *(metrics[n] for n in strangers if n not in chosen)]
+    hidden = (*DETAIL, "task.*", *(f"{family}.*" for family in LEADERBOARDS))
+    chosen.update((n, m) for n, m in metrics.items() if not any(fnmatchcase(n, p) for p in hidden))
+    return list(chosen.values())
 
 
 def leaderboards(metrics: Mapping[str, Metric]) -> dict[str, list[Metric]]:
-    """Metrics of each leaderboard and way of counting, under the title of their table."""
-    found: dict[str, list[Metric]] = {}
+    """Return the metrics of each leaderboard and scoring, by the title of their table."""
+    by_title: dict[str, list[Metric]] = {}
     for name, metric in metrics.items():
         family, _, rest = name.partition(".")
         if family in LEADERBOARDS and "." in rest:
             board = formatting.clean(rest.partition(".")[0]).replace("_", " ")
-            found.setdefault(f"{board[:1].upper()}{board[1:]}, {LEADERBOARDS[family]}", []).append(metric)
-    return found
+            by_title.setdefault(f"{board[:1].upper()}{board[1:]}, {LEADERBOARDS[family]}", []).append(metric)
+    return by_title
 
 
 COSTS = ("throughput.", "memory.", "compute.", "energy.", "time.", "pace.")
-"""Families that say what quality costs."""
+"""Families of cost metrics."""
+
+
+def quality(metrics: Mapping[str, Metric]) -> list[Metric]:
+    """Return the metrics of the main table that have a better direction and are no cost."""
+    return [m for m in main(metrics) if m.better is not Better.NEITHER and not m.name.startswith(COSTS)]
 
 
 def primary(metrics: Mapping[str, Metric]) -> Metric | None:
-    """Return what quality means here: the first metric of the main table that has a direction and is no cost.
+    """Return the first quality metric.
 
-    Where that is one task of several, their mean (which rows have after `aggregate.with_task_means`).
+    If that is one task of several, return their mean (which rows have after `aggregate.with_task_means`).
     """
-    directed = (m for m in main(metrics) if m.better is not Better.NEITHER and not m.name.startswith(COSTS))
-    found = next(directed, None)
-    several = aggregate.combinable(tasks(metrics))
-    if several and (found is None or found.name.startswith("task.")):
+    first = next(iter(quality(metrics)), None)
+    if (first is None or first.name.startswith("task.")) and aggregate.combinable(tasks(metrics)):
         return aggregate.MEAN
-    return found
-
-
-def _matching(names: Iterable[str], *, exclude: Iterable[str]) -> list[str]:
-    patterns = tuple(exclude)
-    return [n for n in names if not any(fnmatchcase(n, p) for p in patterns)]
+    return first

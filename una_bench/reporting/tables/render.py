@@ -1,4 +1,4 @@
-"""A table as text: Markdown, CSV, LaTeX, HTML. Every string from a record is escaped for its format."""
+"""Tables as Markdown, CSV, LaTeX and HTML. Every string from a record is escaped for its format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEYS = ("method", "variant", "run", "metric", "unit", "label")
-"""What tells rows apart in files."""
+"""Columns that identify a row in files."""
 
 
 def plain(cell: Cell) -> str:
@@ -29,7 +29,7 @@ def stub(line: Line) -> str:
 
 
 def markdown(table: Table) -> str:
-    """GitHub-flavored Markdown."""
+    """Return GitHub-flavored Markdown."""
     out = [f"### {md(table.title)}", ""]
     for group in table.groups:
         if group.heading:
@@ -45,12 +45,12 @@ def markdown(table: Table) -> str:
 
 
 def md(text: str) -> str:
-    """Return text that Markdown shows as it is, HTML in it included."""
+    """Escape text for Markdown, including HTML."""
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """All numbers in base units, unrounded: mean, low, high and n of each column."""
+    """Return all numbers unrounded in base units: mean, low, high and n of each column."""
     import pandas as pd
 
     lines = []
@@ -60,14 +60,14 @@ def frame(table: Table) -> pd.DataFrame:
             notes = [line.caveat]
             for column, cell in zip(table.columns, line.cells, strict=True):
                 entry.update(column.entries(cell))
-                silent = column.numbers and not cell.numbers
-                notes.append(f"{column.key}: {cell.caveat or cell.text}" if cell.caveat or silent else "")
+                without_numbers = column.numbers and not cell.numbers
+                notes.append(f"{column.key}: {cell.caveat or cell.text}" if cell.caveat or without_numbers else "")
             lines.append({**entry, "notes": "; ".join(filter(None, notes))})
     return pd.DataFrame(lines)
 
 
 def csv(table: Table) -> str:
-    """Comma-separated values in base units; the columns of following tables stand beside their row."""
+    """Return CSV in base units; columns of following tables are joined to their row."""
     merged = frame(table)
     for following in table.then:
         more = frame(following)
@@ -111,7 +111,7 @@ def _tex(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """LaTeX with booktabs, one ``table`` environment; everything that is no letter or digit is escaped."""
+    """Return LaTeX with booktabs, one ``table`` environment per table."""
     columns = len(table.columns)
     out = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.title)}}}"]
     kinds = "".join(
@@ -132,7 +132,7 @@ def latex(table: Table) -> str:
 
 
 def html(table: Table) -> str:
-    """HTML fragment: a captioned table in a box that scrolls sideways, then its notes."""
+    """Return an HTML fragment: a captioned table that scrolls sideways, then its notes."""
     heads = [(table.stub, True), *((c.head, c.wraps) for c in table.columns)]
     head = "".join(f'<th scope="col"{" class=words" if wraps else ""}>{escape(text)}</th>' for text, wraps in heads)
     out = [f'<div class="wide"><table><caption>{escape(table.title)}</caption>', f"<thead><tr>{head}</tr></thead>"]

@@ -1,4 +1,4 @@
-"""Makes the comparison tables out of rows: results with their marks, and differences to a baseline."""
+"""Result tables: mean and interval of each method and metric, with marks for the best."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from una_bench.reporting.tables import cell_values, column_heads, differences
 from una_bench.reporting.tables.cell_values import Format, column, estimate, line, matched
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
-BEST = "* best of its column: its difference to every other row (of two seeds or more) is resolved"
-TIED = "~ not resolved from the best of its column"
+BEST = "* best in its column: its difference to every other row with two seeds or more is resolved"
+TIED = "~ not resolved from the best in its column"
 ONE_SEED = "(1 seed): one seed gives no interval"
 SPREAD = "± is half of a 95 % interval over seeds (Student t)"
-DOCUMENTS = "± of tasks also covers the choice of documents (standard errors of the benchmark)"
+DOCUMENTS = "± of tasks also covers the sampling of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
-RESUMED = "stopped and gone on with, the time between two processes not counted"
+RESUMED = "resumed; downtime excluded"
 REASON = 160
-"""Characters at most of a reason why a task was not run."""
+"""Most characters shown of the reason why a task was not run."""
 
 
 def results(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table:
     """Return the main table: a row for each method and variant, mean ± interval over seeds.
 
-    With a ``baseline`` (a method, ``method[variant]`` or label) a table of paired differences follows it; with
-    ``documents`` (`una_bench.analysis.documents.scores`) those of tasks are paired by document too.
+    With a ``baseline`` (a method, ``method[variant]`` or label) a table of paired differences follows; with
+    ``documents`` (`una_bench.analysis.documents.scores`) those of tasks are also paired by document.
     """
     metrics = frame.metrics(records)
     rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
@@ -43,7 +43,7 @@ def results(records: Sequence[Record], *, baseline: str | None = None, documents
 
 
 def tasks(records: Sequence[Record], *, baseline: str | None = None, documents: Scores | None = None) -> Table | None:
-    """Return the table of every task's first metric, their mean and interquartile mean; None without tasks."""
+    """Return the table of each task's first metric, their mean and interquartile mean; None without tasks."""
     chosen = column_heads.tasks(frame.metrics(records))
     if not chosen:
         return None
@@ -53,10 +53,10 @@ def tasks(records: Sequence[Record], *, baseline: str | None = None, documents: 
 
 
 def leaderboards(records: Sequence[Record], *, baseline: str | None = None) -> list[Table]:
-    """Return a table for each leaderboard and way of counting its tasks that the records have."""
+    """Return a table for each leaderboard and scoring in the records."""
     rows = frame.rows(records)
-    found = column_heads.leaderboards(frame.metrics(records))
-    return [of_metrics(title, rows, metrics, baseline=baseline) for title, metrics in found.items()]
+    by_title = column_heads.leaderboards(frame.metrics(records))
+    return [of_metrics(title, rows, metrics, baseline=baseline) for title, metrics in by_title.items()]
 
 
 def of_metrics(
@@ -67,7 +67,7 @@ def of_metrics(
     baseline: str | None,
     documents: Scores | None = None,
 ) -> Table:
-    """Return the table of any metrics, followed by the differences to the baseline where one is named."""
+    """Return the table of ``metrics``, followed by the differences to the baseline if one is named."""
     columns = [column(m, rows) for m in metrics]
     groups = [_result_group(heading, members, metrics, columns) for heading, members in grouped(rows)]
     lines = [one for group in groups for one in group.lines]
@@ -77,7 +77,7 @@ def of_metrics(
 
 
 def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows that may be compared, under a heading that says why others may not; no heading for a single group."""
+    """Return groups of comparable rows, each under a heading with what sets it apart; none for a single group."""
     contexts = list(dict.fromkeys(row.context for row in rows))
     return [
         (
@@ -103,25 +103,25 @@ def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) 
     best, tied = _leaders(rows, metric)
     cells = []
     for i, row in enumerate(rows):
-        found = estimate(row, metric.name)
-        if found is None:
+        mean = estimate(row, metric.name)
+        if mean is None:
             cells.append(Cell(text=_missing(row, metric)))
             continue
-        fewer = found.n < most - len(row.failed)  # failed seeds are told beside the label
-        cell = cell_values.value_cell(row, found, form, fewer=fewer)
+        fewer = mean.n < most - len(row.failed)  # failed seeds are named beside the label
+        cell = cell_values.value_cell(row, mean, form, fewer=fewer)
         cells.append(replace(cell, best=i == best, tied=i in tied))
     return cells
 
 
 def _missing(row: Row, metric: Metric) -> str:
-    """Say in a word why a row has no value."""
+    """Return why a row has no value."""
     if len(row.failed) == len(row.records):
         return str(row.failed[0].status).replace("_", " ")
     return "not run" if metric.name in row.not_run else "n/a"
 
 
 def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]:
-    """Index of the best row where that is resolved, and otherwise the rows that cannot be told from it."""
+    """Return the index of the best row if its lead is resolved, otherwise the rows not resolved from it."""
     means = {i: fmean(v.values()) for i, row in enumerate(rows) if (v := row.values.get(metric.name))}
     several = [i for i in means if rows[i].fixed or len(rows[i].values[metric.name]) > 1]
     if metric.better is Better.NEITHER or len(several) < 2 or not all(map(math.isfinite, means.values())):
@@ -129,7 +129,7 @@ def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]
     pick: Callable[..., int] = max if metric.better is Better.HIGHER else min
     best = pick(several, key=means.__getitem__)
     if pick(means, key=means.__getitem__) not in several:
-        return None, set()  # a single seed is ahead: nobody can say
+        return None, set()  # a row with one seed is ahead: no interval
     others = [i for i in several if i != best]
     effects = stats.paired([matched(rows[i], rows[best], metric.name) for i in others])
     tied = {i for i, effect in zip(others, effects, strict=True) if not effect.resolved}
@@ -138,7 +138,7 @@ def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]
 
 def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
     cells = [cell for one in lines for cell in one.cells]
-    told: Mapping[str, bool] = {
+    applies: Mapping[str, bool] = {
         SPREAD: any("±" in c.text for c in cells),
         DOCUMENTS: any(row.errors.get(m.name) for row in rows for m in metrics),
         ONE_SEED: any(c.caveat == "1 seed" for c in cells),
@@ -147,15 +147,15 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
         MISSING: any(c.text == "n/a" for c in cells),
     }
     reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
-    why = (
+    not_run = (
         f"{formatting.clean(column_heads.head(name))}: {formatting.clean(reason)[:REASON]}"
         for name, reason in reasons.items()
     )
-    return (*(note for note, holds in told.items() if holds), *_resumed(rows, metrics), *why)
+    return (*(note for note, holds in applies.items() if holds), *_resumed(rows, metrics), *not_run)
 
 
 def _resumed(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[str]:
-    """Say whose speed was measured in more than one process."""
+    """Name the rows whose speed was measured in more than one process."""
     if not any(m.name.startswith("throughput.") for m in metrics):
         return []
     counts = {row.label: sum(bool(r.facts.get("resumed")) for r in row.records) for row in rows}

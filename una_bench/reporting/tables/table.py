@@ -1,4 +1,4 @@
-"""The model of a table, whatever it shows; `render` and `terminal` print it."""
+"""Table as data; `render` and `terminal` print it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ class Column:
     key: str
     head: str
     unit: str = "1"
-    """Empty where every row has its own."""
+    """Empty if each row has its own."""
     numbers: tuple[str, ...] = ("mean", "low", "high", "n")
-    """Names of the numbers that its cells hold; none for a column of words."""
+    """Names of the numbers in its cells; none for a column of text."""
     wraps: bool = False
-    """A column of words, set flush left."""
+    """Whether it is a column of text, left-aligned and wrapped."""
 
     def entries(self, cell: Cell) -> dict[str, float | str]:
-        """Numbers of one cell under the column names of a file; absent ones are not a number."""
-        found = cell.numbers or {}
+        """Return the numbers of one cell by the column names of a file, NaN if absent."""
         if not self.numbers:
             return {self.key: cell.text}
-        return {self.name(key): found.get(key, float("nan")) for key in self.numbers}
+        return {self.name(key): (cell.numbers or {}).get(key, float("nan")) for key in self.numbers}
 
     def name(self, key: str) -> str:
         """Return a file's column name: the metric, which number of it, and the unit."""
@@ -34,13 +33,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One entry: what is shown, and the numbers behind it in base units."""
+    """One cell: the text shown and its numbers in base units."""
 
     text: str
     best: bool = False
     tied: bool = False
     caveat: str = ""
-    """Said beside the number."""
+    """Shown beside the number."""
     numbers: Mapping[str, float | str] | None = None
 
 
@@ -51,13 +50,13 @@ class Line:
     label: str
     caveat: str = ""
     names: Mapping[str, str]
-    """Method, variant and the like, for files."""
+    """Identifying columns for files, such as method and variant."""
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Rows that may be compared with one another."""
+    """Rows that may be compared with each other."""
 
     heading: str = ""
     lines: tuple[Line, ...]
@@ -65,7 +64,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table; ``then`` follows it where it is printed."""
+    """A table; those in ``then`` are printed after it."""
 
     title: str
     stub: str = "method"

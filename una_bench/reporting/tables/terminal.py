@@ -1,4 +1,4 @@
-"""A table on a terminal: it splits into blocks of columns where the terminal is narrower than the table."""
+"""Tables for the terminal, split into blocks of columns if the terminal is narrow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 PADDING = 3
 """Characters between columns."""
 WORDS = 24
-"""Characters from which a column of words takes what room there is."""
+"""Width from which a column of text takes the remaining room."""
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """A table for ``rich``, in as many blocks as the width asks for."""
+    """A table for ``rich``, in as many blocks as the width requires."""
 
     table: Table
 
@@ -46,7 +46,7 @@ class Terminal:
 
 
 def _blocks(table: Table, width: int) -> Iterator[list[int]]:
-    """Split columns into runs that fit beside the labels."""
+    """Split the columns into blocks that fit beside the labels."""
     labels = _stub_width(table, width) + PADDING
     block: list[int] = []
     used = labels
@@ -62,13 +62,13 @@ def _blocks(table: Table, width: int) -> Iterator[list[int]]:
 
 
 def _stub_width(table: Table, width: int) -> int:
-    """Width of the labels: what the longest needs, up to a quarter of the terminal."""
+    """Return the width of the labels: that of the longest, up to a quarter of the terminal."""
     stubs = (len(stub(line)) for group in table.groups for line in group.lines)
     return min(max([len(table.stub), *stubs]), max(24, width // 4))
 
 
 def _width(table: Table, index: int) -> int:
-    """Width of a column whose head may wrap between words."""
+    """Return the width of a column whose head may wrap between words."""
     head = table.columns[index].head
     cells = (len(plain(line.cells[index])) for group in table.groups for line in group.lines)
     return max([*(len(word) for word in head.split()), min(len(head), 14), *cells])
@@ -79,15 +79,15 @@ def _rich(table: Table, group: Group, block: Sequence[int], stub_width: int, *, 
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", show_header=head)
-    made.add_column(Text(table.stub), overflow="fold", width=stub_width)
+    rich_table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", show_header=head)
+    rich_table.add_column(Text(table.stub), overflow="fold", width=stub_width)
     for i in block:
         column = table.columns[i]
         natural = _width(table, i)
         width = None if column.wraps and natural > WORDS else natural
         justify: JustifyMethod = "left" if column.wraps else "right"
-        made.add_column(Text(column.head), justify=justify, width=width, overflow="fold")
+        rich_table.add_column(Text(column.head), justify=justify, width=width, overflow="fold")
     for line in group.lines:
         cells = (Text(plain(line.cells[i]), style="bold green" if line.cells[i].best else "") for i in block)
-        made.add_row(Text(stub(line)), *cells)
-    return made
+        rich_table.add_row(Text(stub(line)), *cells)
+    return rich_table

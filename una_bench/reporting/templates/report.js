@@ -1,4 +1,4 @@
-// Reading needs none of this: a click on a head sorts its column.
+// Sorts a table by a column when its head is clicked; the page works without it.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
