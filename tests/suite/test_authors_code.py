@@ -178,7 +178,7 @@ def test_a_sum_is_the_mean_times_the_rows() -> None:
 
 
 def test_an_unknown_reduction_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"reduction='summ' is not known\. Did you mean 'sum'\?"):
+    with pytest.raises(UserError, match=r"reduction='summ' is invalid\. Did you mean 'sum'\?"):
         UNAConfig(output_dir=str(tmp_path), use_cpu=True, reduction="summ")
 
 

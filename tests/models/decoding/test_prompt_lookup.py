@@ -13,7 +13,7 @@ from lm_eval.models.huggingface import HFLM
 from text_models import byte_tokenizer, write_model
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from una_bench.evaluation.shared_prefix_lm import SharedPrefixLM, plainly_greedy
+from una_bench.evaluation.shared_prefix_lm import SharedPrefixLM, is_plain_greedy
 from una_bench.models.decoding import prompt_lookup
 
 BEGINNING = list(range(10, 60))
@@ -134,4 +134,4 @@ def configured(**settings: Any) -> Any:
 def test_only_plain_greedy_decoding_is_done_here(
     model_settings: dict[str, Any], settings: dict[str, Any], plainly: bool
 ) -> None:
-    assert plainly_greedy(configured(**model_settings), settings) is plainly
+    assert is_plain_greedy(configured(**model_settings), settings) is plainly
