@@ -110,11 +110,11 @@ def test_gradients_equal_those_of_the_plain_computation(make: Any, chunk: int | 
 
 
 def test_soft_caps_after_the_output_layer_are_noticed() -> None:
-    assert ResponseScorer(gemma_with_soft_caps()).plain
+    assert ResponseScorer(gemma_with_soft_caps()).uses_model_logits
 
 
 def test_a_plain_output_layer_is_used_directly() -> None:
-    assert not ResponseScorer(phi()).plain
+    assert not ResponseScorer(phi()).uses_model_logits
 
 
 def test_chunked_gradients_pass_the_numerical_check_in_float64() -> None:

@@ -258,7 +258,7 @@ def test_lora_trains_without_a_reference_model(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_does_not_divide_a_rollout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="responses_per_rollout=16 is no multiple of the 12"):
+    with pytest.raises(UserError, match="responses_per_rollout=16 must be a multiple of the 12"):
         trainer(tmp_path, per_device_train_batch_size=12)
 
 

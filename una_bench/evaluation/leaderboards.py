@@ -9,7 +9,7 @@ from typing import Any
 
 BBH_CHOICES = {
     "boolean_expressions": 2,
-    "causal_judgment": 2,
+    "causal_judgement": 2,
     "date_understanding": 6,
     "disambiguation_qa": 3,
     "formal_fallacies": 2,

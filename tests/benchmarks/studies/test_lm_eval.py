@@ -48,17 +48,17 @@ def options(**changed: Any) -> argparse.Namespace:
 
 
 def test_the_command_names_the_documents_that_our_side_chose(tmp_path: Path) -> None:
-    found = commands.asked("quiz", options(), ours(tmp_path, ["x"]))
+    found = commands.task_arguments("quiz", options(), ours(tmp_path, ["x"]))
     assert found == ["--tasks", "quiz", "--samples", '{"quiz": [3]}']
 
 
 def test_with_lm_evals_own_limit_the_command_gets_that_limit(tmp_path: Path) -> None:
-    found = commands.asked("quiz", options(limit_per="subtask"), ours(tmp_path, ["x"]))
+    found = commands.task_arguments("quiz", options(limit_per="subtask"), ours(tmp_path, ["x"]))
     assert found == ["--tasks", "quiz", "--limit", "2"]
 
 
 def test_the_command_gets_the_leaderboards_number_of_examples() -> None:
-    assert commands.asked("arc_challenge", options(), None)[-2:] == ["--num_fewshot", "25"]
+    assert commands.task_arguments("arc_challenge", options(), None)[-2:] == ["--num_fewshot", "25"]
 
 
 def test_a_log_likelihood_is_compared_as_a_number(tmp_path: Path) -> None:

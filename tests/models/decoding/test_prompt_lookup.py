@@ -84,7 +84,7 @@ def test_a_text_stops_at_the_token_that_completes_what_stops_it(model: Any) -> N
 
 
 def test_what_followed_a_run_before_is_guessed_round_and_round() -> None:
-    row = prompt_lookup.Row([1, 2, 3, 7, 8, 1, 2, 3], prompt=8, wished=7)
+    row = prompt_lookup.Row([1, 2, 3, 7, 8, 1, 2, 3], prompt=8, guess_length=7)
     assert row.guess(20) == [7, 8, 1, 2, 3, 7, 8]
 
 
