@@ -5,7 +5,7 @@
 Checkpoints are the policy itself and LoRA adapters of it with random weights. Our side evaluates all of them in one
 fresh process with an empty cache; its time is that of the whole process. The other side is `python -m lm_eval run`,
 one fresh process for each checkpoint and task, on the documents that our side chose; if it runs on only some of the
-checkpoints, the others are assumed to take as long, and the record says so. Target: at most a third of the wall time,
+checkpoints, the others are assumed to take as long, as the record notes. Target: at most a third of the wall time,
 and the same scores. ``--hub`` is a filled HF_HOME, used instead of the network.
 """
 

@@ -126,7 +126,7 @@ class Counter:
         self.add = probe.add_flops
 
     def watch(self, name: str, model: Any) -> None:
-        """Count every pass through the body and the output layer of ``model``, whoever calls it; idempotent.
+        """Count every pass through the body and the output layer of ``model``, by any caller; idempotent.
 
         Padding is counted, since it is computed like any token. A pass with gradients is counted together with its
         backward pass.
