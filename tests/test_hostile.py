@@ -68,7 +68,7 @@ def test_the_code_of_a_data_set_on_the_hub_is_refused_unrun(tmp_path: Path, monk
     folder.mkdir()
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\n")
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, split, **__: load(str(folder), split=split))
-    with pytest.raises(UserError, match="someone/evil needs its own code, which does not run by default"):
+    with pytest.raises(UserError, match="someone/evil is loaded by its own code, which is not run"):
         hub.open_dataset("someone/evil", config="", split="train", revision="")
     assert not mark.exists()
 

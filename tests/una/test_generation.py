@@ -1,4 +1,4 @@
-"""Sampling: responses are the policy's own, however many are drawn at a time and whatever a model's settings say."""
+"""Sampling: responses follow the policy's distribution, for any batch size and generation config."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_samples_are_those_of_transformers_own_generation(monkeypatch: pytes
 
 
 class Casts(TorchDispatchMode):
-    """Counts how often some weights are cast."""
+    """Counts casts of some weights."""
 
     def __init__(self, weights: list[torch.Tensor]) -> None:
         super().__init__()

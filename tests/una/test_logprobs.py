@@ -75,7 +75,7 @@ def examples(count: int = 6) -> Examples:
 
 
 def plain(model: Any, data: Examples) -> Tensor:
-    """One sequence at a time, all logits, no tricks."""
+    """Compute one sequence at a time, with all logits."""
     sums = []
     for start, length, prompt in zip(data.starts, data.lengths, data.prompt_lengths, strict=True):
         ids = torch.from_numpy(data.tokens[start : start + length].astype(np.int64))[None]

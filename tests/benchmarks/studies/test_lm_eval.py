@@ -1,4 +1,4 @@
-"""The study of lm-eval's commands: what it asks of them, how it adds up times, and what it takes for the same."""
+"""The study of lm-eval's commands: arguments, totals, comparison of answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HASHES = {"doc_hash": "d", "prompt_hash": "p", "target_hash": "t", "filter": "no
 
 
 def ours(folder: Path, responses: Any, score: float = 0.5, **changed: str) -> Any:
-    """What our side leaves of one task with one document."""
+    """Write our side's output for one task with one document."""
     results = {"results": {"quiz": {"acc,none": score, "acc_stderr,none": 0.1}}, "n-samples": {"quiz": {}}}
     sample = {"doc_id": 3, "resps": responses, **HASHES, **changed}
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def ours(folder: Path, responses: Any, score: float = 0.5, **changed: str) -> An
 
 
 def theirs(folder: Path, responses: Any, score: float = 0.5) -> Any:
-    """What lm-eval's command leaves of the same."""
+    """Write the output of lm-eval's command for the same task."""
     inner = folder / "model"
     inner.mkdir(parents=True)
     results = {"results": {"quiz": {"acc,none": score, "acc_stderr,none": "N/A"}}, "n-samples": {"quiz": {}}}

@@ -1,4 +1,4 @@
-"""Greedy decoding with guesses writes what greedy decoding writes, in fewer passes."""
+"""Prompt lookup: the text of greedy decoding in fewer passes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make(folder: Path, spread: float) -> Any:
 
 @pytest.fixture(scope="module", params=[0.1, 0.3])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One whose texts repeat now and then, and one whose texts hardly do."""
+    """Return a model whose texts sometimes repeat, and one whose texts hardly do."""
     return make(tmp_path_factory.mktemp("model"), request.param)
 
 
@@ -34,7 +34,7 @@ def ends(most: int, *, tokens: tuple[int, ...] = (), stopped: Any = lambda writt
 
 
 def plain(model: Any, prompt: list[int], most: int) -> list[int]:
-    """Write token after token, without a cache."""
+    """Decode greedily token by token, without a cache."""
     ids = list(prompt)
     for _ in range(most):
         with torch.no_grad():
