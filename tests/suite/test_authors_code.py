@@ -221,7 +221,8 @@ def test_warm_up_is_in_steps_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "steps", "message"), [(1.5, 10, "must be a number from 0 to 1"), (0.1, 10**9, "set a budget of responses or steps")]
+    ("share", "steps", "message"),
+    [(1.5, 10, "must be a number from 0 to 1"), (0.1, 10**9, "set a budget of responses or steps")],
 )
 def test_a_share_that_nobody_can_take_is_refused(share: float, steps: int, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -89,7 +89,7 @@ def _reference_folder(job: Job) -> Path:
 
 
 def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1) -> Path:
-    """Train on the dataset that ``rows`` makes of the prepared responses, with the reference pass as a separate phase."""
+    """Train on the dataset that ``rows`` makes of the prepared responses; the reference pass is a separate phase."""
     from una_bench.una.config import UNAConfig
     from una_bench.una.trainer import UNATrainer
 
