@@ -1,1 +1,1 @@
-"""The things measured, one file each; the file name is the name of the benchmark everywhere."""
+"""The benchmarks, one file each; the file name is the name of the benchmark everywhere."""

@@ -1,4 +1,4 @@
-"""Floating-point operations of training, and the share of what this machine's matrix products can do."""
+"""Floating-point operations of training, and their share of this machine's matrix-product peak."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ _ARITHMETIC = "arithmetic: matrix products of layers, output layer and attention
 
 
 class Compute(Benchmark):
-    """Reads the probe after training, then measures the machine's peak in the same process with the same threads."""
+    """Reads the probe after training, then measures the machine's peak in the same process and threads."""
 
     label: ClassVar[str] = "Compute"
     about: ClassVar[str] = "floating-point operations of training, and the share of the machine's matrix-product peak"
 
     def read(self, probe: Probe) -> list[Measurement]:
-        """Return operations by pass, per token and per second; nothing where nobody counted."""
+        """Return operations by pass, per token and per second; nothing if none were counted."""
         if not probe.flops:
             return []
         total = sum(probe.flops.values())
-        found = [_flop("compute.flops", total, f"{_ARITHMETIC}; all passes of all models, padding included")]
-        found += [_flop(f"compute.flops.{name}", amount, _ARITHMETIC) for name, amount in sorted(probe.flops.items())]
+        measured = [_flop("compute.flops", total, f"{_ARITHMETIC}; all passes of all models, padding included")]
+        measured += [
+            _flop(f"compute.flops.{name}", amount, _ARITHMETIC) for name, amount in sorted(probe.flops.items())
+        ]
         tokens = probe.totals["prompt_tokens"] + probe.totals["response_tokens"]
         if tokens:
             how = "all operations over real tokens trained on, repetitions counted"
-            found.append(_one("compute.flops_per_token", "FLOP/token", Better.LOWER, total / tokens, how))
-        return [*found, *_utilization(probe)]
+            measured.append(_one("compute.flops_per_token", "FLOP/token", Better.LOWER, total / tokens, how))
+        return [*measured, *_utilization(probe)]
 
 
 def _utilization(probe: Probe) -> list[Measurement]:
-    """Speed over whole steps after warm-up, and its share of the peak measured now."""
+    """Return the speed over whole steps after warm-up, and its share of the peak."""
     skipped = probe.step_samples().warmup
     seconds = sum(probe.samples["seconds"][skipped:])
     if not seconds:

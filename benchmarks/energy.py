@@ -1,4 +1,4 @@
-"""Energy of training where the machine counts it; nothing but a stated reason where it does not."""
+"""Energy of training, if the machine has counters; otherwise only the reason why not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Energy(Benchmark):
-    """Reads what the machine's counters added over the training steps, evaluations left out."""
+    """Reads the machine's energy counters over the training steps, evaluations excluded."""
 
     label: ClassVar[str] = "Energy"
     about: ClassVar[str] = "joules of the training steps from RAPL and NVML, where the machine counts them"
 
     def read(self, probe: Probe) -> list[Measurement]:
-        """Return joules by counter, overall and per token; the fact ``energy`` says what was or was not counted."""
+        """Return joules by counter, overall and per token; the fact ``energy`` lists the counters or the reason."""
         meter = probe.energy
         if not meter.counters:
             probe.facts["energy"] = f"not available: {meter.why_not}"
@@ -26,11 +26,11 @@ class Energy(Benchmark):
         probe.facts["energy"] = ", ".join(c.name for c in meter.counters) + (f"; {meter.why_not}" * bool(meter.why_not))
         how = "counter of the whole package or card over the training steps, whatever else ran on it; never an estimate"
         total = sum(meter.joules.values())
-        found = [_joules("energy.training", total, f"sum of all counters: {how}")]
-        found += [_joules(f"energy.{name}", joules, how) for name, joules in meter.joules.items()]
+        measured = [_joules("energy.training", total, f"sum of all counters: {how}")]
+        measured += [_joules(f"energy.{name}", joules, how) for name, joules in meter.joules.items()]
         tokens = probe.used("tokens")
         if tokens:
-            found.append(
+            measured.append(
                 Measurement(
                     metric="energy.per_token",
                     unit="J/token",
@@ -39,7 +39,7 @@ class Energy(Benchmark):
                     how="all joules over real tokens trained on, repetitions counted",
                 )
             )
-        return found
+        return measured
 
 
 def _joules(metric: str, amount: float, how: str) -> Measurement:

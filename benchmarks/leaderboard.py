@@ -1,4 +1,4 @@
-"""lm-eval on every checkpoint: the suite's own tasks, or any that lm-eval knows."""
+"""lm-eval on every checkpoint: the suite's own tasks, or any of lm-eval's."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ if TYPE_CHECKING:
 
 
 class Leaderboard(Benchmark):
-    """Task scores by the unmodified harness; its results and samples stay beside the checkpoint, in ``lmeval/``."""
+    """Task scores by the unmodified lm-eval; its results and samples are kept beside the checkpoint, in ``lmeval/``."""
 
     label = "Task scores (lm-eval)"
     about = "lm-eval's scores of the checkpoint, on the suite's tasks or on any that lm-eval knows"
     tasks: tuple[str, ...] = ()
     """Names of tasks, groups or tags, or ``leaderboard-v1``, ``leaderboard-v2``; none: the suite's own tasks."""
     limit: float | None = None
-    """Documents at most, or a fraction of them when below 1."""
+    """Maximum documents, or a fraction of them if below 1."""
     limit_per: str = "subtask"
-    """``subtask``: as lm-eval has it, each task of a group has as many; ``task``: spread over the tasks of a group."""
+    """``subtask``: per task of a group, as in lm-eval; ``task``: spread over the tasks of a group."""
     num_fewshot: int | None = None
-    """Examples in the prompt, where a task leaves that open."""
+    """Few-shot examples, for tasks that do not fix them."""
     bootstrap_iters = 100
-    """Draws for standard errors that have no formula; those of means have one. 0 leaves out all of them."""
+    """Draws for standard errors without a formula (means have one); 0: no standard errors."""
     batch_size = 64
-    """Requests at once."""
+    """Requests per batch."""
     apply_chat_template = False
     precision = "float32"
-    """``bfloat16`` is faster where the processor has it; it moves log-likelihoods by some tenths of a nat, and a few
-    answers with them (docs/data.md). ``auto``: bfloat16 where its products are fast, as for training."""
+    """``bfloat16`` is faster on processors that support it, but changes log-likelihoods by some tenths of a nat, and so
+    a few answers (docs/data.md). ``auto``: bfloat16 where its products are fast, as for training."""
     share_prefixes = True
-    """Compute what requests begin with alike, and what an answer repeats, only once: scores agree with lm-eval's own
-    model, which False takes, up to rounding."""
+    """Compute shared prefixes once and draft repeated text. False: lm-eval's own model; scores agree up to rounding."""
     keep_results = True
-    """Take results from the cache where this model has been through the same task before."""
+    """Use cached results if this model has run the same task before."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -52,7 +51,7 @@ class Leaderboard(Benchmark):
                 )
 
     def applies(self, prepared: Prepared) -> bool:
-        """There must be tasks: named ones, or the suite's."""
+        """Return whether there are tasks: named ones, or the suite's."""
         return bool(self.tasks) or prepared.tasks is not None
 
     def prepare(self, prepared: Prepared, device: str) -> None:

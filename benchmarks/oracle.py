@@ -1,4 +1,4 @@
-"""Exact distance to the optimum, where every response can be enumerated."""
+"""Exact distance to the optimum, by enumeration of all responses."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FIGURES = {
     "frontier_gap": ("1", Better.LOWER, "reward of the analytic frontier at the same KL, minus E[r]"),
     "temperature": ("1", Better.NEITHER, "temperature at which the frontier has the same KL; β is best"),
 }
-"""Figure -> unit, direction, and what it is."""
+"""Metric -> unit, direction, description."""
 WATCHED = ("regret", "kl_ref", "reward")
 
 
 class Oracle(Benchmark):
-    """Enumerates every response to every prompt: nothing here is sampled or estimated."""
+    """Enumerates every response to every prompt; nothing is sampled or estimated."""
 
     label = "Distance to the optimum"
     about = "exact regret, KL and reward, by enumerating every response"
@@ -43,20 +43,20 @@ class Oracle(Benchmark):
     """Metric -> unit and direction, for curves."""
 
     def applies(self, prepared: Prepared) -> bool:
-        """Only a problem that knows its truth can be judged so."""
+        """Return whether the problem has an exact truth."""
         return (prepared.path / "truth.npz").is_file()
 
     def prepare(self, prepared: Prepared, device: str) -> None:
-        """Read the truth and work out the optimum."""
+        """Read the truth and compute the optimum."""
         _ = _truth(prepared.path).standards
 
     def watch(self, policy: Any, prepared: Prepared) -> Mapping[str, float]:
-        """Regret, KL and reward in the middle of training; the policy is left as it was."""
+        """Return regret, KL and reward during training; the policy is unchanged."""
         figures = _judge(policy, _truth(prepared.path))
         return {f"oracle.{name}": value for name, value in figures.items() if name.partition(".")[0] in WATCHED}
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
-        """Judge a checkpoint on training and held-out prompts; one that is not finite has no figures."""
+        """Evaluate a checkpoint on training and held-out prompts; values that are not finite are left out."""
         import math
 
         from una_bench.evaluation.checkpoints import load_checkpoint
@@ -74,7 +74,7 @@ def _truth(folder: Path) -> Truth:
 
 
 def _judge(policy: Any, truth: Truth) -> dict[str, float]:
-    """Enumerate without gradient and without dropout, then put every module back into the mode it was in."""
+    """Enumerate without gradient and dropout, then restore the mode of every module."""
     import torch
 
     from una_bench.problems.exact import tree

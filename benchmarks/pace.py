@@ -1,4 +1,4 @@
-"""How long a training step takes in units of a fixed piece of work, measured between the steps in the same process."""
+"""Time of a training step in units of a reference workload, which runs between the steps in the same process."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
     from una_bench.instruments.reference_workload import Yardstick
 
 MOST = 24
-"""Units after one step, at most."""
+"""Maximum repetitions of the workload after one step."""
 
 
 class Pace(Benchmark):
-    """Counts steps in yardsticks: load and clock rate of the machine slow both alike, so that their ratio stays.
+    """Divides step time by workload time: load and clock rate affect both alike, so the ratio stays.
 
-    Time in which the process was ready and had no core counts for neither, where the kernel tells it.
+    Waits for a core are excluded from both, if the kernel counts them.
     """
 
     label: ClassVar[str] = "Pace"
     about: ClassVar[str] = "time of a training step over that of a fixed piece of small work, measured between steps"
     share: float = 0.15
-    """Time for the yardstick after each step, as a share of the step; twice at least."""
+    """Time for the workload after each step, as a share of the step; at least two repetitions."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._yardstick: Yardstick | None = None
         self._units: dict[int, float] = {}
-        """Number of a step -> what the fixed work took after it, in seconds."""
+        """Step number -> seconds of the workload after it."""
 
     def after_step(self, probe: Probe) -> None:
-        """Do the fixed work a few times."""
+        """Run the workload a few times."""
         with probe.phase(YARDSTICK):
             yardstick = self._warm(probe.device)
             unit, step = yardstick.seconds(), probe.samples["seconds"][-1]
             step -= sum(probe.samples["queued_seconds"][-1:])
             times = min(MOST, max(1, round(self.share * step / unit)))
-            found = [unit, *(yardstick.seconds() for _ in range(times))]
-            self._units[len(probe.samples["seconds"]) - 1] = median(found)
+            units = [unit, *(yardstick.seconds() for _ in range(times))]
+            self._units[len(probe.samples["seconds"]) - 1] = median(units)
 
     def _warm(self, device: str) -> Yardstick:
         if self._yardstick is None:
@@ -54,10 +54,10 @@ class Pace(Benchmark):
         return self._yardstick
 
     def read(self, probe: Probe) -> list[Measurement]:
-        """Return each step after warm-up in units, and the unit itself; nothing where no step was measured."""
+        """Return each step after warm-up in units, and the unit itself; nothing if no step was measured."""
         steps = probe.step_samples()
         units = self._units
-        # A training that went on after a stop has no units for the steps before it.
+        # A resumed training has no units for the steps before it was interrupted.
         kept = [i for i in range(steps.warmup, len(steps.seconds)) if i in units]
         if not kept:
             return []

@@ -1,4 +1,4 @@
-"""How a policy judges held-out pairs, what the reward model says of its own responses, and how far it has moved."""
+"""Held-out preference accuracy of a policy, reward of its samples, and KL to the reference."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ FIGURES = {
     "length": ("token", Better.NEITHER, "tokens of a sampled response, end token included"),
     "ended": ("1", Better.NEITHER, "sampled responses that ended before the length limit"),
 }
-"""Figure -> unit, direction, and what it is."""
+"""Metric -> unit, direction, description."""
 
 
 class Preference(Benchmark):
-    """Judges with data and a reward model that training saw the like of: no truth is known here."""
+    """Evaluates on held-out data and the reward model; there is no ground-truth reward."""
 
     label = "Preferences"
     about = "held-out preference accuracy, reward-model score of generations, KL to the reference"
     pairs: int | None = None
-    """Held-out pairs at most, from the front; None: all."""
+    """Maximum held-out pairs, from the first; None: all."""
     prompts: int = 64
     """Held-out prompts to sample a response to; 0: no sampling."""
     max_new_tokens: int | None = None
-    """Tokens of a sampled response at most; None: what the suite trains with."""
+    """Maximum tokens of a sampled response; None: as in the suite's training."""
     seed: int = 0
-    """Of the random numbers that responses are sampled with, the same for every checkpoint."""
+    """Seed of sampling, the same for every checkpoint."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -54,11 +54,11 @@ class Preference(Benchmark):
         self._scorer: Scorer | None = None
 
     def applies(self, prepared: Prepared) -> bool:
-        """There must be held-out pairs."""
+        """Return whether there are held-out pairs."""
         return (prepared.path / "responses_heldout.parquet").is_file()
 
     def prepare(self, prepared: Prepared, device: str) -> None:
-        """Load reference and reward model, and judge the held-out pairs with the reference."""
+        """Load reference and reward model, and compute the reference's log-probabilities of the held-out pairs."""
         from una_bench.evaluation.checkpoints import load_initial
         from una_bench.models.reward_scorer import Scorer
 
@@ -67,14 +67,14 @@ class Preference(Benchmark):
         self._scorer = Scorer(prepared, device) if prepared.reward and self.prompts else None
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
-        """Judge one checkpoint; what it wrote stays beside it in ``generations.jsonl``."""
+        """Evaluate one checkpoint, and write its samples to ``generations.jsonl``."""
         from una_bench.evaluation.checkpoints import load_checkpoint
 
         if self._reference is None:
             self.prepare(checkpoint.prepared, checkpoint.device)
         model, tokenizer = load_checkpoint(checkpoint)
-        found = self._judge_pairs(model, checkpoint.prepared)
-        return found + (self._judge_samples(model, tokenizer, checkpoint) if self.prompts else [])
+        measured = self._judge_pairs(model, checkpoint.prepared)
+        return measured + (self._judge_samples(model, tokenizer, checkpoint) if self.prompts else [])
 
     def _heldout(self, prepared: Prepared) -> Any:
         table = prepared.responses("heldout")
@@ -102,21 +102,21 @@ class Preference(Benchmark):
         from una_bench.problems.preference.policy_scores import divergences, sample
 
         prepared = checkpoint.prepared
-        asked = prepared.prompts("heldout").head(self.prompts)
+        table = prepared.prompts("heldout").head(self.prompts)
         most = self.max_new_tokens or int(prepared.manifest["max_new_tokens"])
-        samples = sample(model, tokenizer, _ids(asked.prompt_ids), max_new_tokens=most, seed=self.seed)
+        samples = sample(model, tokenizer, _ids(table.prompt_ids), max_new_tokens=most, seed=self.seed)
         prompt_ids, completion_ids = [s.prompt_ids for s in samples], [s.completion_ids for s in samples]
         if model is self._reference:
-            moved = [0.0] * len(samples)
+            kl = [0.0] * len(samples)
         else:
-            moved = divergences(model, self._reference, prompt_ids, completion_ids)
+            kl = divergences(model, self._reference, prompt_ids, completion_ids)
         texts = [tokenizer.decode(ids, skip_special_tokens=False) for ids in completion_ids]
-        rewards = self._scorer(asked.prompt.tolist(), texts) if self._scorer else None
-        _keep(checkpoint.out / "generations.jsonl", asked.prompt.tolist(), texts, samples, rewards)
+        rewards = self._scorer(table.prompt.tolist(), texts) if self._scorer else None
+        _keep(checkpoint.out / "generations.jsonl", table.prompt.tolist(), texts, samples, rewards)
         how = f"{len(samples)} samples at temperature 1, at most {most} tokens, one to each held-out prompt"
         values = {
             "reward": rewards or [],
-            "kl_ref": moved,
+            "kl_ref": kl,
             "length": [float(len(ids)) for ids in completion_ids],
             "ended": [float(s.ended) for s in samples],
         }
@@ -142,7 +142,7 @@ def _measured(name: str, values: Sequence[float], how: str) -> Measurement:
 def _keep(
     path: Path, prompts: Sequence[str], texts: Sequence[str], samples: Sequence[Sample], rewards: Sequence[float] | None
 ) -> None:
-    """Write what was sampled, one object a line."""
+    """Write the samples, one JSON object per line."""
     lines = [
         {"prompt": prompt, "completion": text, "ended": one.ended, "reward": reward}
         for prompt, text, one, reward in zip(prompts, texts, samples, rewards or [None] * len(samples), strict=True)

@@ -1,4 +1,4 @@
-"""How fast training went: real tokens, responses and optimizer steps, per second of wall and of CPU time."""
+"""Throughput of training: real tokens, responses and optimizer steps per second of wall and CPU time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Throughput(Benchmark):
             "tokens_per_cpu_second": ("token/s", tokens, cpu),
             "samples_per_cpu_second": ("sample/s", work["responses"], cpu),
         }
-        found = [
+        measured = [
             Measurement(
                 metric=f"throughput.{name}",
                 unit=unit,
@@ -49,14 +49,14 @@ class Throughput(Benchmark):
             for name, (unit, amount, seconds) in rates.items()
             if seconds > 0
         ]
-        return [*found, _training_seconds(probe), *_shares(probe, steps, tokens, work["padding_tokens"])]
+        return [*measured, _training_seconds(probe), *_shares(probe, steps, tokens, work["padding_tokens"])]
 
 
 _AROUND = NOT_TRAINING | {"load", "save"}
 
 
 def _training_seconds(probe: Probe) -> Measurement:
-    """Wall time of all that a user waits for once the models are loaded, the reference pass beforehand included."""
+    """Return the wall time of training without loading and saving, a reference pass beforehand included."""
     seconds = sum(peak.seconds for name, peak in probe.peaks.items() if name not in _AROUND)
     how = "all phases but loading, saving and the harness's own; a reference pass before training is inside"
     return Measurement(metric="throughput.training_seconds", unit="s", better=Better.LOWER, samples=(seconds,), how=how)
@@ -70,17 +70,17 @@ def _sum(samples: Sequence[float], steps: StepSamples) -> float:
 
 
 def _shares(probe: Probe, steps: StepSamples, tokens: float, padding: float) -> list[Measurement]:
-    """What was padding, and what the instruments themselves took."""
-    found = []
+    """Return the shares of padding in tokens and of the instruments in time."""
+    measured = []
     if tokens + padding > 0:
         how = "padding over all tokens of the batches, warm-up left out"
-        found.append(_share("throughput.padding_share", padding / (tokens + padding), Better.LOWER, how))
+        measured.append(_share("throughput.padding_share", padding / (tokens + padding), Better.LOWER, how))
     seconds = sum(steps.seconds)
     if seconds > 0:
         how = "time spent reading peaks over time of all steps; it is inside the rates"
         share = probe.instrument_seconds / seconds
-        found.append(_share("throughput.instrument_share", share, Better.LOWER, how))
-    return found
+        measured.append(_share("throughput.instrument_share", share, Better.LOWER, how))
+    return measured
 
 
 def _share(metric: str, value: float, better: Better, how: str) -> Measurement:

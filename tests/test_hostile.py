@@ -45,7 +45,7 @@ def model_folder(folder: Path, **config: Any) -> Path:
 def test_pickled_weights_are_refused_unread(tmp_path: Path) -> None:
     folder, mark = model_folder(tmp_path / "model"), tmp_path / "mark"
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(mark)))
-    with pytest.raises(UserError, match=r"has no safetensors\. Other formats can run code when they are read"):
+    with pytest.raises(UserError, match=r"has no safetensors\. Other formats can run code when loaded"):
         catalog.resolve(str(folder))
     assert not mark.exists()
 
@@ -54,7 +54,7 @@ def test_a_models_own_code_is_refused_unrun(tmp_path: Path) -> None:
     folder, mark = model_folder(tmp_path / "model", auto_map={"AutoModelForCausalLM": "evil.Evil"}), tmp_path / "mark"
     (folder / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nclass Evil: pass\n")
-    with pytest.raises(UserError, match="comes with code of its own, which is not run"):
+    with pytest.raises(UserError, match="needs its own code, which does not run by default"):
         catalog.resolve(str(folder))
     assert not mark.exists()
 
@@ -68,7 +68,7 @@ def test_the_code_of_a_data_set_on_the_hub_is_refused_unrun(tmp_path: Path, monk
     folder.mkdir()
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\n")
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, split, **__: load(str(folder), split=split))
-    with pytest.raises(UserError, match="someone/evil comes with code of its own, which is not run"):
+    with pytest.raises(UserError, match="someone/evil is loaded by its own code, which is not run"):
         hub.open_dataset("someone/evil", config="", split="train", revision="")
     assert not mark.exists()
 

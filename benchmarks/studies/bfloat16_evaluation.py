@@ -1,9 +1,9 @@
-"""How far evaluating in bfloat16 moves scores and log-likelihoods of one model, and how much faster it is.
+"""Effect of bfloat16 evaluation on scores, log-likelihoods and speed of one model.
 
     python benchmarks/studies/bfloat16_evaluation.py --limit 1 --hub HUB [--tasks leaderboard-v1] [--out FILE]
 
 The leaderboard benchmark evaluates the same documents twice, each time in a fresh process with an empty cache and one
-thread: in float32 and in bfloat16. ``--hub`` is a filled HF_HOME, used instead of a network.
+thread: in float32 and in bfloat16. ``--hub`` is a filled HF_HOME, used instead of the network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def evaluate(given: argparse.Namespace, folder: Path, precision: str) -> tuple[sides.Spent, sides.Evaluated]:
-    """Evaluate the policy in a fresh process, and return what the process and the evaluation took."""
+    """Evaluate the policy in a fresh process, and return the time of the process and of the evaluation."""
     settings = {key: getattr(given, key) for key in ("tasks", "limit", "limit_per", "batch_size")}
     work = {
         "do": "ours",
@@ -37,7 +37,7 @@ def evaluate(given: argparse.Namespace, folder: Path, precision: str) -> tuple[s
         "settings": settings | {"precision": precision, "keep_results": False},
         "out": str(folder / precision),
     }
-    spent = sides.script(work, sides.surroundings(given.hub), folder / f"{precision}.log")
+    spent = sides.script(work, sides.environment_variables(given.hub), folder / f"{precision}.log")
     [facts] = sides.evaluated(folder / precision)
     return spent, facts
 
@@ -61,7 +61,7 @@ def study(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "threads": 1,
         "policy": Path(given.policy).name,
         **{key: getattr(given, key) for key in ("tasks", "limit", "limit_per", "batch_size")},
-        "seconds": {p: {"process": asdict(all_of), "evaluation": asdict(own)} for p, (all_of, own) in spent.items()},
+        "seconds": {p: {"process": asdict(all_of), "evaluation": asdict(part)} for p, (all_of, part) in spent.items()},
         "speed_up": spent["float32"][1].cpu_seconds / spent["bfloat16"][1].cpu_seconds,
         "verdict": verdict(lines),
         "not_run": not_run(left["float32"]),
@@ -70,7 +70,7 @@ def study(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the study, write its record and print what was found."""
+    """Run the study, write its record and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="smollm2", help="model as una-bench names it, or a folder")
     parser.add_argument("--tasks", default="leaderboard-v1,leaderboard-v2", type=lambda text: text.split(","))

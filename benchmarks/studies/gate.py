@@ -1,10 +1,10 @@
-"""A/A of the gate: the suite `ci` again and again, unchanged, each run judged by the committed baseline.
+"""A/A test of the gate: repeated runs of the suite `ci`, unchanged, each compared with the committed baseline.
 
     python benchmarks/studies/gate.py [--times 10] [--busy 2] [--baseline results/baselines/ci.json] [--out FILE]
 
-Every second run has ``--busy`` other processes computing beside it, because builds are not alone on their machines. The
-record says for each run how long it took, what the gate said, and where each noisy figure lay within its limits. It
-also plants nothing: tests/gate/test_planted.py does. Claim: no regression in any run.
+Every second run competes with ``--busy`` computing processes, because CI machines are shared. The record holds the time
+of each run, the gate's verdict and the position of each noisy figure within its limits. Claim: no regression in any
+run; tests/gate/test_planted.py checks that planted regressions are detected.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SPIN = "while True: pass"
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Keep that many processes computing."""
+    """Keep ``processes`` processes computing."""
     spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(processes)]
     try:
         yield
@@ -45,28 +45,28 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def noisy(run: Path, expected: baseline.Baseline) -> dict[str, float]:
-    """Return each noisy figure of each cell over its value in the baseline."""
-    found = {}
+    """Return the ratio of each noisy figure of each cell to its baseline."""
+    ratios = {}
     for record in reader.records(run):
         if record.status is Status.OK:
             for name, gauge in figures.gauges(record, ()).items():
                 entry = expected.cells.get(record.cell, {}).get(name)
                 if gauge.kind is figures.Kind.NOISY and entry is not None:
-                    found[f"{record.cell} {name}"] = float(gauge.value) / float(entry.value)
-    return found
+                    ratios[f"{record.cell} {name}"] = float(gauge.value) / float(entry.value)
+    return ratios
 
 
 def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path) -> dict[str, Any]:
-    """Run the suite, judge it, and return what there is to say."""
+    """Run the suite, compare it with the baseline, and return the results."""
     run = scratch / f"run-{number}"
-    # The script that people call: under `python -m` workers import other things before their memory's baseline is read.
+    # The installed script, as users run it: under `python -m`, workers import other modules before the memory baseline.
     script = Path(sys.executable).with_name("una-bench")
     command = [str(script), "run", expected.suite, "--out", str(run), "--quiet"]
-    # A cache of its own: preparation is part of the suite's time, and must give the same bytes each time.
-    own = {**os.environ, "UNA_BENCH_CACHE": str(scratch / f"cache-{number}")}
+    # A new cache: preparation is part of the suite's time, and must give the same bytes each time.
+    environ = {**os.environ, "UNA_BENCH_CACHE": str(scratch / f"cache-{number}")}
     load, start = os.getloadavg()[0], time.monotonic()
     with busy(processes):
-        subprocess.run(command, env=own, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
     seconds = time.monotonic() - start
     verdicts = compare.check(run, expected)
     wrong = [f"{v.cell} {v.name}: {v.detail}" for v in compare.regressions(verdicts)]
@@ -85,7 +85,7 @@ def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path
 
 
 def study(times: int, processes: int, name: str) -> dict[str, Any]:
-    """Repeat, and return the record."""
+    """Repeat the run, and return the record."""
     expected = baseline.read(name)
     with tempfile.TemporaryDirectory() as scratch:
         runs = [once(i, processes * (i % 2), expected, Path(scratch)) for i in range(times)]
@@ -112,11 +112,11 @@ def main() -> None:
     parser.add_argument("--baseline", default=str(BASELINE))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    found = study(options.times, options.busy, options.baseline)
+    record = study(options.times, options.busy, options.baseline)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{found['green']} of {found['times']} green, {found['longest_seconds']:.0f} s at most")
-    raise SystemExit(found["green"] < found["times"])
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{record['green']} of {record['times']} green, {record['longest_seconds']:.0f} s at most")
+    raise SystemExit(record["green"] < record["times"])
 
 
 if __name__ == "__main__":

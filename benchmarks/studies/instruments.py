@@ -1,11 +1,11 @@
-"""What the instruments cost: each method trains on the exact suite, in one process, with them on and off in turn.
+"""Overhead of the instruments: each method trains on the exact suite, in one process, with them on and off alternately.
 
     python benchmarks/studies/instruments.py [--rounds N] [--out FILE]
 
-Steps run in blocks; every second block has phases, counts, operations and step clocks off, and only a bare call in
-their place. A pair of blocks gives one ratio of times, so that drift of the machine cancels. Bound: 2 % of a step's
-processor time (system calls included), which other work on the machine moves less than wall time; both are recorded.
-What stays on in both: Python's calls of the wrappers, a microsecond each.
+Steps run in blocks; every second block has phases, counts, operations and step clocks off. Each pair of blocks gives
+one ratio of times, so drift of the machine cancels. Bound: 2 % of a step's processor time (system calls included),
+which other load affects less than wall time; both are recorded. The Python calls of the wrappers, a microsecond each,
+stay on in both.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from scipy.stats import binom
 from una_bench.orchestration import process_environment
 
 BLOCKS = {"dpo": 4, "una_score": 4, "una_online": 16, "ppo": 1}
-"""Steps of a block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
+"""Steps per block: una_online has one rollout in 16 steps, a step of PPO is a whole update."""
 ROUNDS = {"dpo": 100, "una_score": 100, "una_online": 40, "ppo": 24}
-"""Pairs of blocks: as many as a machine with other work needs for intervals of a percent or two."""
+"""Pairs of blocks: enough for intervals of one or two percent on a machine with other load."""
 STEPS_OF = {"ppo": 16}
-"""Optimizer steps in one step of the probe."""
+"""Optimizer steps per step of the probe."""
 BOUND = 0.02
 OUT = Path(__file__).parents[2] / "results" / "studies" / "instruments.json"
 
 
 def switching_probe(block: int) -> Any:
-    """Return a probe that is off in every second block of steps and keeps the wall time of all."""
+    """Return a probe that is off in every second block of steps and records the wall time of all."""
     from una_bench.instruments.probe import Probe
 
     class Switching(Probe):
@@ -95,27 +95,27 @@ def measure(name: str, settings: dict[str, Any], job: Any, rounds: int) -> dict[
     first_touch.touch_code()
     block = BLOCKS[name]
     probe = switching_probe(block)
-    plain = common.instrument
-    common.instrument = lambda trainer, probe, tally, budget, **how: plain(
+    original = common.instrument
+    common.instrument = lambda trainer, probe, tally, budget, **how: original(
         trainer, probe, lambda batch: tally(batch) if probe.on else {}, budget, **how
     )
     try:
         set_seed(0)
         registry.method(name)(**settings).train(job, probe)
     finally:
-        common.instrument = plain
+        common.instrument = original
     wall, cpu = compared(probe.times, block, rounds), compared(probe.cpu_times, block, rounds)
     return {"block_steps": block, "wall": wall, "cpu": cpu, "within_bound": cpu["share_median"] < BOUND}
 
 
 def compared(times: list[float], block: int, rounds: int) -> dict[str, Any]:
-    """Return what steps took with the instruments on and off, and the share that they add, with its 95 % interval."""
+    """Return the step times with the instruments on and off, and the overhead with its 95 % interval."""
     blocks = [sum(times[i : i + block]) for i in range(0, len(times), block)]
     on, off = blocks[2::2], blocks[3::2]
     pairs = list(zip(on, off, strict=False))[:rounds]
     # Neighbors on both sides of an "off" block, so that a steady drift cancels.
     shares = sorted((a + c) / (2 * b) - 1 for (a, b), (c, _) in pairwise(pairs))
-    # Of the median, from order statistics: blocks that other work met are far outliers.
+    # Interval of the median from order statistics, because blocks disturbed by other load are far outliers.
     low, high = (int(q) for q in binom.ppf((0.025, 0.975), len(shares), 0.5))
     return {
         "on_seconds_per_step": statistics.median(a for a, _ in pairs) / block,
@@ -127,10 +127,7 @@ def compared(times: list[float], block: int, rounds: int) -> dict[str, Any]:
 
 
 def study(every: int | None) -> dict[str, Any]:
-    """Measure every method on the prepared exact suite, each in a fresh fork of the imports, as cells are.
-
-    For ``every`` rounds, or the method's own.
-    """
+    """Measure every method on the exact suite, each in a fresh fork as cells are, for ``every`` or its own rounds."""
     from una_bench.machine import environment
     from una_bench.orchestration import preparation
     from una_bench.orchestration.process_pool import Pool
@@ -145,45 +142,46 @@ def study(every: int | None) -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     load = os.getloadavg()[0]
-    found = {}
+    overheads = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, block in BLOCKS.items():
             rounds = every or ROUNDS[name]
             steps = (2 * rounds + 3) * block * STEPS_OF.get(name, 1)
-            made = plan.make(recipe.load("exact", [f"budget.responses={steps * 64}"]), [name], [0])
+            suite = plan.make(recipe.load("exact", [f"budget.responses={steps * 64}"]), [name], [0])
             pool = Pool(workers=1, threads=1, listen=lambda *_: None)
-            prepared = preparation.ensure(made, pool, log=Path(scratch) / "log", say=print)
+            prepared = preparation.ensure(suite, pool, log=Path(scratch) / "log", say=print)
             lengths = (int(prepared.manifest["max_prompt_length"]), int(prepared.manifest["max_new_tokens"]))
-            cell = next(c for c in made.cells if c.trains)
+            cell = next(c for c in suite.cells if c.trains)
             out = Path(scratch) / name
             out.mkdir()
-            job = plan.job(made, cell, prepared=prepared.path, out=out, device="cpu", lengths=lengths)
+            job = plan.job(suite, cell, prepared=prepared.path, out=out, device="cpu", lengths=lengths)
             with multiprocessing.get_context("fork").Pool(1) as fresh:
-                found[name] = fresh.apply(measure, (name, cell.settings, job, rounds))
-            print(name, {k: found[name]["cpu"][k] for k in ("on_seconds_per_step", "share_median", "share_median_95")})
+                overheads[name] = fresh.apply(measure, (name, cell.settings, job, rounds))
+            cpu = overheads[name]["cpu"]
+            print(name, {k: cpu[k] for k in ("on_seconds_per_step", "share_median", "share_median_95")})
     return {
         "schema": 1,
         "kind": "instruments",
         "bound": BOUND,
         "load_before": load,
         "environment": environment.machine() | environment.code() | {"packages": environment.packages()},
-        "methods": found,
+        "methods": overheads,
     }
 
 
 def main() -> None:
     """Run the study and write its record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, help="pairs of blocks of each method, default: as noise asks for")
+    parser.add_argument("--rounds", type=int, help="pairs of blocks per method; default: by method")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     if process_environment.MALLOC not in os.environ.get("GLIBC_TUNABLES", ""):
         os.execve(
             sys.executable, sys.orig_argv, {**os.environ, **process_environment.for_workers(1), "UNA_BENCH_WARM": ""}
         )
-    found = study(options.rounds)
+    record = study(options.rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

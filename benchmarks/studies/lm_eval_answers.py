@@ -1,4 +1,4 @@
-"""Reads what lm-eval leaves, by its command or through una-bench, and compares score by score and answer by answer."""
+"""lm-eval's output files, from its command or from una-bench, and their comparison by score and by answer."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from pathlib import Path
 from typing import Any
 
 ROUNDING = 1e-4
-"""Scores that differ by no more agree: a mean of probabilities moves with the order in which numbers are added."""
+"""Tolerance of scores: a mean of probabilities depends on the order of summation."""
 Scores = dict[str, dict[str, float]]
-"""Value by task and metric, as lm-eval names them."""
+"""Value by lm-eval's task and metric."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One task of one model, as it was left in a folder by either side."""
+    """Output of one task of one model, from either side."""
 
     folder: Path
     name: str
-    """Task or group that was asked for."""
+    """Requested task or group."""
     command: bool
-    """Whether lm-eval's command left it."""
+    """Whether lm-eval's command wrote it."""
 
     @property
     def results(self) -> dict[str, Any]:
         """lm-eval's results without samples."""
         pattern = "**/results_20*.json" if self.command else f"{self.name}.results.json"
         files = sorted(self.folder.glob(pattern))
-        found: dict[str, Any] = json.loads(files[-1].read_text(encoding="utf-8"))
-        return found
+        results: dict[str, Any] = json.loads(files[-1].read_text(encoding="utf-8"))
+        return results
 
     def scores(self) -> Scores:
-        """Return metrics without their standard errors, which depend on a number of draws."""
+        """Return metrics without standard errors, which depend on the number of draws."""
         return {task: _figures(values) for task, values in self.results["results"].items() if _figures(values)}
 
     def samples(self, task: str) -> list[dict[str, Any]]:
-        """Return the documents of a task with what the model made of them."""
+        """Return the documents of a task with the model's answers."""
         pattern = f"**/samples_{task}_20*.jsonl" if self.command else f"{task}.samples.jsonl"
         [file] = self.folder.glob(pattern)
         lines = file.read_text(encoding="utf-8").splitlines()
-        found: list[dict[str, Any]] = sorted(map(json.loads, lines), key=lambda s: (s["doc_id"], s["filter"]))
-        return found
+        samples: list[dict[str, Any]] = sorted(map(json.loads, lines), key=lambda s: (s["doc_id"], s["filter"]))
+        return samples
 
     def documents(self) -> dict[str, list[int]]:
-        """Numbers of the documents of each single task."""
+        """Return the document numbers of each task."""
         tasks = self.results["n-samples"]
         return {task: sorted({int(s["doc_id"]) for s in self.samples(task)}) for task in tasks}
 
@@ -57,25 +57,25 @@ def _figures(values: dict[str, Any]) -> dict[str, float]:
 
 @dataclass(kw_only=True)
 class Compared:
-    """How far two sets of answers agree."""
+    """Agreement of two sets of answers."""
 
     documents: int = 0
     same_prompts: bool = True
-    """Both sides put the same documents, prompts and targets."""
+    """Whether both sides used the same documents, prompts and targets."""
     log_likelihoods: int = 0
     largest_difference: float = 0.0
-    """Of a log-likelihood, nats."""
+    """Largest difference of a log-likelihood, nats."""
     sum_of_differences: float = 0.0
-    """Without sign, nats."""
+    """Sum of absolute differences, nats."""
     greedy: int = 0
-    """Judgments whether greedy decoding would write a choice."""
+    """Answers on whether greedy decoding would produce a choice."""
     greedy_that_differ: int = 0
     texts: int = 0
     texts_that_differ: int = 0
     scores: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, ours: Any, theirs: Any) -> None:
-        """Count one answer; lm-eval's command writes each as text."""
+        """Compare one answer; lm-eval's command writes answers as text."""
         if isinstance(ours, bool):
             self.greedy += 1
             self.greedy_that_differ += str(ours) != str(theirs)
@@ -90,27 +90,27 @@ class Compared:
 
 
 def compare(ours: Answers, theirs: Answers) -> Compared:
-    """Compare every score and every answer that the other side gives."""
-    found = Compared()
-    mine = ours.scores()
+    """Compare every score and answer of ``theirs`` with ``ours``."""
+    compared = Compared()
+    our_scores = ours.scores()
     for task, metrics in theirs.scores().items():
         for metric, value in metrics.items():
-            own = mine[task][metric]
-            line = {"task": task, "metric": metric, "ours": own, "lm_eval": value}
-            found.scores.append(line | {"difference": abs(own - value), "identical": own == value})
+            our_value = our_scores[task][metric]
+            line = {"task": task, "metric": metric, "ours": our_value, "lm_eval": value}
+            compared.scores.append(line | {"difference": abs(our_value - value), "identical": our_value == value})
     for task in theirs.results["n-samples"]:
         first, second = ours.samples(task), theirs.samples(task)
-        found.same_prompts &= [_asked(s) for s in first] == [_asked(s) for s in second]
-        # Several filters read the same answer: a document counts once.
+        compared.same_prompts &= [_request(s) for s in first] == [_request(s) for s in second]
+        # Several filters may read one answer: a document counts once.
         answered = {s["doc_id"]: (s["resps"], t["resps"]) for s, t in zip(first, second, strict=False)}
-        found.documents += len(answered)
+        compared.documents += len(answered)
         for responses in answered.values():
-            for mine_one, their_one in _leaves(*responses):
-                found.add(mine_one, their_one)
-    return found
+            for our_answer, their_answer in _leaves(*responses):
+                compared.add(our_answer, their_answer)
+    return compared
 
 
-def _asked(sample: dict[str, Any]) -> tuple[Any, ...]:
+def _request(sample: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(sample[key] for key in ("doc_id", "filter", "doc_hash", "prompt_hash", "target_hash"))
 
 
@@ -123,7 +123,7 @@ def _leaves(ours: Any, theirs: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def verdict(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up comparisons, each with ``scores`` and the counts of `Compared`."""
+    """Summarize comparisons, each with ``scores`` and the counts of `Compared`."""
     scores = [score for line in lines for score in line["scores"]]
     counts = ("documents", "log_likelihoods", "greedy", "greedy_that_differ", "texts", "texts_that_differ")
     return {

@@ -4,9 +4,9 @@
 
 Checkpoints are the policy itself and LoRA adapters of it with random weights. Our side evaluates all of them in one
 fresh process with an empty cache; its time is that of the whole process. The other side is `python -m lm_eval run`,
-one fresh process for each checkpoint and task, with the documents that our side chose; where it is run on some of the
-checkpoints only, the others are taken to cost the same, and the record says so. Wanted: at most a third of the wall
-time, and the same scores. ``--hub`` is a filled HF_HOME, used instead of a network.
+one fresh process for each checkpoint and task, on the documents that our side chose; if it runs on only some of the
+checkpoints, the others are assumed to take as long, as the record notes. Target: at most a third of the wall time,
+and the same scores. ``--hub`` is a filled HF_HOME, used instead of the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 import lm_eval_sides as sides
 from lm_eval_answers import Answers, compare, verdict
-from lm_eval_summary import WANTED, show, totals
+from lm_eval_summary import TARGET_RATIO, show, totals
 
 from una_bench.evaluation.leaderboards import GROUPS
 from una_bench.machine import environment
@@ -32,13 +32,13 @@ from una_bench.models import catalog
 OUT = Path(__file__).parents[2] / "results" / "studies" / "lm_eval_commands.json"
 
 
-def asked(name: str, given: argparse.Namespace, answers: Answers | None) -> list[str]:
-    """Return the arguments that make lm-eval's command see what our side saw of a task or group.
+def task_arguments(name: str, given: argparse.Namespace, answers: Answers | None) -> list[str]:
+    """Return the arguments that make lm-eval's command evaluate the same documents of a task as our side.
 
     Args:
-        name: As lm-eval calls it.
+        name: lm-eval's name of the task or group.
         given: The study's options.
-        answers: What our side left, whose documents are asked for; None: the task's first ones.
+        answers: Our side's output, for its documents; None: the task's first ones.
     """
     shots = {e.task: e.shots for group in given.tasks for e in GROUPS.get(group, ())}.get(name)
     examples = [] if shots is None else ["--num_fewshot", str(shots)]
@@ -49,7 +49,7 @@ def asked(name: str, given: argparse.Namespace, answers: Answers | None) -> list
 
 
 def fast_side(given: argparse.Namespace, folder: Path, checkpoints: dict[str, Path]) -> sides.Spent:
-    """Evaluate all checkpoints by our benchmark, in one fresh process with an empty cache of results."""
+    """Evaluate all checkpoints with our benchmark, in one fresh process with an empty result cache."""
     settings = {"tasks": given.tasks, "limit": given.limit, "limit_per": given.limit_per}
     work = {
         "do": "ours",
@@ -58,16 +58,16 @@ def fast_side(given: argparse.Namespace, folder: Path, checkpoints: dict[str, Pa
         "settings": settings | {"batch_size": given.batch_size},
         "out": str(folder / "ours"),
     }
-    empty = sides.surroundings(given.hub, UNA_BENCH_CACHE=str(folder / "cache"))
+    empty = sides.environment_variables(given.hub, UNA_BENCH_CACHE=str(folder / "cache"))
     return sides.script(work, empty, folder / "ours.log")
 
 
 def command(given: argparse.Namespace, folder: Path, where: tuple[str, Path, str]) -> dict[str, Any]:
-    """Run lm-eval's command for one checkpoint and task, and compare what it leaves with ours."""
+    """Run lm-eval's command for one checkpoint and task, and compare its output with ours."""
     checkpoint, path, name = where
     ours = Answers(folder / "ours" / checkpoint / "lmeval", name, command=False)
     ran = (ours.folder / f"{name}.results.json").is_file()
-    arguments = asked(name, given, ours if ran else None)
+    arguments = task_arguments(name, given, ours if ran else None)
     out, log = folder / "lm_eval" / checkpoint / name, folder / f"{checkpoint}.{name}.log"
     adapter = None if checkpoint == sides.BASE else path
     if given.before:
@@ -75,21 +75,21 @@ def command(given: argparse.Namespace, folder: Path, where: tuple[str, Path, str
     full = sides.lm_eval(
         folder / "prepared" / "policy", adapter, [*arguments, "--output_path", str(out)], given.batch_size
     )
-    spent = sides.timed(full, sides.surroundings(given.hub), log)
+    spent = sides.timed(full, sides.environment_variables(given.hub), log)
     line = {"checkpoint": checkpoint, "task": name, "arguments": " ".join(arguments), **asdict(spent)}
     if spent.status:
-        said = [text for text in log.read_text(encoding="utf-8", errors="replace").splitlines() if text.strip()]
-        return line | {"reason": said[-1].replace(str(folder), "") if said else ""}
+        output = [text for text in log.read_text(encoding="utf-8", errors="replace").splitlines() if text.strip()]
+        return line | {"reason": output[-1].replace(str(folder), "") if output else ""}
     return line | (asdict(compare(ours, Answers(out, name, command=True))) if ran else {})
 
 
 def slow_side(given: argparse.Namespace, folder: Path, checkpoints: dict[str, Path]) -> list[dict[str, Any]]:
-    """Run lm-eval's commands: adapters first, for all checkpoints but one are adapters."""
+    """Run lm-eval's commands, on adapters first, since all checkpoints but one are adapters."""
     order = [*(name for name in checkpoints if name != sides.BASE), sides.BASE][: given.methods_measured]
     lines = []
     for place, checkpoint in enumerate(order):
         left = folder / "ours" / checkpoint / "lmeval"
-        [facts] = [found for found in sides.evaluated(folder / "ours") if found.checkpoint == checkpoint]
+        [facts] = [item for item in sides.evaluated(folder / "ours") if item.checkpoint == checkpoint]
         for name in [*facts.tasks, *(not_run(left) if place == 0 else ())]:
             lines.append(command(given, folder, (checkpoint, checkpoints[checkpoint], name)))
             print(f"{checkpoint} {name}: {lines[-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
@@ -97,21 +97,21 @@ def slow_side(given: argparse.Namespace, folder: Path, checkpoints: dict[str, Pa
 
 
 def not_run(folder: Path) -> dict[str, str]:
-    """Tasks that our side could not run, with the reason."""
+    """Return the tasks that our side could not run, with the reason."""
     file = folder / "not_run.json"
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def lay_out(given: argparse.Namespace, folder: Path) -> dict[str, Path]:
-    """Make the checkpoints: the policy and its adapters, as a suite has them."""
+    """Create the checkpoints: the policy and its adapters, laid out as in a suite."""
     (folder / "prepared").mkdir()
     policy = folder / "prepared" / "policy"
     policy.symlink_to(catalog.resolve(given.policy).folder.resolve())
-    made = folder / "adapters"
-    work = {"do": "adapters", "policy": str(policy), "out": str(made), "count": given.adapters, "seed": given.seed}
+    adapters = folder / "adapters"
+    work = {"do": "adapters", "policy": str(policy), "out": str(adapters), "count": given.adapters, "seed": given.seed}
     if given.adapters:
-        sides.script(work, sides.surroundings(given.hub), folder / "adapters.log")
-    return {sides.BASE: policy, **{f"adapter-{n}": made / f"adapter-{n}" for n in range(1, given.adapters + 1)}}
+        sides.script(work, sides.environment_variables(given.hub), folder / "adapters.log")
+    return {sides.BASE: policy, **{f"adapter-{n}": adapters / f"adapter-{n}" for n in range(1, given.adapters + 1)}}
 
 
 def study(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def study(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "checkpoints": list(checkpoints),
         "measured_checkpoints": measured,
         "scaled": {"lm_eval": given.methods - len(measured), "una_bench": given.methods - len(checkpoints)},
-        "wanted": WANTED,
+        "wanted": TARGET_RATIO,
         "totals": totals(lines, fast, each, given.methods),
         "verdict": verdict([line for line in lines if line.get("scores")]),
         "not_run": not_run(folder / "ours" / sides.BASE / "lmeval"),
@@ -145,7 +145,7 @@ def study(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def scores_of(folder: Path) -> dict[str, dict[str, float]]:
-    """Every score that our side has of a checkpoint."""
+    """Return all our scores of a checkpoint."""
     names = [file.name.removesuffix(".results.json") for file in sorted(folder.glob("*.results.json"))]
     return {task: row for name in names for task, row in Answers(folder, name, command=False).scores().items()}
 
@@ -160,11 +160,11 @@ def main() -> None:
     parser.add_argument("--tasks", default="leaderboard-v1,leaderboard-v2", type=lambda text: text.split(","))
     parser.add_argument("--limit", type=float, default=1)
     parser.add_argument("--limit-per", choices=("task", "subtask"), default="task")
-    parser.add_argument("--batch-size", type=int, default=1, help="of both sides; 1 is lm-eval's own")
+    parser.add_argument("--batch-size", type=int, default=1, help="for both sides; 1 is lm-eval's default")
     parser.add_argument("--hub", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where both sides leave their files; default: a temporary folder")
-    parser.add_argument("--before", default="", help="shell command before each of lm-eval's, for example to wait")
+    parser.add_argument("--folder", type=Path, help="folder of both sides' files; default: a temporary folder")
+    parser.add_argument("--before", default="", help="shell command to run before each lm-eval command")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     given.methods = given.methods or given.adapters + 1

@@ -1,6 +1,6 @@
-"""What the study of lm-eval's commands compares: una-bench's benchmark in one process, and one command per task.
+"""The two sides of the study of lm-eval's commands: una-bench in one process, and one lm-eval command per task.
 
-Run as a script it does the part that needs torch, in a process of its own: ``lm_eval_sides.py JSON``.
+As a script, ``lm_eval_sides.py JSON``, it runs the part that needs torch in a separate process.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from typing import Any
 BASE = "base"
 """Name of the checkpoint that is the policy itself."""
 SPREAD = 0.005
-"""Standard deviation of the adapters' second factor: another model's answers, not noise."""
+"""Standard deviation of the adapters' second factor: changes answers without making them noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a process and its children took, from its start to its end."""
+    """Time of a process and its children, from start to end."""
 
     seconds: float
     cpu_seconds: float
     status: int
-    """0, or how it failed."""
+    """Exit status."""
 
 
-def surroundings(hub: Path | None, **more: str) -> dict[str, str]:
-    """Environment of both sides: one thread, and only ``hub`` instead of a network where it is given."""
-    own = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **more}
+def environment_variables(hub: Path | None, **more: str) -> dict[str, str]:
+    """Return the environment of both sides: one thread, and ``hub`` instead of the network if given."""
+    changes = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **more}
     if hub:
-        own |= {"HF_HOME": str(hub.resolve()), "NLTK_DATA": str(hub.resolve() / "nltk_data"), "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **own}
+        changes |= {"HF_HOME": str(hub.resolve()), "NLTK_DATA": str(hub.resolve() / "nltk_data"), "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **changes}
 
 
 def timed(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Spent:
-    """Run a command to its end in a fresh process; what it says goes to ``log``."""
-    with log.open("w", encoding="utf-8") as said:
+    """Run a command in a fresh process, with its output in ``log``."""
+    with log.open("w", encoding="utf-8") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -63,17 +63,14 @@ def script(work: Mapping[str, Any], environment: Mapping[str, str], log: Path) -
 
 
 def lm_eval(policy: Path, adapter: Path | None, what: Sequence[str], batch_size: int) -> list[str]:
-    """Return the command a user would give: one model, one task, results and samples kept."""
+    """Return a user's command for one model and one task, with results and samples saved."""
     model = f"pretrained={policy}" + (f",peft={adapter}" if adapter else "") + ",dtype=float32"
     fixed = ["--model", "hf", "--model_args", model, "--device", "cpu", "--batch_size", str(batch_size)]
     return [sys.executable, "-m", "lm_eval", "run", *fixed, *what, "--log_samples"]
 
 
 def adapters(*, policy: str, out: str, count: int, seed: int) -> None:
-    """Save ``count`` LoRA adapters of the policy, as training leaves them, with random weights instead of learned ones.
-
-    Both factors are drawn, so that each adapter really makes another model of the policy.
-    """
+    """Save ``count`` LoRA adapters of the policy with random weights; both factors are drawn, so each differs."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -94,13 +91,13 @@ def adapters(*, policy: str, out: str, count: int, seed: int) -> None:
 
 
 def ours(*, prepared: str, checkpoints: Mapping[str, str], settings: Mapping[str, Any], out: str) -> None:
-    """Evaluate every checkpoint with the leaderboard benchmark, and write when each began and ended."""
+    """Evaluate every checkpoint with the leaderboard benchmark, and write the start and end time of each."""
     from una_bench.interfaces import registry
     from una_bench.interfaces.benchmark import Checkpoint
     from una_bench.interfaces.prepared import Prepared
     from una_bench.machine import process_tuning
 
-    process_tuning.keep_freed_memory()  # as every process of a run that evaluates
+    process_tuning.keep_freed_memory()  # as evaluation workers do
     world, folder = Prepared(Path(prepared)), Path(out)
     benchmark = registry.benchmark("leaderboard")(**settings)
     benchmark.prepare(world, "cpu")
@@ -116,18 +113,18 @@ def ours(*, prepared: str, checkpoints: Mapping[str, str], settings: Mapping[str
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """What one checkpoint took inside our process."""
+    """Time of one checkpoint in our process."""
 
     checkpoint: str
     seconds: float
     cpu_seconds: float
     tasks: dict[str, float]
-    """Seconds of each task that was run, the first with the loading of the checkpoint."""
+    """Seconds of each task that was run; the first includes loading the checkpoint."""
 
 
 def evaluated(out: Path) -> list[Evaluated]:
-    """Read what `ours` left; a task ends when its results are written."""
-    found = []
+    """Read the times written by `ours`; a task ends when its results are written."""
+    times = []
     for mark in json.loads((out / "marks.json").read_text(encoding="utf-8")):
         (began, cpu_began), (ended, cpu_ended) = mark["began"], mark["ended"]
         files = (out / mark["checkpoint"] / "lmeval").glob("*.results.json")
@@ -135,8 +132,8 @@ def evaluated(out: Path) -> list[Evaluated]:
         for moment, name in sorted((f.stat().st_mtime, f.name.removesuffix(".results.json")) for f in files):
             tasks[name], before = moment - before, moment
         cpu = cpu_ended - cpu_began
-        found.append(Evaluated(checkpoint=mark["checkpoint"], seconds=ended - began, cpu_seconds=cpu, tasks=tasks))
-    return found
+        times.append(Evaluated(checkpoint=mark["checkpoint"], seconds=ended - began, cpu_seconds=cpu, tasks=tasks))
+    return times
 
 
 if __name__ == "__main__":

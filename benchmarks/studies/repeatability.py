@@ -1,10 +1,10 @@
-"""A/A: the same cells of the exact suite trained again and again, and how far memory and speed spread.
+"""A/A test: spread of memory and speed over repeated trainings of the same cells of the exact suite.
 
     python benchmarks/studies/repeatability.py [--responses 16384] [--times 5] [--out FILE]
 
-Cells run one after the other in turn (A B C D A B C D ...), each in a process of its own, on a machine with nothing
-else to do. Bounds, largest minus smallest over the mean: memory within 3 %, tokens per second within 5 %. On a machine
-that shares its processors with others tokens per second cannot hold theirs; steps in yardsticks (`pace`) are to.
+Cells run in rotation (A B C D A B C D ...), each in its own process, on an idle machine. Bounds on (maximum - minimum)
+/ mean: memory 3 %, tokens per second 5 %. A machine with shared processors cannot meet the bound on tokens per second,
+but should meet that on `pace`.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ BOUNDS = {"memory.peak": 0.03, "throughput.tokens_per_second": 0.05, "pace.step"
 OUT = Path(__file__).parents[2] / "results" / "studies" / "repeatability.json"
 
 
-def cells(made: plan.Plan, pool: Pool, scratch: Path) -> dict[str, dict[str, Any]]:
-    """Return the first cell of each method, as a worker takes it."""
-    prepared = preparation.ensure(made, pool, log=scratch / "prepare.log", say=print)
+def cells(suite: plan.Plan, pool: Pool, scratch: Path) -> dict[str, dict[str, Any]]:
+    """Return the first cell of each method, as a worker's specification."""
+    prepared = preparation.ensure(suite, pool, log=scratch / "prepare.log", say=print)
     lengths = (int(prepared.manifest["max_prompt_length"]), int(prepared.manifest["max_new_tokens"]))
-    found = {}
-    for cell in made.cells:
-        if cell.trains and cell.method not in found:
-            job = plan.job(made, cell, prepared=prepared.path, out=scratch, device="cpu", lengths=lengths)
+    specs = {}
+    for cell in suite.cells:
+        if cell.trains and cell.method not in specs:
+            job = plan.job(suite, cell, prepared=prepared.path, out=scratch, device="cpu", lengths=lengths)
             facts = plan.job_facts(replace(job, lora=None))
             spec = repeat.spec(method=cell.method, settings=cell.settings, job=facts, prepared=prepared.path)
-            found[cell.method] = spec
-    return found
+            specs[cell.method] = spec
+    return specs
 
 
 def study(responses: int, times: int) -> dict[str, Any]:
-    """Train every method ``times`` times in turn and return the spreads."""
-    made = plan.make(recipe.load("exact", [f"budget.responses={responses}"]), METHODS, [0])
+    """Train every method ``times`` times in rotation and return the spreads."""
+    suite = plan.make(recipe.load("exact", [f"budget.responses={responses}"]), METHODS, [0])
     pool = Pool(workers=1, threads=1, listen=lambda *_: None)
     load = os.getloadavg()
     with tempfile.TemporaryDirectory() as scratch:
-        found = cells(made, pool, Path(scratch))
-        trained: dict[str, list[Any]] = {name: [] for name in found}
+        specs = cells(suite, pool, Path(scratch))
+        trained: dict[str, list[Any]] = {name: [] for name in specs}
         for number in range(times):
-            for name, cell in found.items():
+            for name, cell in specs.items():
                 trained[name] += repeat.train(pool, cell, 1, Path(scratch))
                 print(
                     number,
@@ -66,9 +66,9 @@ def study(responses: int, times: int) -> dict[str, Any]:
         "load_before": load[0],
         "environment": environment.machine() | environment.code() | {"packages": environment.packages()},
         "bounds": BOUNDS,
-        "methods": {name: {m: s.to_json() for m, s in found.items()} for name, found in spreads.items()},
+        "methods": {name: {m: s.to_json() for m, s in spread.items()} for name, spread in spreads.items()},
         "within_bounds": {
-            name: {m: found[m].range_share < bound for m, bound in BOUNDS.items()} for name, found in spreads.items()
+            name: {m: spread[m].range_share < bound for m, bound in BOUNDS.items()} for name, spread in spreads.items()
         },
     }
 
@@ -80,11 +80,11 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    found = study(options.responses, options.times)
+    record = study(options.responses, options.times)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
-    for name, metrics in found["methods"].items():
-        print(name, {m: f"{100 * s['range_share']:.2f} %" for m, s in metrics.items()}, found["within_bounds"][name])
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
+    for name, metrics in record["methods"].items():
+        print(name, {m: f"{100 * s['range_share']:.2f} %" for m, s in metrics.items()}, record["within_bounds"][name])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Kills a small run at random moments with random signals, goes on each time, and looks for anything lost.
+"""Soak test: kills a small run at random moments with random signals, resumes it, and looks for losses.
 
     python benchmarks/studies/soak.py --kills 50 --out results/studies/soak.json
 
-An undisturbed run of the same recipe says what must come out. A run that ends before all kills are spent is compared,
-and another is begun in a fresh folder with a fresh cache, so that preparation is killed too.
+The expected results come from an undisturbed run of the same recipe. If a run ends before all kills are spent, it is
+compared, and another starts in a fresh folder with a fresh cache, so that preparation is killed too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ RECIPE: dict[str, Any] = {
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 TARGETS = ("run", "group", "worker")
 PATIENCE = 300.0
-"""Seconds that a run asked to stop may take to save."""
+"""Seconds that a run may take to save after a signal."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Series:
 
     folder: Path
     cells: int = 0
-    """Cells that a whole run has."""
+    """Cells of a complete run."""
     kills: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Series:
         return self.folder / "run"
 
     def start(self) -> subprocess.Popen[str]:
-        """Start, or go on with, the run."""
+        """Start or resume the run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe = self.folder / "soak.yaml"
         recipe.write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
@@ -91,7 +91,7 @@ class Series:
             )
 
     def stage(self) -> str:
-        """Return what the run seems to be doing."""
+        """Return the apparent stage of the run."""
         if not (self.run / "run.json").exists():
             return "starting or preparing"
         if len(list(self.run.glob("cells/*/trained.json"))) < self.cells:
@@ -100,13 +100,13 @@ class Series:
         return "starting or evaluating" if judged < self.cells else "reporting"
 
     def check_end(self, code: int, sent: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Note an end, or words, that no user may see after the signals ``sent`` to this call."""
-        said = (self.folder / "err.txt").read_text(encoding="utf-8", errors="replace")
+        """Record an exit status, or output, that no user should see after the signals ``sent``."""
+        output = (self.folder / "err.txt").read_text(encoding="utf-8", errors="replace")
         for word in UNSEEN:
-            if word in said:
-                self.problems.append(f"'{word}' is said after kill {len(self.kills)}: {said[-1500:]}")
-        if code not in allowed(sent, said):
-            self.problems.append(f"status {code} after kill {len(self.kills)}: {said[-500:]}")
+            if word in output:
+                self.problems.append(f"'{word}' in the output after kill {len(self.kills)}: {output[-1500:]}")
+        if code not in allowed(sent, output):
+            self.problems.append(f"status {code} after kill {len(self.kills)}: {output[-500:]}")
 
 
 def disturb(
@@ -114,7 +114,7 @@ def disturb(
 ) -> tuple[dict[str, Any], ...]:
     """Send random signals to random targets at random moments until the run ends; return those sent.
 
-    Moments scale with ``whole``, the seconds that an undisturbed run took here: a slow machine must get further too.
+    Moments scale with ``whole``, the seconds of an undisturbed run, so that a slow machine also reaches every stage.
     """
     try:
         process.wait(timeout=draw.uniform(0.2, whole * draw.choice((0.05, 0.2, 0.5))))
@@ -141,7 +141,7 @@ def disturb(
 
 
 def workers_of(pid: int) -> list[int]:
-    """Processes that train, prepare or evaluate: children of the fork server."""
+    """Return the processes that train, prepare or evaluate: children of the fork server."""
     try:
         return [g.pid for child in psutil.Process(pid).children() for g in child.children()]
     except psutil.Error:
@@ -149,29 +149,29 @@ def workers_of(pid: int) -> list[int]:
 
 
 def compare(series: Series, expected: Series) -> None:
-    """Note every difference between a disturbed run and the undisturbed one."""
-    found, wanted = records(series.run), records(expected.run)
+    """Record every difference between a disturbed run and the undisturbed one."""
+    disturbed, undisturbed = records(series.run), records(expected.run)
     lines = [json.loads(line) for line in (series.run / "records.jsonl").read_text(encoding="utf-8").splitlines()]
     whole = Counter(line["cell"] for line in lines if line["status"] == Status.OK)
-    series.problems += [f"lost: {cell}" for cell in wanted.keys() - found.keys()]
+    series.problems += [f"lost: {cell}" for cell in undisturbed.keys() - disturbed.keys()]
     series.problems += [f"doubled: {cell}" for cell, count in whole.items() if count > 1]
-    for cell in wanted.keys() & found.keys():
-        mine, theirs = facts(series.run, found[cell]), facts(expected.run, wanted[cell])
+    for cell in undisturbed.keys() & disturbed.keys():
+        mine, theirs = facts(series.run, disturbed[cell]), facts(expected.run, undisturbed[cell])
         series.problems += [f"{cell}: {line}" for line in differences(mine, theirs)]
 
 
 def finish(series: Series) -> None:
-    """Let a run end."""
+    """Run to the end, without signals."""
     process = series.start()
     code = process.wait(timeout=1800)
     series.check_end(code)
     if code != 0:
-        said = (series.folder / "err.txt").read_text(encoding="utf-8", errors="replace")
-        series.problems.append(f"the last call ended with status {code}: {said[-1500:]}")
+        output = (series.folder / "err.txt").read_text(encoding="utf-8", errors="replace")
+        series.problems.append(f"the last call ended with status {code}: {output[-1500:]}")
 
 
 def soak(folder: Path, *, kills: int, seed: int, before: str) -> dict[str, Any]:
-    """Spend ``kills`` signals and return what was seen."""
+    """Send ``kills`` signals and return the summary."""
     draw = random.Random(seed)
     started = time.monotonic()
     expected = Series(folder / "undisturbed")
@@ -197,7 +197,7 @@ def soak(folder: Path, *, kills: int, seed: int, before: str) -> dict[str, Any]:
 
 
 def summary(all_series: list[Series], expected: Series, seconds: dict[str, float]) -> dict[str, Any]:
-    """Return the figures that are kept."""
+    """Return the summary to write."""
     every = [kill for series in all_series for kill in series.kills]
     ended = [r for series in all_series for r in records(series.run).values()]
     problems = [problem for series in [expected, *all_series] for problem in series.problems]
@@ -220,21 +220,21 @@ def summary(all_series: list[Series], expected: Series, seconds: dict[str, float
 
 
 def main() -> int:
-    """Run, write the summary, and return 0 where nothing was lost."""
+    """Run, write the summary, and return 0 if nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/studies/soak.json"))
-    parser.add_argument("--folder", type=Path, help="Where the runs go and stay; default: a temporary folder.")
-    parser.add_argument("--before", default="", help="Shell command before each start, for example to wait.")
+    parser.add_argument("--folder", type=Path, help="Folder of the runs; default: a temporary folder.")
+    parser.add_argument("--before", default="", help="Shell command to run before each start.")
     given = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     with tempfile.TemporaryDirectory() as temporary:
-        found = soak(given.folder or Path(temporary), kills=given.kills, seed=given.seed, before=given.before)
+        result = soak(given.folder or Path(temporary), kills=given.kills, seed=given.seed, before=given.before)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
-    return 1 if found["problems"] else 0
+    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+    return 1 if result["problems"] else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the soak takes for a loss: an end that no signal explains, words that no user may see, a cell that differs."""
+"""Criteria of the soak test: unexplained exit statuses, output that no user should see, cells that differ."""
 
 from __future__ import annotations
 
@@ -12,60 +12,60 @@ from una_bench.record import reader
 from una_bench.record.schema import Record, Status
 
 UNSEEN = ("Traceback", "Warning", "leaked")
-"""Words that no run may say, whatever was killed."""
+"""Words that must not appear in the output, whatever was killed."""
 PREPARATION_KILLED = "The suite could not be prepared: killed by SIGKILL"
 SAME = ("oracle.", "task.", "frontier.")
-"""Metrics that decide, which a disturbed run must have to the bit; times and memory differ between any two runs."""
+"""Metrics that must be bit-identical; times and memory differ between any two runs."""
 Points = tuple[Sequence[float], Sequence[float]]
 """x and y of a curve."""
 
 
-def allowed(sent: Sequence[Mapping[str, Any]], said: str) -> set[int]:
-    """Ways in which a call may end after these signals; what no signal of ours explains is not among them."""
+def allowed(sent: Sequence[Mapping[str, Any]], output: str) -> set[int]:
+    """Return the exit statuses that these signals explain."""
     codes = {0}
     for kill in sent:
         number = signal.Signals[kill["signal"]]
         if kill["target"] != "worker":
             codes |= {130, -number}
-        elif number is signal.SIGKILL and PREPARATION_KILLED in said:
-            codes.add(2)  # the user is told, and the same command prepares again
+        elif number is signal.SIGKILL and PREPARATION_KILLED in output:
+            codes.add(2)  # a message to the user; the same command prepares again
         else:
             codes |= {3, 130}  # a cell failed or was stopped; a preparation was stopped
     return codes
 
 
 def differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Say what differs between two cells' `facts`: which curve, at which point, with both values."""
-    found = [
+    """Return the differences between two cells' `facts`, of curves with the first differing point."""
+    lines = [
         f"{name} differs: {mine.get(name)}, undisturbed {theirs[name]}"
         for name in theirs
         if name != "curves" and mine.get(name) != theirs[name]
     ]
-    curves, wanted = mine["curves"], theirs["curves"]
-    for name in sorted(curves.keys() | wanted.keys()):
-        if curves.get(name) != wanted.get(name):
-            found.append(f"curve {name} differs{_where(curves.get(name), wanted.get(name))}")
-    return found
+    curves, expected = mine["curves"], theirs["curves"]
+    for name in sorted(curves.keys() | expected.keys()):
+        if curves.get(name) != expected.get(name):
+            lines.append(f"curve {name} differs{_where(curves.get(name), expected.get(name))}")
+    return lines
 
 
 def _where(mine: Points | None, theirs: Points | None) -> str:
-    """Name the first point at which two curves part."""
+    """Return the first point at which two curves differ."""
     if mine is None or theirs is None:
         return f": only the {'undisturbed' if mine is None else 'disturbed'} run has it"
-    pairs, wanted = list(zip(*mine, strict=True)), list(zip(*theirs, strict=True))
-    for number, (one, other) in enumerate(zip(pairs, wanted, strict=False)):
+    pairs, expected = list(zip(*mine, strict=True)), list(zip(*theirs, strict=True))
+    for number, (one, other) in enumerate(zip(pairs, expected, strict=False)):
         if one != other:
             return f" at point {number}: (x, y) is {one}, undisturbed {other}"
-    return f" in length: {len(pairs)} points, undisturbed {len(wanted)}"
+    return f" in length: {len(pairs)} points, undisturbed {len(expected)}"
 
 
 def records(run: Path) -> dict[str, Record]:
-    """Records with a result, by cell."""
+    """Return the records with a result, by cell."""
     return {r.cell: r for r in reader.records(run) if r.status is Status.OK}
 
 
 def facts(run: Path, record: Record) -> dict[str, Any]:
-    """Return what must not depend on how often a cell was killed: losses, weights, results, counts."""
+    """Return the values that interruptions must not change: losses, weights, results, counts."""
     folder = next((run / "cells").glob(f"*-{record.key[:8]}"))
     files = sorted(folder.glob("checkpoint/*.safetensors"))
     return {

@@ -1,11 +1,11 @@
-"""Speed and memory of UNA against TRL 1.12 on equal work: contestants in turn, each measurement in a fresh process.
+"""Speed and memory of UNA and TRL 1.12 on equal work, alternating, each measurement in a fresh process.
 
     python benchmarks/studies/una_vs_trl.py                      # time and memory; run it on a quiet machine
     python benchmarks/studies/una_vs_trl.py --large --steps 1 --warmup 1    # memory at a vocabulary of 49,152
     python benchmarks/studies/una_vs_trl.py --repetitions 1 --steps 2 --only una_score,dpo --out /dev/null
 
-A step is an optimizer step offline, and online a rollout with all that is trained on it. Time is that of steps after
-warm-up; memory is the peak of resident memory while training, above what is resident once all models are loaded.
+A step is an optimizer step offline, and a rollout with all its training online. Time is that of steps after warm-up;
+memory is the peak resident memory during training, above that with all models loaded.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ CLAIMS = (
     ("memory, PPO / UNA-online, small vocabulary", "peak_bytes", "ppo4", "una_online+1", SMALL_VOCABULARY, 2.0),
     ("memory, PPO / UNA-online, large vocabulary", "peak_bytes", "ppo4", "una_online+1", LARGE_VOCABULARY, 2.0),
 )
-"""What it is, metric, numerator, denominator, vocabulary, least ratio wanted."""
+"""Description, metric, numerator, denominator, vocabulary, minimum ratio."""
 
 
 def resident(key: str) -> int:
-    """Bytes of ``VmRSS`` or ``VmHWM`` of this process."""
+    """Return ``VmRSS`` or ``VmHWM`` of this process, bytes."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(key + ":"))
     return int(line.split()[1]) * 1024
 
@@ -64,11 +64,11 @@ def measure(name: str, vocabulary: int, steps: int, warmup: int) -> dict[str, An
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        made = (online if name in ONLINE else offline)(name, vocabulary, steps + warmup, folder)
-        made.add_callback(Clock())
+        trainer = (online if name in ONLINE else offline)(name, vocabulary, steps + warmup, folder)
+        trainer.add_callback(Clock())
         before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
-        made.train()
+        trainer.train()
         peak = resident("VmHWM") - before
     per_step = len(marks) // (steps + warmup)
     wall, cpu = (marks[-1][i] - marks[warmup * per_step - 1][i] for i in (0, 1))
@@ -76,21 +76,11 @@ def measure(name: str, vocabulary: int, steps: int, warmup: int) -> dict[str, An
 
 
 def in_fresh_process(name: str, vocabulary: int, steps: int, warmup: int) -> dict[str, float]:
-    """Return what `measure` gives in a process of its own."""
-    command = [
-        sys.executable,
-        str(Path(__file__).resolve()),
-        "--one",
-        name,
-        "--steps",
-        str(steps),
-        "--warmup",
-        str(warmup),
-    ]
+    """Run `measure` in a fresh process."""
+    sizes = ["--steps", str(steps), "--warmup", str(warmup), "--vocabulary", str(vocabulary)]
+    command = [sys.executable, str(Path(__file__).resolve()), "--one", name, *sizes]
     quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [*command, "--vocabulary", str(vocabulary)], env=os.environ | quiet, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not lines:
         raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
@@ -99,7 +89,7 @@ def in_fresh_process(name: str, vocabulary: int, steps: int, warmup: int) -> dic
 
 
 def run(names: list[tuple[str, int]], repetitions: int, steps: int, warmup: int) -> dict[str, dict[str, list[float]]]:
-    """Measure every contestant once, then all again: what drifts in the machine meets all of them alike."""
+    """Measure all contestants once, then all again, so that drift of the machine affects them equally."""
     samples: dict[str, dict[str, list[float]]] = {}
     for repetition in range(repetitions):
         for name, vocabulary in names:
@@ -112,16 +102,16 @@ def run(names: list[tuple[str, int]], repetitions: int, steps: int, warmup: int)
 
 
 def compare(samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """Return the ratio of medians of each claim, with the ratios of the single alternations."""
+    """Return the ratio of medians of each claim, with the range of ratios over repetitions."""
     out = []
-    for what, metric, above, below, vocabulary, wanted in CLAIMS:
+    for what, metric, above, below, vocabulary, target in CLAIMS:
         first, second = (samples.get(f"{name}@{vocabulary}", {}).get(metric) for name in (above, below))
         if first and second:
             ratio = statistics.median(first) / statistics.median(second)
             each = [a / b for a, b in zip(first, second, strict=True)]
-            line = {"what": what, "ratio": ratio, "lowest": min(each), "highest": max(each), "wanted": wanted,
-                    "met": ratio >= wanted}  # fmt: skip
-            if metric == "seconds":  # what other work on the machine moves least
+            line = {"what": what, "ratio": ratio, "lowest": min(each), "highest": max(each), "wanted": target,
+                    "met": ratio >= target}  # fmt: skip
+            if metric == "seconds":  # less affected by other load
                 cpu = (samples[f"{name}@{vocabulary}"]["cpu_seconds"] for name in (above, below))
                 line["cpu_ratio"] = statistics.median(next(cpu)) / statistics.median(next(cpu))
             out.append(line)
@@ -129,7 +119,7 @@ def compare(samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, Any]:
-    """What the numbers depend on besides the code."""
+    """Return the machine and versions that the numbers depend on."""
     versions = {name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "una-bench")}
     model = next(
         (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
@@ -140,7 +130,7 @@ def environment() -> dict[str, Any]:
 
 
 def contestants(only: Collection[str], *, large: bool) -> list[tuple[str, int]]:
-    """Return names and vocabularies of those to measure."""
+    """Return the names and vocabularies of the contestants to measure."""
     from una_vs_trl_contestants import OFFLINE, ONLINE
 
     names, vocabulary = (LARGE, LARGE_VOCABULARY) if large else ((*OFFLINE, *ONLINE), SMALL_VOCABULARY)
@@ -152,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--warmup", type=int, default=2, help="steps before the first that counts")
+    parser.add_argument("--warmup", type=int, default=2, help="steps before measurement")
     parser.add_argument("--only", default="", help="contestants, comma-separated")
     parser.add_argument("--large", action="store_true", help="the large vocabulary, for memory")
     parser.add_argument("--out", type=Path)
@@ -173,7 +163,7 @@ def main() -> None:
     out.write_text(json.dumps(record, indent=1) + "\n")
     for line in record["comparisons"]:
         print(f"{line['what']:45s} {line['ratio']:6.2f} [{line['lowest']:.2f}, {line['highest']:.2f}]"
-              f"  wanted {line['wanted']:.2f}  {'met' if line['met'] else 'NOT MET'}")  # fmt: skip
+              f"  target {line['wanted']:.2f}  {'met' if line['met'] else 'NOT MET'}")  # fmt: skip
 
 
 if __name__ == "__main__":

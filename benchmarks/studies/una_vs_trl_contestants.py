@@ -1,7 +1,7 @@
 """The trainers that the study `una_vs_trl` compares, each ready to train.
 
-Contestants of a group get the same model, the same responses (offline) or prompts and response length (online), the
-same number of responses to an optimizer step, AdamW, no checkpointing, and a frozen reference model unless they say.
+Contestants of a group share the model, the responses (offline) or prompts and response length (online), the number of
+responses per optimizer step, AdamW, no checkpointing, and a frozen reference model unless their name says otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAIRS_PER_STEP, ROLLOUT, DEVICE_BATCH = 8, 32, 8
 
 
 def tokenizer_of(vocabulary: int) -> Any:
-    """One token a word: ``w3`` is token 3. The last two are end and padding."""
+    """Return a tokenizer with one token per word (``w3`` is token 3); the last two are end and padding."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -33,7 +33,7 @@ def tokenizer_of(vocabulary: int) -> Any:
 
 
 def config_of(vocabulary: int, **other: Any) -> LlamaConfig:
-    """Four layers, d = 256."""
+    """Return a configuration with four layers and d = 256."""
     return LlamaConfig(
         vocab_size=vocabulary, hidden_size=256, intermediate_size=688, num_hidden_layers=4, num_attention_heads=8,
         max_position_embeddings=512, tie_word_embeddings=True, bos_token_id=None, eos_token_id=vocabulary - 2,
@@ -42,13 +42,13 @@ def config_of(vocabulary: int, **other: Any) -> LlamaConfig:
 
 
 def policy_in(folder: str, vocabulary: int) -> tuple[Any, Any]:
-    """Return policy and tokenizer from a folder, since TRL loads its reference model from where the policy came."""
+    """Return policy and tokenizer, saved in a folder because TRL loads its reference model from the policy's folder."""
     LlamaForCausalLM(config_of(vocabulary)).save_pretrained(folder)
     return LlamaForCausalLM.from_pretrained(folder), tokenizer_of(vocabulary)
 
 
 def rows_of(vocabulary: int, count: int) -> list[dict[str, Any]]:
-    """Pairs of responses of 12 to 48 words to prompts of 24, with a score each."""
+    """Return scored pairs of responses of 12 to 48 words to prompts of 24 words."""
     rng = np.random.default_rng(0)
 
     def words(number: int) -> str:
@@ -62,7 +62,7 @@ def rows_of(vocabulary: int, count: int) -> list[dict[str, Any]]:
 
 
 def shared(folder: str, steps: int) -> dict[str, Any]:
-    """Arguments of every trainer."""
+    """Return the arguments that all trainers share."""
     return {
         "output_dir": folder, "use_cpu": True, "report_to": "none", "disable_tqdm": True, "save_strategy": "no",
         "logging_steps": 10, "learning_rate": 1e-4, "lr_scheduler_type": "constant", "optim": "adamw_torch",
@@ -72,7 +72,7 @@ def shared(folder: str, steps: int) -> dict[str, Any]:
 
 
 def offline(name: str, vocabulary: int, steps: int, folder: str) -> Any:
-    """Make an offline trainer: 16 responses a step, as 8 pairs or 16 rows."""
+    """Return an offline trainer: 16 responses per step, as 8 pairs or 16 rows."""
     from datasets import Dataset
 
     model, tokenizer = policy_in(folder, vocabulary)
@@ -85,7 +85,7 @@ def offline(name: str, vocabulary: int, steps: int, folder: str) -> Any:
     ]
     target = "label" if name == "kto" else "score"
     single = [{k: row[k] for k in ("prompt", "completion", target)} for row in singles]
-    own = shared(folder, steps) | {"beta": 0.1, "max_length": 256}
+    arguments = shared(folder, steps) | {"beta": 0.1, "max_length": 256}
     base, _, variant = name.partition("+")
     if base.startswith("una"):
         from una_bench import UNAConfig, UNATrainer
@@ -94,7 +94,7 @@ def offline(name: str, vocabulary: int, steps: int, folder: str) -> Any:
         batch = PAIRS_PER_STEP if paired else 2 * PAIRS_PER_STEP
         reference = variant or "frozen"
         args = UNAConfig(
-            **own, per_device_train_batch_size=batch, per_device_eval_batch_size=batch, reference=reference,
+            **arguments, per_device_train_batch_size=batch, per_device_eval_batch_size=batch, reference=reference,
             reference_cache=folder,
         )  # fmt: skip
         trainer = UNATrainer(model, args, train_dataset=pairs if paired else single, processing_class=tokenizer)
@@ -104,34 +104,34 @@ def offline(name: str, vocabulary: int, steps: int, folder: str) -> Any:
         from trl import DPOConfig, DPOTrainer
 
         args = DPOConfig(
-            **own, per_device_train_batch_size=PAIRS_PER_STEP, precompute_ref_log_probs=variant == "precomputed",
+            **arguments, per_device_train_batch_size=PAIRS_PER_STEP, precompute_ref_log_probs=variant == "precomputed",
             precompute_ref_batch_size=PAIRS_PER_STEP,
         )  # fmt: skip
         return DPOTrainer(model, args=args, train_dataset=Dataset.from_list(pairs), processing_class=tokenizer)
     from trl import KTOConfig, KTOTrainer
 
     args = KTOConfig(
-        **own, per_device_train_batch_size=2 * PAIRS_PER_STEP, train_sampling_strategy="sequential"
+        **arguments, per_device_train_batch_size=2 * PAIRS_PER_STEP, train_sampling_strategy="sequential"
     )  # the KL rows need it
     return KTOTrainer(model, args=args, train_dataset=Dataset.from_list(single), processing_class=tokenizer)
 
 
 def online(name: str, vocabulary: int, steps: int, folder: str) -> Any:
-    """Make an online trainer: 32 responses of 48 tokens a rollout, 8 at a time."""
+    """Return an online trainer: 32 responses of 48 tokens per rollout, 8 at a time."""
     from datasets import Dataset
 
     model, tokenizer = policy_in(folder, vocabulary)
     reward = LlamaForSequenceClassification(config_of(vocabulary, num_labels=1))
     prompts = [row["prompt"] for row in rows_of(vocabulary, ROLLOUT * steps)]
-    own = shared(folder, steps) | {"per_device_train_batch_size": DEVICE_BATCH}
+    arguments = shared(folder, steps) | {"per_device_train_batch_size": DEVICE_BATCH}
     accumulate = ROLLOUT // DEVICE_BATCH
     if name.startswith("una_online"):
         from una_bench import OnlineUNAConfig, OnlineUNATrainer
 
         iterations = int(name.partition("+")[2] or 1)
-        own |= {"max_steps": steps * iterations, "gradient_accumulation_steps": accumulate, "beta": 0.1}
+        arguments |= {"max_steps": steps * iterations, "gradient_accumulation_steps": accumulate, "beta": 0.1}
         args = OnlineUNAConfig(
-            **own, responses_per_rollout=ROLLOUT, num_generations=4, num_iterations=iterations,
+            **arguments, responses_per_rollout=ROLLOUT, num_generations=4, num_iterations=iterations,
             max_completion_length=RESPONSE_WORDS, per_device_eval_batch_size=DEVICE_BATCH,
         )  # fmt: skip
         return OnlineUNATrainer(
@@ -141,38 +141,38 @@ def online(name: str, vocabulary: int, steps: int, folder: str) -> Any:
     data = Dataset.from_list([{"prompt": p} for p in prompts])
     make: dict[str, Callable[..., Any]] = {"rloo": _rloo, "online_dpo": _online_dpo}
     if name in make:
-        return make[name](model, reward, tokenizer, data, own | {"gradient_accumulation_steps": accumulate})
-    return _ppo(model, reward, tokenizer, data, own | {"num_ppo_epochs": int(name.removeprefix("ppo"))})
+        return make[name](model, reward, tokenizer, data, arguments | {"gradient_accumulation_steps": accumulate})
+    return _ppo(model, reward, tokenizer, data, arguments | {"num_ppo_epochs": int(name.removeprefix("ppo"))})
 
 
-def _rloo(model: Any, reward: Any, tokenizer: Any, data: Any, own: dict[str, Any]) -> Any:
+def _rloo(model: Any, reward: Any, tokenizer: Any, data: Any, arguments: dict[str, Any]) -> Any:
     from trl import RLOOConfig, RLOOTrainer
 
-    args = RLOOConfig(**own, num_generations=4, max_completion_length=RESPONSE_WORDS, beta=0.1)
+    args = RLOOConfig(**arguments, num_generations=4, max_completion_length=RESPONSE_WORDS, beta=0.1)
     return RLOOTrainer(
         model, reward, args=args, train_dataset=data, processing_class=tokenizer, reward_processing_classes=tokenizer
     )
 
 
-def _online_dpo(model: Any, reward: Any, tokenizer: Any, data: Any, own: dict[str, Any]) -> Any:
+def _online_dpo(model: Any, reward: Any, tokenizer: Any, data: Any, arguments: dict[str, Any]) -> Any:
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
-    own["per_device_train_batch_size"] //= 2  # prompts, of two responses each
-    args = OnlineDPOConfig(**own, max_new_tokens=RESPONSE_WORDS, max_length=256, beta=[0.1])
+    arguments["per_device_train_batch_size"] //= 2  # prompts, of two responses each
+    args = OnlineDPOConfig(**arguments, max_new_tokens=RESPONSE_WORDS, max_length=256, beta=[0.1])
     return OnlineDPOTrainer(
         model, reward_funcs=reward, args=args, train_dataset=data, processing_class=tokenizer,
         reward_processing_classes=tokenizer,
     )  # fmt: skip
 
 
-def _ppo(model: Any, reward: Any, tokenizer: Any, data: Any, own: dict[str, Any]) -> Any:
+def _ppo(model: Any, reward: Any, tokenizer: Any, data: Any, arguments: dict[str, Any]) -> Any:
     from trl.experimental.ppo import PPOConfig, PPOTrainer
 
-    steps = own.pop("max_steps")
+    steps = arguments.pop("max_steps")
     args = PPOConfig(
-        **own, total_episodes=ROLLOUT * steps, gradient_accumulation_steps=ROLLOUT // DEVICE_BATCH, num_mini_batches=1,
-        response_length=RESPONSE_WORDS, stop_token="eos", num_sample_generations=0, per_device_eval_batch_size=1,
-        kl_coef=0.1,
+        **arguments, total_episodes=ROLLOUT * steps, gradient_accumulation_steps=ROLLOUT // DEVICE_BATCH,
+        num_mini_batches=1, response_length=RESPONSE_WORDS, stop_token="eos", num_sample_generations=0,
+        per_device_eval_batch_size=1, kl_coef=0.1,
     )  # fmt: skip
     data = data.map(lambda row: {"input_ids": tokenizer(row["prompt"])["input_ids"]}, remove_columns=["prompt"])
     value = LlamaForSequenceClassification(config_of(model.config.vocab_size, num_labels=1))

@@ -1,4 +1,4 @@
-"""Operations from arithmetic against PyTorch's own counter, and the yardstick that they are held against."""
+"""Calculated operations against PyTorch's own counter, and the measured peak."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ IDS = torch.arange(1, 16).view(ROWS, TOKENS)
 ATTENTION = 4 * 2 * 64 * ROWS * TOKENS * (TOKENS + 1) / 2
 """Two layers of width 64 over 15 pairs of tokens a row, forward. PyTorch's counter has no formula for it on CPU."""
 ROTARY = 2e-4
-"""Share of the rotary angles, which some releases of transformers multiply out, and arithmetic leaves out."""
+"""Share of the rotary angles, which some releases of transformers compute by a product."""
 
 
 def counted(model: Any, work: Callable[[Any], Any]) -> tuple[dict[str, float], float]:
-    """Operations by arithmetic and by PyTorch's counter, of the same work."""
+    """Return calculated operations and PyTorch's count of the same work."""
     probe = Probe()
     flops.Counter(probe).watch("policy", model)
     with FlopCounterMode(display=False) as counter:
@@ -103,9 +103,6 @@ def test_only_visited_experts_count() -> None:
     assert shape.products == 4 * 16 * 16 + 16 * 4 + 3 * 16 * 32  # attention, router, one expert
 
 
-# the benchmark -------------------------------------------------------------------------------------------------------
-
-
 def metrics(probe: Probe) -> dict[str, float]:
     return {m.metric: m.value for m in Compute().read(probe)}
 
@@ -142,9 +139,6 @@ def test_calibration_is_not_in_the_peak_of_the_training() -> None:
     before = probe.peak_bytes
     Compute().read(probe)
     assert probe.peak_bytes - before < 2**20  # three matrices of 4 MiB are
-
-
-# calibration ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

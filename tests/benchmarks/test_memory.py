@@ -1,4 +1,4 @@
-"""The memory benchmark: what it reports, how it was read, and what it refuses."""
+"""The memory benchmark: readings, their description, and refused readings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from una_bench.record.schema import Measurement
 
 @dataclass
 class Dictated:
-    """A meter whose peaks a test dictates; the last one stays."""
+    """Meter with given peaks; the last one stays."""
 
     readings: Sequence[Peak]
     how: str = "dictated"
@@ -95,9 +95,6 @@ def test_an_accelerator_also_reports_what_its_driver_says() -> None:
 
 def test_every_figure_is_in_bytes() -> None:
     assert {m.unit for m in by_metric(trained(Dictated(peaks(100)), weights=20)).values()} == {"B"}
-
-
-# arithmetic ----------------------------------------------------------------------------------------------------------
 
 
 def test_weights_are_four_bytes_a_parameter_in_float32() -> None:

@@ -1,4 +1,4 @@
-"""The benchmark that knows the optimum."""
+"""The benchmark of the exact distance to the optimum."""
 
 from __future__ import annotations
 

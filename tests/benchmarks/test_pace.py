@@ -1,4 +1,4 @@
-"""The yardstick, and steps counted in it."""
+"""The reference workload, and step times in its units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from una_bench.instruments.reference_workload import Yardstick
 
 
 class Clock:
-    """Time that passes only where a test says so."""
+    """Clock that a test advances."""
 
     now = 0.0
 
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Known:
-    """A yardstick of known length."""
+    """Workload of given duration."""
 
     def __init__(self, clock: Clock, *units: float) -> None:
         self.clock, self.units = clock, iter(units)
@@ -40,7 +40,7 @@ def endless(*units: float) -> Iterator[float]:
 
 
 def trained(steps: list[tuple[float, float]], *units: float) -> tuple[Probe, Pace]:
-    """Steps of (wall, without a core) seconds, with a yardstick that takes ``units`` in turn."""
+    """Run steps of (wall, queued) seconds, with workloads of ``units`` seconds."""
     clock, queue = Clock(), Clock()
     pace = Pace()
     probe = Probe(clock=clock, cpu_clock=clock, queue_clock=queue, warmup=1, on_step=pace.after_step)

@@ -1,4 +1,4 @@
-"""The throughput benchmark on a fake trainer with known sleeps and counts."""
+"""The throughput benchmark on a fake trainer with given times and counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from una_bench.record.schema import Measurement
 
 @dataclass
 class Clock:
-    """Time that passes only where a test says so."""
+    """Clock that a test advances."""
 
     now: float = 0.0
 
@@ -23,7 +23,7 @@ class Clock:
 
 
 class NoMemory:
-    """A meter that reads nothing, so that rates do not depend on this machine."""
+    """Meter without readings, so that rates do not depend on this machine."""
 
     how, baseline_bytes = "none", 0
 
@@ -39,7 +39,7 @@ class NoMemory:
 
 @dataclass(frozen=True)
 class Step:
-    """What one fake training step takes and works through."""
+    """Time and counts of one fake training step."""
 
     seconds: float
     prompt: int = 0
@@ -50,7 +50,7 @@ class Step:
 
 
 def train(*steps: Step, warmup: int = 0) -> Probe:
-    """Sleep and count as told; two CPU seconds pass for each second of wall time."""
+    """Advance the clock and count; two CPU seconds pass per wall second."""
     clock, cpu_clock = Clock(), Clock()
     probe = Probe(clock=clock, cpu_clock=cpu_clock, memory=NoMemory(), warmup=warmup)
     for step in steps:

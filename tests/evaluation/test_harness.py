@@ -106,7 +106,7 @@ def test_whether_a_chat_template_was_applied_is_told(measured: dict[str, Measure
 
 @pytest.fixture(scope="module")
 def index() -> TaskManager:
-    """All of lm-eval's tasks."""
+    """Return an index of all lm-eval tasks."""
     return TaskManager()
 
 

@@ -1,4 +1,4 @@
-"""The two leaderboards: what they hold, how results are counted, and what is not run."""
+"""The two leaderboards: tasks, scores, and tasks that are not run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import synthetic
 
 from una_bench.analysis import frame
 from una_bench.evaluation import leaderboard_scores, scores
-from una_bench.evaluation.harness import Loaded
 from una_bench.evaluation.leaderboards import BBH_CHOICES, GROUPS, IFEVAL
 from una_bench.evaluation.tasks import spread
 from una_bench.record.schema import Better, Measurement, Record
@@ -23,7 +22,7 @@ ENTRIES = {entry.name: entry for entries in GROUPS.values() for entry in entries
 
 
 def results(**leaves: dict[str, float]) -> dict[str, Any]:
-    """lm-eval's results of tasks with ten documents each, of fifty."""
+    """Return lm-eval's results of tasks with ten of fifty documents each."""
     return {
         "results": dict(leaves),
         "configs": {name: {} for name in leaves},
@@ -63,7 +62,7 @@ def test_leaderboard_v2_leaves_the_shots_that_lm_eval_has(name: str, file: str, 
 
 @pytest.fixture(scope="module")
 def data_sets() -> set[str]:
-    """Every data set that lm-eval's leaderboard tasks read, and those of the six older tasks."""
+    """Return all datasets that lm-eval's leaderboard tasks read, and those of the six older tasks."""
     folders = ["leaderboard", "gsm8k", "truthfulqa", "winogrande", "arc", "hellaswag", "mmlu/default"]
     files = [file for folder in folders for file in (TASKS / folder).rglob("*yaml")]
     return {path for file in files for path in re.findall(r"^dataset_path: (\S+)", file.read_text(), re.MULTILINE)}
@@ -150,10 +149,10 @@ def test_an_average_says_what_it_lacks() -> None:
 def test_lm_evals_own_row_of_a_group_keeps_its_own_name() -> None:
     found = results(mmlu_anatomy={"acc,none": 0.2})
     found["groups"] = {"mmlu": {"acc,none": 0.3, "acc_stderr,none": 0.1, "extra,none": 1.0}}
-    loaded = Loaded(tasks={}, entry=ENTRIES["mmlu"], seen="10 of 2850 documents in 1 of 57 sub-tasks")  # type: ignore[typeddict-item]
-    [measurement] = scores.measurements(found, loaded)
+    seen = "10 of 2850 documents in 1 of 57 sub-tasks"
+    [measurement] = scores.measurements(found, ENTRIES["mmlu"], seen)
     assert (measurement.metric, measurement.value, measurement.stderr) == ("task.mmlu.acc", 0.3, 0.1)
-    assert "10 of 2850 documents in 1 of 57 sub-tasks" in measurement.how
+    assert seen in measurement.how
 
 
 def test_a_limit_for_a_group_is_spread_over_tasks_that_lie_evenly_apart() -> None:
@@ -173,13 +172,13 @@ def test_a_limit_stops_at_the_documents_there_are() -> None:
 
 @pytest.fixture(scope="module")
 def shown() -> list[Record]:
-    """Two cells with both leaderboards: gpqa was not run, all else has the score 0.5."""
+    """Return two cells with both leaderboards: gpqa was not run, all other scores are 0.5."""
     found = {e.task: results(**{e.task: dict.fromkeys(e.metrics, 0.5)}) for e in ENTRIES.values() if e.name != "gpqa"}
     reasons = {"leaderboard_gpqa": "no\ndata"}
     measured: list[Measurement] = []
     for task, figures in found.items():
         entry = next(e for e in ENTRIES.values() if e.task == task)
-        measured += scores.measurements(figures, Loaded(tasks={}, entry=entry))  # type: ignore[typeddict-item]
+        measured += scores.measurements(figures, entry)
     measured.append(leaderboard_scores.absent("task.leaderboard_gpqa.acc_norm", reasons["leaderboard_gpqa"]))
     for group in GROUPS:
         measured += leaderboard_scores.measurements(group, found, reasons)

@@ -1,4 +1,4 @@
-"""Energy: what counters count between two readings, and no figure without a counter."""
+"""Energy: differences of counter readings, and no figure without a counter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method tells the fairness ledger of the rows it was given, and of how they are tokenized."""
+"""Facts for the fairness ledger on a method's rows and their tokenization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The instruments on CUDA: ``pytest -m gpu`` where there is a card; elsewhere each test skips and says why."""
+"""The instruments on CUDA: ``pytest -m gpu`` on a machine with a GPU; elsewhere each test is skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The largest figure of all processes of a training."""
+"""Maximum of a figure over all processes of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The instruments: peaks by phase, steps, and what is kept out of both."""
+"""The instruments: peaks by phase, steps, and exclusions from both."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from una_bench.instruments.probe import Probe
 
 MB = 10**6
 TOLERANCE = 2 * MB
-"""Page rounding, and what the interpreter itself allocates meanwhile."""
+"""Page rounding, and the interpreter's own allocations."""
 
 
 @dataclass
 class Clock:
-    """Time that passes only where a test says so."""
+    """Clock that a test advances."""
 
     now: float = 0.0
 
@@ -32,7 +32,7 @@ class Clock:
 
 @dataclass
 class FakeMeter:
-    """A meter whose peaks a test dictates, one for each reading; 0 after the last."""
+    """Meter with given peaks, one per reading; 0 after the last."""
 
     readings: Sequence[int] = ()
     how: str = "dictated"
@@ -75,11 +75,8 @@ def allocate(size: int) -> mmap.mmap:
 
 
 def allocate_from_heap(size: int) -> bytearray:
-    """Touch every page of what malloc gives."""
+    """Allocate with malloc and touch every page."""
     return bytearray(b"x") * size
-
-
-# memory on this machine ----------------------------------------------------------------------------------------------
 
 
 def test_a_known_allocation_is_the_peak_of_its_phase() -> None:
@@ -148,9 +145,6 @@ def test_a_meter_names_how_it_reads() -> None:
     assert "VmHWM" in ResidentMeter().how
 
 
-# phases --------------------------------------------------------------------------------------------------------------
-
-
 def test_a_phase_that_never_ran_is_absent(clock: Clock) -> None:
     probe = make(clock)
     with probe.phase("forward"):
@@ -198,9 +192,6 @@ def test_the_peak_of_a_phase_is_the_highest_of_its_runs(clock: Clock) -> None:
     assert probe.peaks["forward"].bytes == 70
 
 
-# steps ---------------------------------------------------------------------------------------------------------------
-
-
 def test_a_step_lasts_from_begin_to_end(clock: Clock) -> None:
     probe = make(clock)
     clock.sleep(7.0)
@@ -230,9 +221,6 @@ def test_warm_up_leaves_at_least_one_step(clock: Clock) -> None:
         probe.begin_step()
         probe.end_step()
     assert probe.step_samples().warmup == 1
-
-
-# evaluation in the middle of training --------------------------------------------------------------------------------
 
 
 def evaluated_inside_a_step(clock: Clock, **options: Any) -> Probe:

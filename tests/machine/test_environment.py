@@ -1,4 +1,4 @@
-"""What is recorded of the surroundings, and what must not be."""
+"""Recorded facts about the environment, and facts that must not be recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not measured keeps the memory that it frees; what is measured gives it back as everywhere."""
+"""Freed memory: retained by processes that are not measured, released by measured ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_only_what_is_not_measured_keeps_it(
 
 
 class Pipe:
-    """Takes what a worker sends."""
+    """Receives a worker's messages."""
 
     def send(self, message: Any) -> None:
         assert message == ("done", {})

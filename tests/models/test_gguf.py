@@ -1,4 +1,4 @@
-"""GGUF files: what becomes of one predicts, trains and tokenizes as the original does."""
+"""GGUF files: converted models predict, train and tokenize like the original."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def test_what_offline_runs_need_is_found_without_torch() -> None:
 
 def test_a_run_without_the_data_of_a_task_says_what_becomes_of_it_and_how_to_fetch_it(prepared: Plan) -> None:
     missing = next(need for need in missing_inputs.check(prepared) if need.what == "data of mmlu: cais/mmlu")
-    assert missing.note().startswith('Without data of mmlu: cais/mmlu what needs it will be a row "not run".')
+    assert missing.note().startswith('Tasks that need data of mmlu: cais/mmlu will show "not run".')
     assert missing.note().endswith(missing.command)
 
 

@@ -178,7 +178,7 @@ def test_a_sum_is_the_mean_times_the_rows() -> None:
 
 
 def test_an_unknown_reduction_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"reduction='summ' is not known\. Did you mean 'sum'\?"):
+    with pytest.raises(UserError, match=r"reduction='summ' is invalid\. Did you mean 'sum'\?"):
         UNAConfig(output_dir=str(tmp_path), use_cpu=True, reduction="summ")
 
 
@@ -221,7 +221,8 @@ def test_warm_up_is_in_steps_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "steps", "message"), [(1.5, 10, "is no share"), (0.1, 10**9, "needs a budget of responses or steps")]
+    ("share", "steps", "message"),
+    [(1.5, 10, "must be a number from 0 to 1"), (0.1, 10**9, "set a budget of responses or steps")],
 )
 def test_a_share_that_nobody_can_take_is_refused(share: float, steps: int, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""Formats, mixed feedback, and what is refused before training starts."""
+"""Dataset formats, mixed feedback, and errors before training starts."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_bad_setting_is_refused_by_name(case: str, tmp_path: Path) -> None:
 
 
 BAD_ONLINE: dict[str, tuple[Mapping[str, Any], str]] = {
-    "precomputed": ({"reference": "precomputed"}, "not possible online"),
+    "precomputed": ({"reference": "precomputed"}, "impossible online"),
     "rollout no multiple": ({"responses_per_rollout": 10, "num_generations": 4}, "responses_per_rollout=10"),
     "one response for a mean": ({"offset": "prompt_mean", "num_generations": 1}, "num_generations"),
     "group cut by batch": ({"offset": "prompt_mean", "per_device_train_batch_size": 6}, "multiple of num_generations"),

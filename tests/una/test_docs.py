@@ -1,4 +1,4 @@
-"""The examples of docs/una.md run as they are printed, with a small model in place of the named one."""
+"""The examples of docs/una.md, run as printed with a small model."""
 
 from __future__ import annotations
 

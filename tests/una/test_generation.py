@@ -1,4 +1,4 @@
-"""Sampling: responses are the policy's own, however many are drawn at a time and whatever a model's settings say."""
+"""Sampling: responses follow the policy's distribution, for any batch size and generation config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiny_world import tiny_policy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from una_bench.una import generation
-from una_bench.una.generation import WORTH_DROPPING, Sampling, cast_once, generate, uniform_numbers
+from una_bench.una.generation import DROP_THRESHOLD, Sampling, cast_once, generate, uniform_numbers
 
 # peft 0.21 asks transformers 5.23 by a name that 6 will not have
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -53,7 +53,7 @@ def test_the_samples_are_those_of_transformers_own_generation(monkeypatch: pytes
 
 
 class Casts(TorchDispatchMode):
-    """Counts how often some weights are cast."""
+    """Counts casts of some weights."""
 
     def __init__(self, weights: list[torch.Tensor]) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def test_responses_that_are_over_are_not_read_again() -> None:
     responses = generate(model, [[9, 10]] * 200, sampling, uniform_numbers(200, 4, (0, 0)), 200)
     going = [sum(len(r) > step for r in responses) for step in range(4)]
     assert read[0] == 200 > read[1] > read[3]
-    assert all(left <= rows <= left / WORTH_DROPPING for rows, left in zip(read, going, strict=True))
+    assert all(left <= rows <= left / DROP_THRESHOLD for rows, left in zip(read, going, strict=True))
 
 
 @pytest.mark.parametrize("stepwise", [True, False])

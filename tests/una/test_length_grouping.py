@@ -1,4 +1,4 @@
-"""Rows of like length in one batch."""
+"""Batches of rows of similar length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def grouped(lengths: np.ndarray, batch: int = BATCH, seed: int = 0) -> np.ndarra
 
 
 def padding(order: np.ndarray) -> float:
-    """Share of padding where every batch is as wide as its longest row."""
+    """Return the share of padding if every batch is as wide as its longest row."""
     batches = [LENGTHS[order[start : start + BATCH]] for start in range(0, len(order), BATCH)]
     return float(1 - LENGTHS.sum() / sum(len(batch) * batch.max() for batch in batches))
 

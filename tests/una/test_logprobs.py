@@ -75,7 +75,7 @@ def examples(count: int = 6) -> Examples:
 
 
 def plain(model: Any, data: Examples) -> Tensor:
-    """One sequence at a time, all logits, no tricks."""
+    """Compute one sequence at a time, with all logits."""
     sums = []
     for start, length, prompt in zip(data.starts, data.lengths, data.prompt_lengths, strict=True):
         ids = torch.from_numpy(data.tokens[start : start + length].astype(np.int64))[None]
@@ -110,11 +110,11 @@ def test_gradients_equal_those_of_the_plain_computation(make: Any, chunk: int | 
 
 
 def test_soft_caps_after_the_output_layer_are_noticed() -> None:
-    assert ResponseScorer(gemma_with_soft_caps()).plain
+    assert ResponseScorer(gemma_with_soft_caps()).uses_model_logits
 
 
 def test_a_plain_output_layer_is_used_directly() -> None:
-    assert not ResponseScorer(phi()).plain
+    assert not ResponseScorer(phi()).uses_model_logits
 
 
 def test_chunked_gradients_pass_the_numerical_check_in_float64() -> None:

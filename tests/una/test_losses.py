@@ -1,4 +1,4 @@
-"""The losses against numbers worked out elsewhere, at their saturated ends, and against TRL's formula."""
+"""The losses against golden numbers, at saturation, and against TRL's formula."""
 
 from __future__ import annotations
 
@@ -127,9 +127,6 @@ def test_an_unknown_loss_type_is_refused() -> None:
         losses.una_score(torch.zeros(1), torch.zeros(1), loss_type="mae")
 
 
-# the project's golden numbers, float64, 1e-9 ------------------------------------------------------------------------
-
-
 def shared() -> tuple[dict[str, Any], dict[str, Any]]:
     if not SHARED.is_file():
         pytest.skip("../shared/golden/golden.json is not beside this checkout")
@@ -141,7 +138,7 @@ def shared() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def single_cases() -> list[tuple[str, str, str, bool]]:
-    """Name, loss, target and whether f and c are in it."""
+    """Name, loss, target, and whether f and c enter."""
     cases = []
     for suffix in ("", "_fc"):
         cases += [(f"una_binary_mse{suffix}", "mse", "labels", bool(suffix))]

@@ -1,4 +1,4 @@
-"""OnlineUNATrainer: samples are the policy's own, rewards get text, and nothing depends on what it should not."""
+"""OnlineUNATrainer: sampling, rewards on text, offsets, checkpoints."""
 
 from __future__ import annotations
 
@@ -43,22 +43,21 @@ def config(folder: Path, **settings: Any) -> OnlineUNAConfig:
     )
 
 
-def trainer(folder: Path, reward: Any = count_a, **settings: Any) -> OnlineUNATrainer:
-    own = {name: settings.pop(name) for name in ("peft_config", "model", "reward_processing_class") if name in settings}
-    model = own.pop("model", None) or tiny_policy()
+def make_trainer(folder: Path, reward: Any = count_a, **settings: Any) -> OnlineUNATrainer:
+    arguments = {
+        name: settings.pop(name) for name in ("peft_config", "model", "reward_processing_class") if name in settings
+    }
+    model = arguments.pop("model", None) or tiny_policy()
     args = config(folder, **settings)
-    return OnlineUNATrainer(model, reward, args, train_dataset=PROMPTS, processing_class=tiny_tokenizer(), **own)
+    return OnlineUNATrainer(model, reward, args, train_dataset=PROMPTS, processing_class=tiny_tokenizer(), **arguments)
 
 
-def history(made: OnlineUNATrainer, name: str = "loss") -> list[float]:
-    return [entry[name] for entry in made.state.log_history if name in entry]
+def history(trainer: OnlineUNATrainer, name: str = "loss") -> list[float]:
+    return [entry[name] for entry in trainer.state.log_history if name in entry]
 
 
-def weights(made: OnlineUNATrainer) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in made.model.parameters()])
-
-
-# order ---------------------------------------------------------------------------------------------------------------
+def weights(trainer: OnlineUNATrainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
 
 
 def test_every_response_of_a_rollout_is_trained_on_once_an_iteration(tmp_path: Path) -> None:
@@ -76,9 +75,6 @@ def test_every_prompt_is_used_once_before_any_is_used_again() -> None:
     assert sorted(used[:6]) == sorted(used[6:]) == list(range(6))
 
 
-# rewards -------------------------------------------------------------------------------------------------------------
-
-
 def test_a_reward_function_gets_prompts_and_completions_as_text(tmp_path: Path) -> None:
     seen: list[tuple[str, str]] = []
 
@@ -86,7 +82,7 @@ def test_a_reward_function_gets_prompts_and_completions_as_text(tmp_path: Path) 
         seen.extend(zip(prompts, completions, strict=True))
         return [0.0] * len(completions)
 
-    trainer(tmp_path, reward, max_steps=1).train()
+    make_trainer(tmp_path, reward, max_steps=1).train()
     assert all(prompt in {row["prompt"] for row in PROMPTS} and END not in completion for prompt, completion in seen)
 
 
@@ -97,7 +93,7 @@ def test_special_tokens_can_be_kept_so_that_an_end_shows(tmp_path: Path) -> None
         seen.extend(completions)
         return [0.0] * len(completions)
 
-    trainer(tmp_path, reward, max_steps=1, keep_special_tokens=True).train()
+    make_trainer(tmp_path, reward, max_steps=1, keep_special_tokens=True).train()
     assert {text.endswith(END) for text in seen if len(text) < 4} == {True}
 
 
@@ -110,7 +106,7 @@ def reward_model(vocabulary: int = 18) -> Any:
 
 
 def other_tokenizer() -> Any:
-    """The same characters under other numbers."""
+    """Return a tokenizer with the same characters but other ids."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -136,9 +132,9 @@ def test_rewards_do_not_depend_on_what_else_is_in_the_batch() -> None:
 
 
 def test_it_trains_with_a_reward_model_of_another_tokenizer(tmp_path: Path) -> None:
-    made = trainer(tmp_path, reward_model(), reward_processing_class=other_tokenizer())
-    made.train()
-    assert np.isfinite(history(made)).all()
+    trainer = make_trainer(tmp_path, reward_model(), reward_processing_class=other_tokenizer())
+    trainer.train()
+    assert np.isfinite(history(trainer)).all()
 
 
 def test_several_rewards_are_added_with_their_weights() -> None:
@@ -155,12 +151,12 @@ def test_several_rewards_are_added_with_their_weights() -> None:
 )
 def test_a_reward_that_is_no_number_each_is_refused(reward: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        trainer(tmp_path, reward).train()
+        make_trainer(tmp_path, reward).train()
 
 
 def test_weights_must_match_the_rewards(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="2 weights for 1 rewards"):
-        trainer(tmp_path, reward_weights=[1.0, 2.0])
+        make_trainer(tmp_path, reward_weights=[1.0, 2.0])
 
 
 def test_identity_refuses_rewards_outside_the_range(tmp_path: Path) -> None:
@@ -180,23 +176,22 @@ def test_quantiles_are_among_recent_rewards_only(tmp_path: Path) -> None:
 
 
 def test_a_missing_end_costs_its_penalty(tmp_path: Path) -> None:
-    made = trainer(tmp_path, lambda p, c: [0.0] * len(c), missing_eos_penalty=3.0)
-    np.testing.assert_allclose(made._judge(["0", "0"], [[1, 0], [1, 2, 3, 4]]), [0.0, -3.0])
-
-
-# training ------------------------------------------------------------------------------------------------------------
+    trainer = make_trainer(tmp_path, lambda p, c: [0.0] * len(c), missing_eos_penalty=3.0)
+    np.testing.assert_allclose(trainer._judge(["0", "0"], [[1, 0], [1, 2, 3, 4]]), [0.0, -3.0])
 
 
 @pytest.mark.parametrize("offset", ["none", "ema", "prompt_mean", "learned"])
 def test_the_reward_rises(offset: str, tmp_path: Path) -> None:
-    made = trainer(tmp_path, offset=offset, max_steps=48, beta=0.1, learning_rate=3e-3, responses_per_rollout=64)
-    made.train()
-    seen = history(made, "reward")
+    trainer = make_trainer(
+        tmp_path, offset=offset, max_steps=48, beta=0.1, learning_rate=3e-3, responses_per_rollout=64
+    )
+    trainer.train()
+    seen = history(trainer, "reward")
     assert np.mean(seen[-2:]) > seen[0] + 0.3
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
-    first, second = trainer(tmp_path / "a"), trainer(tmp_path / "b")
+    first, second = make_trainer(tmp_path / "a"), make_trainer(tmp_path / "b")
     first.train()
     second.train()
     assert torch.equal(weights(first), weights(second))
@@ -210,7 +205,7 @@ def shifted(constant: float) -> Any:
 
 def test_prompt_mean_in_reward_space_is_blind_to_a_reward_offset_per_prompt(tmp_path: Path) -> None:
     settings = {"space": "reward", "offset": "prompt_mean", "learning_rate": 3e-4}
-    plain, moved = trainer(tmp_path / "a", **settings), trainer(tmp_path / "b", shifted(8.0), **settings)
+    plain, moved = make_trainer(tmp_path / "a", **settings), make_trainer(tmp_path / "b", shifted(8.0), **settings)
     plain.train()
     moved.train()
     torch.testing.assert_close(weights(moved), weights(plain), rtol=0, atol=1e-4)  # +8 costs float32 digits
@@ -218,32 +213,32 @@ def test_prompt_mean_in_reward_space_is_blind_to_a_reward_offset_per_prompt(tmp_
 
 def test_no_offset_in_reward_space_is_not_blind_to_a_reward_offset(tmp_path: Path) -> None:
     settings = {"space": "reward", "learning_rate": 3e-4}
-    plain, moved = trainer(tmp_path / "a", **settings), trainer(tmp_path / "b", shifted(8.0), **settings)
+    plain, moved = make_trainer(tmp_path / "a", **settings), make_trainer(tmp_path / "b", shifted(8.0), **settings)
     plain.train()
     moved.train()
     assert float((weights(moved) - weights(plain)).abs().max()) > 1e-3
 
 
 def test_the_rollout_anchor_starts_every_rollout_at_a_log_ratio_of_zero(tmp_path: Path) -> None:
-    made = trainer(tmp_path, anchor="rollout", num_iterations=1, per_device_train_batch_size=16, max_steps=5)
-    made.train()
-    assert np.abs(history(made, "rewards/implicit")).max() < 1e-6 < history(made, "kl")[-1]
+    trainer = make_trainer(tmp_path, anchor="rollout", num_iterations=1, per_device_train_batch_size=16, max_steps=5)
+    trainer.train()
+    assert np.abs(history(trainer, "rewards/implicit")).max() < 1e-6 < history(trainer, "kl")[-1]
 
 
 def test_the_reference_anchor_moves_away_from_zero(tmp_path: Path) -> None:
-    made = trainer(tmp_path, num_iterations=1, per_device_train_batch_size=16, max_steps=5)
-    made.train()
-    assert abs(history(made, "rewards/implicit")[-1]) > 1e-3
+    trainer = make_trainer(tmp_path, num_iterations=1, per_device_train_batch_size=16, max_steps=5)
+    trainer.train()
+    assert abs(history(trainer, "rewards/implicit")[-1]) > 1e-3
 
 
 @pytest.mark.parametrize("cut", [4, 5])
 def test_a_resumed_run_ends_like_one_that_was_not_interrupted(cut: int, tmp_path: Path) -> None:
     settings = {"max_steps": 10, "normalization": "quantile", "offset": "ema"}
-    whole = trainer(tmp_path / "whole", **settings)
+    whole = make_trainer(tmp_path / "whole", **settings)
     whole.train()
     saving = settings | {"save_strategy": "steps", "save_steps": cut}
-    trainer(tmp_path / "cut", **saving).train()
-    resumed = trainer(tmp_path / "cut", **saving)
+    make_trainer(tmp_path / "cut", **saving).train()
+    resumed = make_trainer(tmp_path / "cut", **saving)
     resumed.train(resume_from_checkpoint=str(tmp_path / "cut" / f"checkpoint-{cut}"))
     torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=1e-7)
 
@@ -252,14 +247,14 @@ def test_lora_trains_without_a_reference_model(tmp_path: Path) -> None:
     from peft import LoraConfig
 
     adapters = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    made = trainer(tmp_path, peft_config=adapters, max_steps=8, learning_rate=1e-2)
-    made.train()
-    assert made.ref_model is None and history(made, "kl")[-1] != 0.0
+    trainer = make_trainer(tmp_path, peft_config=adapters, max_steps=8, learning_rate=1e-2)
+    trainer.train()
+    assert trainer.ref_model is None and history(trainer, "kl")[-1] != 0.0
 
 
 def test_a_batch_that_does_not_divide_a_rollout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="responses_per_rollout=16 is no multiple of the 12"):
-        trainer(tmp_path, per_device_train_batch_size=12)
+    with pytest.raises(UserError, match="responses_per_rollout=16 must be a multiple of the 12"):
+        make_trainer(tmp_path, per_device_train_batch_size=12)
 
 
 def test_missing_prompts_are_refused(tmp_path: Path) -> None:
@@ -268,19 +263,21 @@ def test_missing_prompts_are_refused(tmp_path: Path) -> None:
 
 
 def test_it_logs_what_online_training_is_watched_by(tmp_path: Path) -> None:
-    made = trainer(tmp_path)
-    made.train()
+    trainer = make_trainer(tmp_path)
+    trainer.train()
     names = {"reward", "reward_std", "kl", "entropy", "offset", "rewards/implicit", "rewards/explicit"}
-    assert names | {"completions/mean_length", "completions/clipped_ratio"} <= set(made.state.log_history[0])
+    assert names | {"completions/mean_length", "completions/clipped_ratio"} <= set(trainer.state.log_history[0])
 
 
 def test_epochs_instead_of_steps_go_through_all_prompts(tmp_path: Path) -> None:
-    made = trainer(tmp_path, max_steps=-1, num_train_epochs=2)
-    made.train()
-    assert made.state.global_step == 2 * 2 * 2 * 2  # epochs, rollouts (6 prompts x 4 of 16), iterations, mini-batches
+    trainer = make_trainer(tmp_path, max_steps=-1, num_train_epochs=2)
+    trainer.train()
+    assert (
+        trainer.state.global_step == 2 * 2 * 2 * 2
+    )  # epochs, rollouts (6 prompts x 4 of 16), iterations, mini-batches
 
 
 def test_no_value_model_is_built(tmp_path: Path) -> None:
-    made = trainer(tmp_path, offset="learned")
-    parameters = sum(p.numel() for p in made.model.parameters())
+    trainer = make_trainer(tmp_path, offset="learned")
+    parameters = sum(p.numel() for p in trainer.model.parameters())
     assert parameters == sum(p.numel() for p in tiny_policy().parameters())

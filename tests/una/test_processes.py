@@ -36,7 +36,7 @@ def launch(folder: Path, processes: int) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Mapping[tuple[str, int], RESULT]:
-    """What each case gave on each number of processes; all cases share a launch, whose imports take longest."""
+    """Return the results of each case by number of processes; cases share a launch, whose imports take longest."""
     folder = tmp_path_factory.mktemp("processes")
     for processes in (1, 2):
         launch(folder, processes)

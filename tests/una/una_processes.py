@@ -1,4 +1,4 @@
-"""Trains UNA on the processes it is launched on and writes what came out, for `test_una_processes`."""
+"""Script for `test_processes`: trains UNA on its processes and writes the results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The bridge to lm-eval: the unmodified harness as a library, on models that are loaded already.
+"""lm-eval, unmodified, as a library, on models that are already loaded.
 
-Tasks are loaded, and their requests built and tokenized, once per process (`una_bench.evaluation.tasks`); every
-checkpoint then costs only its own forward passes, and none where this model has been through the task before.
+Tasks are loaded, and their requests built and tokenized, once per process (`una_bench.evaluation.tasks`). A checkpoint
+then costs only its forward passes, or nothing if its results are cached.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from una_bench.evaluation.leaderboards import Entry
 
 SEED, FEWSHOT_SEED = 0, 1234
-"""What lm-eval itself seeds with by default."""
+"""lm-eval's default seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Settings of the harness, by lm-eval's names where it has them."""
+    """Settings of the harness, under lm-eval's names where it has them."""
 
     limit: int | float | None = None
     limit_per: str = "subtask"
-    """``subtask``: lm-eval's own limit; ``task``: so many documents of a whole group, spread over its sub-tasks."""
+    """``subtask``: lm-eval's own limit; ``task``: documents of a whole group, spread over its sub-tasks."""
     num_fewshot: int | None = None
     bootstrap_iters: int = 100
     batch_size: int = 64
     apply_chat_template: bool = False
     precision: str = "float32"
-    """Of the model; log-probabilities are always worked out in float32."""
+    """Of the model; log-probabilities are always computed in float32."""
     share_prefixes: bool = True
-    """Compute what requests begin with alike, and what an answer repeats, only once; off: lm-eval's own model."""
+    """Compute shared prefixes once and draft repeated text; off: lm-eval's own model."""
 
     @property
     def note(self) -> str:
-        """What a reader of a score must know of these settings."""
+        """Settings to show beside a score."""
         template = "chat template" if self.apply_chat_template else "no chat template"
         return template + (f", {self.precision}" if self.precision != "float32" else "")
 
@@ -55,61 +55,61 @@ class Loaded:
 
     tasks: TaskDict
     samples: dict[str, list[int]] | None = None
-    """Numbers of the documents to see of each task; None: all, or as many as the limit allows."""
+    """Document numbers of each task; None: all, or up to the limit."""
     entry: Entry | None = None
-    """What it is on a leaderboard, if it was asked for as part of one."""
+    """Its leaderboard entry, if it was requested as part of a leaderboard."""
     seen: str = ""
-    """Which documents, in words, where they are spread over a group."""
+    """Description of the documents, if they are spread over a group."""
 
 
 @dataclass(kw_only=True)
 class Harness:
-    """Tasks that are loaded once and run on one model after the other."""
+    """Tasks that are loaded once and run on several models."""
 
     options: Options
     loaded: dict[str, Loaded] = field(default_factory=dict)
-    """Per task, group or tag as lm-eval calls it."""
+    """By lm-eval's name of the task, group or tag."""
     not_run: dict[str, str] = field(default_factory=dict)
-    """What could not be loaded, with the reason."""
+    """Tasks that could not be loaded, with the reason."""
     first_metric: dict[str, str] = field(default_factory=dict)
-    """Per task, group or tag: the metric that stands for it where it is not run."""
+    """By task, group or tag: the metric to report if it is not run."""
     leaderboards: list[str] = field(default_factory=list)
-    """Leaderboards that were asked for as a whole."""
+    """Leaderboards that were requested as a whole."""
     encoded: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """Tokenized requests, the same for every model of a suite."""
+    """Tokenized requests, shared by all models of a suite."""
 
     def run(self, model: Any, tokenizer: Any, out: Path, *, content: str = "") -> list[Measurement]:
-        """Run every task on ``model``; lm-eval's own results and samples stay in ``out``, untouched.
+        """Run every task on ``model``, and write lm-eval's results and samples to ``out``.
 
-        A task that fails is named in ``not_run.json`` with the reason, and has a measurement without a sample.
+        A task that fails is listed in ``not_run.json`` with the reason, and has a measurement without a sample.
 
         Args:
             model: In evaluation mode.
             tokenizer: Its tokenizer, the same for every model of a suite.
-            out: Folder for what lm-eval gives.
-            content: What tells the model from all others, so that results are kept by content; empty: not kept.
+            out: Folder of lm-eval's results.
+            content: Content key of the model, for the result cache; empty: no caching.
         """
         out.mkdir(parents=True, exist_ok=True)
         lm = self._wrapped(model, tokenizer)
-        not_run, found, results = dict(self.not_run), [], {}
+        not_run, measured, results = dict(self.not_run), [], {}
         for name, loaded in self.loaded.items():
             try:
                 results[name] = self._results(lm, loaded, content, str(model.device))
-            except Exception as error:  # any task may fail in any way; the others must still run
+            except Exception as error:  # a task may fail in any way; the others must still run
                 logging.getLogger(__name__).exception("%s did not run", name)
                 not_run[name] = reason(error)
             else:
                 _keep(name, results[name], out)
-                found += measurements(results[name], loaded.entry, loaded.seen, self.options.note)
+                measured += measurements(results[name], loaded.entry, loaded.seen, self.options.note)
         if not_run:
             (out / "not_run.json").write_text(json.dumps(not_run, indent=2) + "\n", encoding="utf-8")
-        found += [
+        measured += [
             leaderboard_scores.absent(f"task.{name}.{self.first_metric[name]}", why) for name, why in not_run.items()
         ]
         for group in self.leaderboards:
             seen = {name: loaded.seen for name, loaded in self.loaded.items() if loaded.seen}
-            found += leaderboard_scores.measurements(group, results, not_run, seen)
-        return found
+            measured += leaderboard_scores.measurements(group, results, not_run, seen)
+        return measured
 
     def _wrapped(self, model: Any, tokenizer: Any) -> Any:
         from lm_eval.models.huggingface import HFLM
@@ -123,7 +123,7 @@ class Harness:
         return HFLM(pretrained=model, **settings)
 
     def _results(self, lm: Any, loaded: Loaded, content: str, device: str) -> dict[str, Any]:
-        """Results of one task, from the cache where this model has run it before."""
+        """Return the results of one task, from the cache if this model has run it before."""
         if not content:
             return self._evaluate(lm, loaded)
         settings = asdict(self.options) | {"samples": loaded.samples}
@@ -135,7 +135,7 @@ class Harness:
         return results
 
     def _evaluate(self, lm: Any, loaded: Loaded) -> dict[str, Any]:
-        """One call of lm-eval, seeded as its command line is: each model meets the same few-shot examples."""
+        """Call lm-eval, seeded like its command line, so that every model gets the same few-shot examples."""
         import numpy as np
         import torch
         from lm_eval.evaluator import evaluate
@@ -160,13 +160,13 @@ class Harness:
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of what went wrong."""
+    """Return the type and first line of an error."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 def _keep(name: str, results: dict[str, Any], out: Path) -> None:
-    """Write results and samples as lm-eval gives them."""
+    """Write lm-eval's results and samples."""
     rest = {key: value for key, value in results.items() if key != "samples"}
     (out / f"{name}.results.json").write_text(json.dumps(rest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for task, samples in (results.get("samples") or {}).items():

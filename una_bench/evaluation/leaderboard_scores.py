@@ -1,12 +1,12 @@
-"""How lm-eval's results on a leaderboard's tasks become one number each.
+"""Scores of leaderboard tasks from lm-eval's results.
 
-Three ways to count, never mixed:
+There are three scales, never mixed:
 
-* ``task.*``: what lm-eval itself reports for the task or group (groups weighted by documents).
-* ``paper.*``: as the UNA paper counts (arXiv:2408.15339, experiments): GSM8K the mean of its two exact matches, IFEval
-  the mean of its four accuracies. How it put sub-tasks together is not said; here each counts the same.
-* ``normalized.*``: as leaderboard v2 shows it: 0 is chance and 1 is perfect, each sub-task by its own number of
-  choices, below chance counts as 0; IFEval the mean of its two strict accuracies.
+* ``task.*``: as lm-eval reports the task or group (groups weighted by documents).
+* ``paper.*``: as in the UNA paper (arXiv:2408.15339, experiments): GSM8K is the mean of its two exact matches, IFEval
+  the mean of its four accuracies. The paper does not say how it averages sub-tasks; here they weigh the same.
+* ``normalized.*``: as in leaderboard v2: 0 is chance (by each sub-task's number of choices; below counts as 0) and 1 is
+  perfect; IFEval is the mean of its two strict accuracies.
 """
 
 from __future__ import annotations
@@ -22,36 +22,35 @@ from una_bench.evaluation.leaderboards import CHOICES, GROUPS, Entry
 from una_bench.record.schema import Better, Measurement
 
 Results = Mapping[str, Any]
-"""What `lm_eval.evaluator.evaluate` returned for one task or group."""
+"""Return value of `lm_eval.evaluator.evaluate` for one task or group."""
 Value = tuple[float, float | None]
-"""A score in [0, 1] and its standard error over documents, where lm-eval gives one."""
+"""Score in [0, 1] and its standard error over documents, if lm-eval gives one."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Outcome:
     results: Mapping[str, Results]
     not_run: Mapping[str, str]
     seen: Mapping[str, str]
 
 
 def leaves(results: Results) -> list[str]:
-    """Names of the tasks that were run, groups left out."""
+    """Return the names of the tasks that were run, without groups."""
     return [name for name in results["results"] if name in results["configs"]]
 
 
 def _values(results: Results, leaf: str, metrics: Sequence[str]) -> Value:
-    """Mean of several metrics of one task; their errors are of the same documents, so only a single one has one."""
+    """Return the mean of metrics of one task, with an error for a single metric only: metrics share documents."""
     figures = results["results"][leaf]
     error = figures.get(metrics[0].replace(",", "_stderr,"), None) if len(metrics) == 1 else None
     return fmean(float(figures[m]) for m in metrics), float(error) if isinstance(error, int | float) else None
 
 
 def _mean(values: Sequence[Value]) -> Value:
-    """Mean of independent scores, each counting the same."""
-    errors = [error for _, error in values]
-    known = [error for error in errors if error is not None]
-    spread = math.sqrt(math.fsum(e * e for e in known)) / len(values) if len(known) == len(values) else None
-    return fmean(value for value, _ in values), spread
+    """Return the unweighted mean of independent scores."""
+    errors = [error for _, error in values if error is not None]
+    stderr = math.sqrt(math.fsum(e * e for e in errors)) / len(values) if len(errors) == len(values) else None
+    return fmean(value for value, _ in values), stderr
 
 
 def _normalized(value: Value, chance: float) -> Value:
@@ -61,12 +60,12 @@ def _normalized(value: Value, chance: float) -> Value:
 
 
 def paper_score(entry: Entry, results: Results) -> Value:
-    """Score as the paper counts it."""
+    """Return the score as in the paper."""
     return _mean([_values(results, leaf, entry.paper) for leaf in leaves(results)])
 
 
 def normalized_score(entry: Entry, results: Results) -> Value | None:
-    """Score as leaderboard v2 shows it; None for tasks of v1, which shows them raw."""
+    """Return the score as in leaderboard v2; None for tasks of v1, which shows raw scores."""
     if entry.chance is None:
         return None
     metrics = entry.strict or entry.paper
@@ -78,49 +77,50 @@ def normalized_score(entry: Entry, results: Results) -> Value | None:
 
 
 def measurements(
-    group: str, found: Mapping[str, Results], not_run: Mapping[str, str], seen: Mapping[str, str] = MappingProxyType({})
+    group: str,
+    results: Mapping[str, Results],
+    not_run: Mapping[str, str],
+    seen: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Measurement]:
-    """Turn the results of a leaderboard's tasks into ``paper.*`` and ``normalized.*``.
+    """Return the ``paper.*`` and ``normalized.*`` measurements of a leaderboard.
 
     Args:
         group: Name of the leaderboard.
-        found: lm-eval's results by lm-eval's name of the task.
+        results: lm-eval's results by lm-eval's name of the task.
         not_run: Reasons by the same names; such a task has a measurement without a sample.
-        seen: Which documents, in words, by the same names, where that is not what lm-eval says.
+        seen: Description of the documents by the same names, where lm-eval's counts do not apply.
     """
-    made: list[Measurement] = []
-    for family, score in (("paper", paper_score), ("normalized", normalized_score)):
-        made += _family(group, family, score, _Found(found, not_run, seen))
-    return made
+    outcome = _Outcome(results, not_run, seen)
+    return [
+        *_family(group, "paper", paper_score, outcome),
+        *_family(group, "normalized", normalized_score, outcome),
+    ]
 
 
 def _family(
-    group: str,
-    family: str,
-    score: Callable[[Entry, Results], Value | None],
-    found: _Found,
+    group: str, family: str, score: Callable[[Entry, Results], Value | None], outcome: _Outcome
 ) -> list[Measurement]:
     prefix = f"{family}.{group.replace('-', '_')}"
-    made, values, missing = [], [], []
+    measured, values, missing = [], [], []
     for entry in GROUPS[group]:
-        if entry.task in found.results:
-            value = score(entry, found.results[entry.task])
+        if entry.task in outcome.results:
+            value = score(entry, outcome.results[entry.task])
             if value is None:
                 return []
             values.append(value)
-            how = found.seen.get(entry.task) or documents(found.results[entry.task])
-            made.append(_measured(f"{prefix}.{entry.name}", value, how))
-        elif entry.task in found.not_run and (family == "paper" or entry.chance is not None):
+            how = outcome.seen.get(entry.task) or documents(outcome.results[entry.task])
+            measured.append(_measured(f"{prefix}.{entry.name}", value, how))
+        elif entry.task in outcome.not_run and (family == "paper" or entry.chance is not None):
             missing.append(entry.name)
-            made.append(absent(f"{prefix}.{entry.name}", found.not_run[entry.task]))
+            measured.append(absent(f"{prefix}.{entry.name}", outcome.not_run[entry.task]))
     if values and len(values) + len(missing) == len(GROUPS[group]):
         name = f"{prefix}.average" + (f"_without_{'_'.join(missing)}" if missing else "")
-        made.append(_measured(name, _mean(values), f"each of {len(values)} tasks counts the same"))
-    return made
+        measured.append(_measured(name, _mean(values), f"each of {len(values)} tasks counts the same"))
+    return measured
 
 
 def documents(results: Results) -> str:
-    """Say how many documents were seen."""
+    """Return the number of documents evaluated, in words."""
     counts = [results["n-samples"][leaf] for leaf in leaves(results)]
     return f"{sum(c['effective'] for c in counts)} of {sum(c['original'] for c in counts)} documents"
 
@@ -131,5 +131,5 @@ def _measured(metric: str, value: Value, how: str) -> Measurement:
 
 
 def absent(metric: str, reason: str) -> Measurement:
-    """Return a measurement that could not be taken: no sample, and why."""
+    """Return a measurement without a sample, with the reason."""
     return Measurement(metric=metric, unit="1", better=Better.HIGHER, samples=(), how=f"not run: {reason}")

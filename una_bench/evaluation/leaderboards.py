@@ -1,4 +1,4 @@
-"""The two Open LLM Leaderboards: which tasks they have, with how many examples in the prompt and which metric."""
+"""The two Open LLM Leaderboards: their tasks, few-shot examples and metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 BBH_CHOICES = {
     "boolean_expressions": 2,
-    "causal_judgment": 2,
+    "causal_judgement": 2,
     "date_understanding": 6,
     "disambiguation_qa": 3,
     "formal_fallacies": 2,
@@ -36,10 +36,10 @@ BBH_CHOICES = {
 MUSR_CHOICES = {"murder_mysteries": 2, "object_placements": 5, "team_allocation": 3}
 CHOICES = {
     f"leaderboard_{group}_{name}": n
-    for group, known in (("bbh", BBH_CHOICES), ("musr", MUSR_CHOICES))
-    for name, n in known.items()
+    for group, counts in (("bbh", BBH_CHOICES), ("musr", MUSR_CHOICES))
+    for name, n in counts.items()
 }
-"""Choices of sub-tasks whose chance differs; the leaderboard's documentation of its normalization."""
+"""Number of choices of each sub-task, from the leaderboard's documentation of its normalization."""
 IFEVAL = tuple(f"{level}_level_{kind}_acc,none" for level in ("prompt", "inst") for kind in ("strict", "loose"))
 
 
@@ -48,34 +48,34 @@ class Entry:
     """One task of a leaderboard."""
 
     name: str
-    """As the paper's tables call it."""
+    """Name in the paper's tables."""
     task: str
-    """As lm-eval calls it."""
+    """Name in lm-eval."""
     data: str
-    """Data set on the hub that lm-eval reads for it."""
+    """Dataset on the hub that lm-eval reads for it."""
     folder: str
-    """Folder of lm-eval's task files that holds it."""
+    """Its folder in lm-eval's tasks."""
     shots: int | None
-    """Examples in the prompt; None: the task's own number, which is the leaderboard's."""
+    """Few-shot examples; None: the task's default, which is the leaderboard's."""
     metrics: tuple[str, ...]
-    """lm-eval's metrics (with filter), the first of which stands for the task."""
+    """lm-eval's metrics (with filter), the main one first."""
     paper: tuple[str, ...]
     """lm-eval's metrics whose mean is the paper's score."""
     chance: float | None = None
-    """Score of guessing, for the normalized score; None: not normalized."""
+    """Score at chance, for normalization; None: not normalized."""
     strict: tuple[str, ...] = ()
-    """Metrics whose mean is normalized, where that is not the paper's."""
+    """Metrics whose mean is normalized, if not ``paper``."""
 
     @property
     def keys(self) -> set[str]:
-        """Keys of lm-eval's results that count: the metrics and their standard errors."""
+        """Keys of the metrics and their standard errors in lm-eval's results."""
         return {key for metric in self.metrics for key in (metric, metric.replace(",", "_stderr,"))}
 
 
 def _entry(name: str, source: tuple[str, str], shots: int | None, *metrics: str, **more: Any) -> Entry:
     task, data = source
-    own = {"folder": FOLDERS.get(task, task), "paper": metrics, **more}
-    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics, **own)
+    settings = {"folder": FOLDERS.get(task, task), "paper": metrics, **more}
+    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics, **settings)
 
 
 FOLDERS = {
@@ -84,7 +84,7 @@ FOLDERS = {
     "truthfulqa_mc2": "truthfulqa",
     **{f"leaderboard_{name}": "leaderboard" for name in ("bbh", "gpqa", "mmlu_pro", "musr", "ifeval", "math_hard")},
 }
-"""Folders that are not called like the task."""
+"""Folders whose name differs from the task's."""
 
 
 GROUPS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""Results of lm-eval by content: the same model on the same task, documents and versions is evaluated once."""
+"""Cache of lm-eval's results by content of model, tasks, documents and versions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from una_bench.interfaces.benchmark import Checkpoint
 
 PARTS = ("*.safetensors", "*config.json", "tokenizer*", "chat_template*")
-"""Files of a checkpoint that decide what it answers."""
+"""Files that determine a checkpoint's answers."""
 
 
 def model_key(checkpoint: Checkpoint) -> str:
-    """Content hash of the weights and tokenizer that a checkpoint means, those of the initial policy under adapters."""
+    """Return a content hash of a checkpoint's weights and tokenizer, including the initial policy under adapters."""
     adapted = (checkpoint.path / "adapter_config.json").is_file()
     folders = [checkpoint.path, *([checkpoint.prepared.policy] if adapted else [])]
     files = [file for folder in folders for pattern in PARTS for file in sorted(folder.glob(pattern))]
@@ -30,13 +30,13 @@ def model_key(checkpoint: Checkpoint) -> str:
 
 
 def key(model: str, tasks: Mapping[str, Any], settings: Mapping[str, Any], device: str) -> str:
-    """Content hash of everything that decides lm-eval's results.
+    """Return a content hash of everything that determines lm-eval's results.
 
     Args:
         model: From `model_key`.
         tasks: lm-eval's loaded tasks by name.
-        settings: How they are run.
-        device: What they run on.
+        settings: Settings of the harness.
+        device: Device that they run on.
     """
     import lm_eval
     import torch
@@ -54,7 +54,7 @@ def key(model: str, tasks: Mapping[str, Any], settings: Mapping[str, Any], devic
 
 
 def _data(task: Any) -> list[str]:
-    """Fingerprints of the documents that a task reads."""
+    """Return fingerprints of a task's documents."""
     splits = task.dataset.items() if hasattr(task.dataset, "items") else []
     return sorted(f"{name}:{getattr(split, '_fingerprint', len(split))}" for name, split in splits)
 
@@ -64,7 +64,7 @@ def _path(name: str) -> Path:
 
 
 def read(name: str) -> dict[str, Any] | None:
-    """Return kept results, or None where there are none or they are damaged."""
+    """Return cached results, or None if there are none or they are corrupt."""
     try:
         value: dict[str, Any] = json.loads(gzip.decompress(_path(name).read_bytes()))
     except (OSError, ValueError, EOFError, zlib.error):
@@ -73,7 +73,7 @@ def read(name: str) -> dict[str, Any] | None:
 
 
 def write(name: str, results: Mapping[str, Any]) -> None:
-    """Keep results, so that a reader sees all of them or none; a full disk costs no result."""
+    """Cache results, atomically; a write error (such as a full disk) is ignored."""
     path = _path(name)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

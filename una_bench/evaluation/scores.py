@@ -1,4 +1,4 @@
-"""lm-eval's results as measurements, under lm-eval's own names and by its own aggregation."""
+"""lm-eval's results as measurements, with lm-eval's names and aggregation."""
 
 from __future__ import annotations
 
@@ -14,40 +14,39 @@ if TYPE_CHECKING:
 def measurements(
     results: dict[str, Any], entry: Entry | None = None, seen: str = "", note: str = ""
 ) -> list[Measurement]:
-    """Turn lm-eval's results into measurements: ``task.NAME.METRIC``, and the filter where lm-eval names one.
+    """Return lm-eval's results as measurements ``task.NAME.METRIC``, plus the filter if there is one.
 
     Args:
-        results: Of one task or group.
-        entry: What it is on a leaderboard: only the row and the metrics that count there become measurements.
-        seen: Which documents were seen, in words, where they are spread over a group.
-        note: On the settings.
+        results: Results of one task or group.
+        entry: Its leaderboard entry, to keep only the row and metrics that count there.
+        seen: Description of the documents, if they are spread over a group.
+        note: Settings to mention.
     """
     rows = results["results"] | (results.get("groups") or {})
     hows = {task: ", ".join(filter(None, (*_how(results, task, seen), note))) for task in rows}
     if entry is None:
         return [m for task, figures in rows.items() for m in _row(results, task, figures, hows[task])]
     task = entry.task
-    wanted = {key: value for key, value in rows[task].items() if key in entry.keys}
-    found = _row(results, task, wanted, hows[task])
-    # lm-eval loses the direction where groups hold groups; on a leaderboard more is better throughout.
-    return [m.model_copy(update={"better": Better.HIGHER}) for m in found]
+    figures = {key: value for key, value in rows[task].items() if key in entry.keys}
+    # lm-eval loses the direction for nested groups; on a leaderboard, higher is always better.
+    return [m.model_copy(update={"better": Better.HIGHER}) for m in _row(results, task, figures, hows[task])]
 
 
 def named(metric: str, filtered: str) -> str:
-    """Return our name of a metric of lm-eval's: with its filter, where lm-eval names one."""
+    """Return our name of an lm-eval metric, with its filter if there is one."""
     return metric if filtered == "none" else f"{metric}.{filtered}"
 
 
 def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) -> list[Measurement]:
-    """Measurements of one task or group."""
-    found = []
+    """Return the measurements of one task or group."""
+    measured = []
     for key, value in figures.items():
         metric, comma, filtered = key.partition(",")
         if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
             continue
         stderr = figures.get(f"{metric}_stderr,{filtered}")
         upward = results.get("higher_is_better", {}).get(task, {}).get(metric)
-        found.append(
+        measured.append(
             Measurement(
                 metric=f"task.{task}.{named(metric, filtered)}",
                 unit="1",
@@ -57,11 +56,11 @@ def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) 
                 stderr=float(stderr) if isinstance(stderr, int | float) else None,
             )
         )
-    return found
+    return measured
 
 
 def _how(results: dict[str, Any], task: str, spread: str) -> tuple[str, ...]:
-    """Say by which lm-eval, on how many documents, and with how many examples in the prompt."""
+    """Return lm-eval's version, the documents and the few-shot examples, in words."""
     import lm_eval
 
     counts = results.get("n-samples", {}).get(task)

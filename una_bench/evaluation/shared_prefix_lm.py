@@ -1,4 +1,4 @@
-"""lm-eval's Hugging Face model, computing what requests begin with alike only once, and drafting greedy answers."""
+"""lm-eval's Hugging Face model with shared-prefix computation and drafted greedy answers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from una_bench.models.decoding.shared_prefix import Reader, can_share
 
 
 class SharedPrefixLM(HFLM):
-    """HFLM that shares beginnings and remembers tokenized requests."""
+    """HFLM that shares prefixes and caches tokenized requests."""
 
     def __init__(self, *args: Any, encoded: dict[tuple[str, str], Any] | None = None, **kwargs: Any) -> None:
-        """Take HFLM's arguments; ``encoded`` keeps tokenized requests for the next model with the same tokenizer."""
+        """Accept HFLM's arguments; ``encoded`` caches tokenized requests for other models with the same tokenizer."""
         super().__init__(*args, **kwargs)
         self._encoded = {} if encoded is None else encoded
         self.forward_tokens = 0
-        """Tokens that went through the model for log-likelihoods."""
+        """Tokens processed by the model for log-likelihoods."""
 
     def _encode_pair(self, context: str, continuation: str) -> Any:
         key = (context, continuation)
@@ -34,8 +34,8 @@ class SharedPrefixLM(HFLM):
         if not can_share(self.model):
             return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=override_bs)
         reader = Reader(self.model, self.softmax_dtype)
-        whole = [(context + asked)[-(self.max_length + 1) :] for _, context, asked in requests]
-        pairs = [(ids[: -len(asked)], asked) for ids, (_, _, asked) in zip(whole, requests, strict=True)]
+        whole = [(context + target)[-(self.max_length + 1) :] for _, context, target in requests]
+        pairs = [(ids[: -len(target)], target) for ids, (_, _, target) in zip(whole, requests, strict=True)]
         answers: list[Any] = [None] * len(requests)
         for place, logp_CV in reader.continuations(pairs):
             answers[place] = _answer(logp_CV, pairs[place][1])
@@ -48,19 +48,19 @@ class SharedPrefixLM(HFLM):
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **settings: Any) -> Any:
         if not can_share(self.model):
             return super()._model_generate(context, max_length, stop, **settings)
-        if not plainly_greedy(self.model, settings):
+        if not is_plain_greedy(self.model, settings):
             return super()._model_generate(context, max_length, stop, past_key_values=growing_cache(), **settings)
         most = max_length - context.shape[1]
         mask = settings["attention_mask"]
         prompts = [row[real].tolist() for row, real in zip(context, mask.bool(), strict=True)]
         with grouped(self.model):
-            written = prompt_lookup.decode(self.model, prompts, self._ends(stop, most))
+            completions = prompt_lookup.decode(self.model, prompts, self._ends(stop, most))
         pad = self.tokenizer.pad_token_id
-        padded = [row + [pad] * (most - len(row)) for row in written]
+        padded = [row + [pad] * (most - len(row)) for row in completions]
         return torch.cat([context, torch.tensor(padded, dtype=context.dtype, device=context.device)], dim=1)
 
     def _ends(self, stop: list[str], most: int) -> prompt_lookup.Ends:
-        """Where lm-eval cuts an answer: what comes after is not needed."""
+        """Return the stop conditions at which lm-eval truncates an answer."""
         ends = self.model.generation_config.eos_token_id
         tokens = ends if isinstance(ends, list) else [] if ends is None else [ends]
 
@@ -71,21 +71,23 @@ class SharedPrefixLM(HFLM):
         return prompt_lookup.Ends(tokens=frozenset(tokens), stopped=stopped, most=most)
 
 
-def plainly_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
-    """Whether ``generate`` with these settings would write the most likely token each time, and nothing else counts."""
+def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
+    """Return whether ``generate`` with these settings always takes the most likely token."""
     from transformers import GenerationConfig
 
-    drawn = settings.get("do_sample") or settings.get("temperature")
-    known = {"attention_mask", "do_sample", "temperature"}
-    indifferent = {"temperature", "top_k", "top_p", "do_sample", "max_length", "max_new_tokens", "use_cache"}
-    plain = GenerationConfig()
-    own = {name for name, value in model.generation_config.to_dict().items() if value != getattr(plain, name, None)}
-    own -= {name for name in own if name.endswith("_token_id") or name.startswith("_")}
-    return not drawn and settings.keys() <= known and own <= indifferent | {"transformers_version"}
+    sampled = settings.get("do_sample") or settings.get("temperature")
+    supported = {"attention_mask", "do_sample", "temperature"}
+    irrelevant = {"temperature", "top_k", "top_p", "do_sample", "max_length", "max_new_tokens", "use_cache"}
+    default = GenerationConfig()
+    changed = {
+        name for name, value in model.generation_config.to_dict().items() if value != getattr(default, name, None)
+    }
+    changed -= {name for name in changed if name.endswith("_token_id") or name.startswith("_")}
+    return not sampled and settings.keys() <= supported and changed <= irrelevant | {"transformers_version"}
 
 
 def _answer(logp_CV: torch.Tensor, continuation: Sequence[int]) -> tuple[float, bool]:
-    """Log-likelihood of the continuation, and whether greedy decoding would write it."""
+    """Return the log-likelihood of the continuation, and whether greedy decoding would produce it."""
     tokens_T = torch.tensor(continuation, device=logp_CV.device)
     total = float(logp_CV.gather(-1, tokens_T[:, None]).sum())
     return total, bool((logp_CV.argmax(-1) == tokens_T).all())

@@ -1,4 +1,4 @@
-"""Task names of lm-eval, read from its files without importing it: a misspelled task must not wait for a training."""
+"""Task names of lm-eval, read from its files without importing it, to reject misspelled tasks before training."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from una_bench.errors import UserError, nearest
 from una_bench.evaluation.leaderboards import GROUPS
 
 NAMED = re.compile(r"""^\s*-?\s*["']?(?:task|group|tag)["']?:\s*["']?([^\s"'#\[]+)""", re.MULTILINE)
-"""Where a task file names a task, group or tag."""
+"""Matches the name of a task, group or tag in a task file."""
 
 
 def collection() -> Path:
-    """Folder of the tasks that come with lm-eval."""
+    """Return the folder of lm-eval's tasks."""
     spec = find_spec("lm_eval")
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) / "tasks" if places else Path("lm_eval/tasks")
 
 
-def require_known(names: Sequence[str], own: Path | None = None) -> None:
-    """Refuse a name that stands in no task file.
+def require_known(names: Sequence[str], include: Path | None = None) -> None:
+    """Refuse a name that is in no task file.
 
     Args:
         names: Tasks, groups, tags or leaderboards.
-        own: Folder of the suite's own task files.
+        include: Folder of the suite's own task files.
 
     Raises:
-        UserError: lm-eval does not know one of them.
+        UserError: lm-eval has no such task.
     """
     unknown = {name for name in names if name not in GROUPS}
-    for text in _texts([own, collection()] if own else [collection()]):
+    for text in _texts([include, collection()] if include else [collection()]):
         if not unknown:
             return
         unknown = {name for name in unknown if name not in text}
     for name in unknown:
-        choices = {found for text in _texts([collection()]) for found in NAMED.findall(text)}
+        choices = {choice for text in _texts([collection()]) for choice in NAMED.findall(text)}
         raise UserError(
             f"lm-eval has no task '{name}'.{nearest(name, [*GROUPS, *sorted(choices)])} `lm_eval ls tasks` lists all; "
             f"leaderboards are {', '.join(GROUPS)}."

@@ -1,18 +1,12 @@
-"""Fewer documents: as lm-eval limits them, so many for each sub-task, or so many for a whole group, spread evenly.
-
-Finds and loads lm-eval's tasks by name, group or leaderboard, once for all models of a suite.
-"""
+"""lm-eval's tasks by name, group or leaderboard, loaded once for all models of a suite, in full or with a limit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lm_eval.tasks.manager import TaskDict
 import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError, nearest
 from una_bench.evaluation import task_names
@@ -26,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def spread(sizes: dict[str, int], limit: int) -> dict[str, list[int]]:
-    """Choose ``limit`` documents of all tasks together, the first ones of tasks that lie evenly apart.
+    """Choose ``limit`` documents of all tasks together: the first ones of evenly spaced tasks.
 
     Args:
         sizes: Documents of each task, in the group's order.
         limit: Documents to choose.
 
     Returns:
-        Numbers of the chosen documents of each task that has any.
+        Numbers of the chosen documents of each task with any.
     """
     names = list(sizes)
     if limit < len(names):
@@ -49,7 +43,7 @@ def spread(sizes: dict[str, int], limit: int) -> dict[str, list[int]]:
 
 
 def restrict(tasks: TaskDict, limit: int) -> dict[str, list[int]]:
-    """Leave in a loaded group only the tasks that ``limit`` documents reach, and return which documents those are."""
+    """Choose ``limit`` documents of a loaded group, remove tasks without any, and return the document numbers."""
     chosen = spread({name: len(task.eval_docs) for name, task in tasks["tasks"].items()}, limit)
     for name in set(tasks["tasks"]) - set(chosen):
         del tasks["tasks"][name]
@@ -60,7 +54,7 @@ def restrict(tasks: TaskDict, limit: int) -> dict[str, list[int]]:
 
 
 def _prune(group: Any, chosen: dict[str, list[int]]) -> None:
-    """Take tasks that are not run, and groups that have none left, out of a group."""
+    """Remove tasks that are not run, and groups left without tasks."""
     for name in list(group.child_names):
         child = group.get(name)
         if hasattr(child, "get_all_tasks"):
@@ -73,74 +67,74 @@ def _prune(group: Any, chosen: dict[str, list[int]]) -> None:
 
 
 def load(names: Sequence[str], include: Path | None, options: Options) -> Harness:
-    """Find and load tasks by lm-eval's names or a leaderboard's, and from the folder ``include``.
+    """Load tasks by lm-eval's or a leaderboard's name, also from the folder ``include``; no names: all of ``include``.
 
-    No names means all tasks of ``include``. lm-eval's own thousands of tasks are only indexed where they are needed.
+    lm-eval's thousands of tasks are indexed only if needed.
 
     Raises:
-        UserError: No task, group, tag or leaderboard has such a name.
+        UserError: No task, group, tag or leaderboard has this name.
     """
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=_folders(names, include), include_defaults=False)
-    wanted = _wanted(list(names) or list(manager.all_tasks))
-    if any(name not in manager.task_index for name in wanted):
+    entries = _entries(list(names) or list(manager.all_tasks))
+    if any(name not in manager.task_index for name in entries):
         manager = TaskManager(include_path=include)
     harness = Harness(options=options, leaderboards=[name for name in names if name in GROUPS])
-    for name, entry in wanted.items():
+    for name, entry in entries.items():
         if name not in manager.task_index:
             choices = [*GROUPS, *manager.task_index]
             raise UserError(f"lm-eval has no task '{name}'.{nearest(name, choices)} `lm_eval ls tasks` lists all.")
         harness.first_metric[name] = named(*entry.metrics[0].split(",")) if entry else _first_metric(manager, name)
         try:
             harness.loaded[name] = _load(manager, name, entry, options)
-        except Exception as error:  # a missing data set or package must not stop the other tasks
+        except Exception as error:  # a missing dataset or package must not stop the other tasks
             logging.getLogger(__name__).exception("%s could not be loaded", name)
             harness.not_run[name] = reason(error)
     return harness
 
 
 def _folders(names: Sequence[str], include: Path | None) -> list[Path] | None:
-    """Folders to index: the suite's own, and those of leaderboards, instead of all that lm-eval has."""
-    folders = {entry.folder for name in names for entry in GROUPS.get(name, ())}
-    found = [*([include] if include else []), *(task_names.collection() / folder for folder in sorted(folders))]
-    return found or None
+    """Return the folders to index: the suite's own and those of leaderboards, instead of all of lm-eval's."""
+    names_in_lm_eval = {entry.folder for name in names for entry in GROUPS.get(name, ())}
+    folders = [task_names.collection() / folder for folder in sorted(names_in_lm_eval)]
+    return ([include] if include else []) + folders or None
 
 
-def _wanted(names: Sequence[str]) -> dict[str, Entry | None]:
-    """lm-eval's names in order, each with its place on a leaderboard that was asked for."""
-    wanted: dict[str, Entry | None] = {}
+def _entries(names: Sequence[str]) -> dict[str, Entry | None]:
+    """Return lm-eval's names in order, each with its entry if it is part of a requested leaderboard."""
+    entries: dict[str, Entry | None] = {}
     for name in names:
         if name in GROUPS:
-            wanted |= {entry.task: entry for entry in GROUPS[name]}
+            entries |= {entry.task: entry for entry in GROUPS[name]}
         else:
-            wanted.setdefault(name, None)
-    return wanted
+            entries.setdefault(name, None)
+    return entries
 
 
 def _first_metric(manager: TaskManager, name: str) -> str:
-    """Return what lm-eval will report first for a task, group or tag, as far as its file says: metric and filter."""
+    """Return the metric (with filter) that lm-eval will report first, according to the task's file."""
     from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
 
     settings = manager.task_index[name].cfg or {}
     listed = settings.get("aggregate_metric_list") or settings.get("metric_list")
     if listed:
         first = listed if isinstance(listed, dict) else listed[0]
-        metric = str(first["metric"]).rpartition(".")[2]  # one of the task's own is a path to a function
+        metric = str(first["metric"]).rpartition(".")[2]  # a custom metric is a path to a function
         filters = settings.get("filter_list") or [{"name": "none"}]
         return named(metric, filters[0]["name"])
     return str(DEFAULT_METRIC_REGISTRY.get(settings.get("output_type"), ["score"])[0])
 
 
 def _load(manager: TaskManager, name: str, entry: Entry | None, options: Options) -> Loaded:
-    """Load one task or group, with the number of examples that the leaderboard or lm-eval's command line gives it."""
+    """Load one task or group, with the few-shot examples that the leaderboard or lm-eval's command line sets."""
     tasks: TaskDict = manager.load([name])
     shots = entry.shots if entry else options.num_fewshot
     for task in tasks["tasks"].values():
-        own = task.get_config("num_fewshot")
+        default = task.get_config("num_fewshot")
         if shots is None:
-            task.set_config(key="num_fewshot", value=own or 0)
-        elif own != 0:  # a task that says 0 itself must stay without examples
+            task.set_config(key="num_fewshot", value=default or 0)
+        elif default != 0:  # a task with an explicit 0 stays zero-shot
             task.set_config(key="num_fewshot", value=shots)
     samples, seen = None, ""
     if options.limit_per == "task" and options.limit is not None:
@@ -155,11 +149,11 @@ def _load(manager: TaskManager, name: str, entry: Entry | None, options: Options
 
 
 def _build_once(task: Any) -> None:
-    """Let a task build its requests for the first model only; later ones get the same, without the answers."""
+    """Let a task build its requests for the first model only; later models reuse them, without the answers."""
     build = task.build_all_requests
     built: dict[str, Any] = {}
 
-    def again(**settings: Any) -> None:
+    def build_or_reuse(**settings: Any) -> None:
         key = repr({k: v for k, v in settings.items() if k != "chat_template"})
         if key not in built:
             build(**settings)
@@ -169,4 +163,4 @@ def _build_once(task: Any) -> None:
                 instance.resps, instance.filtered_resps = [], {}
             task._instances = built[key]
 
-    task.build_all_requests = again
+    task.build_all_requests = build_or_reuse

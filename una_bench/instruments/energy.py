@@ -1,7 +1,7 @@
-"""Energy from the machine's own counters, or a reason why there is none; never an estimate from nameplates.
+"""Energy readings from the machine's counters, or the reason why there are none; never an estimate from nameplates.
 
-Processors count by RAPL (/sys/class/powercap, microjoules, wrapping around), NVIDIA cards by NVML (millijoules, with
-the optional package nvidia-ml-py). A counter is that of the whole package or card, whatever else ran on it.
+Processors use RAPL (/sys/class/powercap, microjoules, wraps around), NVIDIA GPUs use NVML (millijoules, needs the
+optional package nvidia-ml-py). A counter covers the whole processor or GPU, including other processes.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
 KINDS = {"package": "package", "dram": "dram"}
-"""RAPL's domains that neither contain nor overlap each other; cores and graphics are inside the package."""
+"""Disjoint RAPL domains; cores and graphics are part of the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
-    """One counter of the machine."""
+    """One energy counter."""
 
     name: str
     """``package``, ``dram`` or ``gpu``, with a number."""
     read: Callable[[], float]
-    """Joules since some time past."""
+    """Returns joules since an arbitrary start."""
     wraps_at: float = 0.0
-    """Joules at which it starts again; 0 where it never does."""
+    """Joules at which the counter wraps to 0; 0: never."""
 
 
 class EnergyMeter:
-    """Adds up what counters count between `start` and `stop`."""
+    """Sums the counters' energy between `start` and `stop`."""
 
     def __init__(self, counters: Sequence[Counter], why_not: str = "") -> None:
         self.counters = counters
         self.why_not = why_not
-        """Why there is no counter."""
+        """Why counters are missing."""
         self.joules = dict.fromkeys((c.name for c in counters), 0.0)
         self._before: list[float] | None = None
 
     def start(self) -> None:
-        """Count from here."""
+        """Begin an interval."""
         self._before = [c.read() for c in self.counters]
 
     def stop(self) -> None:
-        """Add what was used since `start`."""
+        """Add the energy used since `start`."""
         if self._before is None:
             return
         for counter, before in zip(self.counters, self._before, strict=True):
@@ -52,18 +52,18 @@ class EnergyMeter:
 
 
 def meter(device: str = "cpu", powercap: Path = POWERCAP) -> EnergyMeter:
-    """Return a meter of what this machine counts: the processor, and the card that trains."""
-    found, missing = _rapl(powercap)
+    """Return a meter of the processor and, on CUDA, of the training GPU."""
+    counters, missing = _rapl(powercap)
     reasons = [missing] if missing else []
     if device != "cpu":
-        cards, missing = _nvml(device)
-        found += cards
+        gpu_counters, missing = _nvml(device)
+        counters += gpu_counters
         reasons += [missing] if missing else []
-    return EnergyMeter(found, "; ".join(reasons))
+    return EnergyMeter(counters, "; ".join(reasons))
 
 
 def _rapl(folder: Path) -> tuple[list[Counter], str]:
-    """Counters of processors and memory, or why there are none."""
+    """Return counters of processors and memory, or why there are none."""
     domains = sorted(folder.glob("*rapl:*")) if folder.is_dir() else []
     if not domains:
         return [], "the machine shows no RAPL counter (/sys/class/powercap)"
@@ -91,7 +91,7 @@ def _microjoules(file: Path) -> Callable[[], float]:
 
 
 def _nvml(device: str) -> tuple[list[Counter], str]:
-    """The counter of one card, or why there is none."""
+    """Return the counter of one GPU, or why there is none."""
     try:
         import pynvml  # type: ignore[import-not-found,unused-ignore]
     except ImportError:

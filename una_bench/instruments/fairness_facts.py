@@ -1,4 +1,4 @@
-"""What the fairness ledger compares between methods: initial weights, responses, tokenization."""
+"""Facts that the fairness ledger compares between methods: initial weights, responses, tokenization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def weights_sha256(model: Any) -> str:
-    """Hash names, types and contents of all weights of ``model``."""
+    """Hash the names, types and values of all weights of ``model``."""
     import torch
 
     digest = hashlib.sha256()
@@ -27,7 +27,7 @@ def weights_sha256(model: Any) -> str:
 
 
 def checkpoint_sha256(folder: Path) -> str | None:
-    """Hash the weights that a training left, file by file; None where it left none in safetensors' format."""
+    """Hash the safetensors files of a checkpoint; None if there are none."""
     digest = hashlib.sha256()
     files = sorted(folder.glob("*.safetensors"))
     for path in files:
@@ -37,7 +37,7 @@ def checkpoint_sha256(folder: Path) -> str | None:
 
 
 def record_reference(probe: Probe, model: Any) -> None:
-    """Put into the probe the hash of the reference model after training, which must be that of the initial policy."""
+    """Record the hash of the reference model after training, which must equal that of the initial policy."""
     if model is not None:
         with probe.phase(BOOKKEEPING):
             probe.facts["reference_weights_sha256"] = weights_sha256(model)
@@ -46,16 +46,16 @@ def record_reference(probe: Probe, model: Any) -> None:
 def record_facts(
     probe: Probe, *, model: Any, tokenizer: Any, prompt_ids: Iterable[Any], completion_ids: Iterable[Any] | None
 ) -> None:
-    """Put into the probe what the fairness ledger compares; call it before adapters are added to ``model``.
+    """Record what the fairness ledger compares; call this before adapters are added to ``model``.
 
     Args:
-        probe: Its ``facts`` get ``initial_weights_sha256``, ``prompts_distinct``, ``prompts_set_sha256`` (over the
+        probe: Its ``facts`` receive ``initial_weights_sha256``, ``prompts_distinct``, ``prompts_set_sha256`` (over the
             sorted set of token sequences), ``prompt_example`` and, with responses, the same of responses
-            (``tokenisation_example``). Examples are the first of the sorted set, so the same one for every method.
+            (``tokenisation_example``). Examples are the first of the sorted set, so the same for every method.
         model: The policy as loaded.
-        tokenizer: Shows the example as text.
-        prompt_ids: Tokens of the prompt of each response, as the method will see them.
-        completion_ids: Tokens of each response; None where the method generates its own.
+        tokenizer: Decodes the example.
+        prompt_ids: Prompt tokens of each response, as the method sees them.
+        completion_ids: Tokens of each response; None if the method generates its own.
     """
     with probe.phase(BOOKKEEPING):
         _record_facts(probe, model, tokenizer, prompt_ids, completion_ids)
@@ -79,9 +79,9 @@ def _record_facts(
 
 
 def _example(tokenizer: Any, prompt: Sequence[int], completion: Sequence[int] = ()) -> dict[str, Any]:
-    """Show tokens: their numbers, how many BOS they begin and how many EOS they end with, and their text.
+    """Return the token ids, the number of leading BOS and trailing EOS tokens, and the text.
 
-    The text shows the template; a BOS put twice or an EOS left out is what trainers are most often apart in.
+    The text shows the template; a doubled BOS or a missing EOS is the most common difference between trainers.
     """
     ids = [*prompt, *completion]
     shown: dict[str, Any] = {"prompt_ids": list(prompt)} | ({"completion_ids": list(completion)} if completion else {})
@@ -91,7 +91,7 @@ def _example(tokenizer: Any, prompt: Sequence[int], completion: Sequence[int] = 
 
 
 def dropout(model: Any) -> float:
-    """Largest probability with which anything in ``model`` is dropped while it trains; 0 means nothing is."""
+    """Return the largest dropout rate in ``model``; 0 means no dropout."""
     from torch.nn.modules.dropout import _DropoutNd
 
     rates = [m.p for m in model.modules() if isinstance(m, _DropoutNd)]
@@ -100,12 +100,12 @@ def dropout(model: Any) -> float:
 
 
 def record_rows(probe: Probe, trainer: Any, *, given: int, kept: int, lengths: Iterable[int]) -> None:
-    """Put into the probe how many of the rows that a trainer was given it left out, and how many it cuts.
+    """Record how many rows the trainer dropped and how many it truncates.
 
     Args:
-        probe: Its ``facts`` get ``rows_dropped`` and ``rows_truncated``.
-        trainer: Its ``args.max_length`` cuts longer rows; none, or no such setting, cuts nothing.
-        given: Rows that the trainer was given.
+        probe: Its ``facts`` receive ``rows_dropped`` and ``rows_truncated``.
+        trainer: Truncates rows to its ``args.max_length``, if that is set.
+        given: Rows given to the trainer.
         kept: Rows that it trains on.
         lengths: Tokens of each row, prompt and response.
     """

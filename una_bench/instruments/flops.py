@@ -1,10 +1,8 @@
-"""What this machine can do at best, measured beside the training: the yardstick that two machines have in common.
+"""Floating-point operations of language models, from their shapes and the tokens they process, and of this machine.
 
-Floating-point operations of language models, from their shapes and the tokens that really went through them.
-
-A product of (m, k) by (k, n) is 2mkn operations. Counted are the layers' matrix products and those of attention;
-norms, activations and embedding look-ups are not, as everyone leaves them out (Kaplan et al. 2020, section 2.1). A
-backward pass costs a forward pass for the gradients of the activations, and for the weights that are trained another.
+A product of (m, k) by (k, n) is 2mkn operations. The matrix products of layers and attention are counted; norms,
+activations and embedding look-ups are not, as usual (Kaplan et al. 2020, section 2.1). A backward pass costs one
+forward pass for the gradients of activations and another for those of trained weights.
 """
 
 from __future__ import annotations
@@ -19,28 +17,28 @@ if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 SECONDS = 0.3
-"""How long products are repeated."""
+"""Duration of the peak measurement."""
 SIZES = {"cpu": 1024, "cuda": 8192}
-"""Side of the square matrices: large enough to reach the peak, small enough for many repetitions."""
+"""Side of the square matrices: large enough to reach the peak, small enough to repeat often."""
 
 
 def matmul_peak(device: str = "cpu", precision: str = "float32", seconds: float = SECONDS) -> float:
     """Measure the fastest square matrix product, in floating-point operations per second.
 
-    Uses the threads that the process trains with. The best of all repetitions counts: whatever else runs on the
-    machine can only slow a product down.
+    It uses the process's training threads. The fastest repetition counts, since other load can only slow one down.
 
     Args:
         device: ``cpu`` or a CUDA device.
-        precision: ``float32`` or ``bfloat16``, the precision of the products in training.
-        seconds: Wall time to spend; one product is made at least.
+        precision: ``float32`` or ``bfloat16``, as in training.
+        seconds: Wall time to spend; at least one product is timed.
     """
     import torch
 
     kind = device.partition(":")[0]
     size = SIZES[kind]
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    left, right = (torch.randn(size, size, device=device, generator=_own(device)).to(dtype) for _ in range(2))
+    generator = torch.Generator(device).manual_seed(0)  # leaves the training's random state unchanged
+    left, right = (torch.randn(size, size, device=device, generator=generator).to(dtype) for _ in range(2))
     product = torch.empty(size, size, device=device, dtype=dtype)
     best = float("inf")
     stop = time.perf_counter() + seconds
@@ -54,13 +52,6 @@ def matmul_peak(device: str = "cpu", precision: str = "float32", seconds: float 
     return 2 * size**3 / best
 
 
-def _own(device: str) -> Any:
-    """A generator of its own: calibrating must not move the random state of a training."""
-    import torch
-
-    return torch.Generator(device).manual_seed(0)
-
-
 def _wait(kind: str) -> None:
     if kind != "cpu":
         import torch
@@ -70,41 +61,41 @@ def _wait(kind: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What decides the cost of one pass through a model's body."""
+    """Sizes that determine the cost of a pass through a model's body."""
 
     products: int
-    """Weights that each token is multiplied with, adapters included; of experts only those that a token visits."""
+    """Weights that each token is multiplied with, adapters included; of experts, only the active ones."""
     trained: int
-    """Those of them that get gradients."""
+    """Those of ``products`` that get gradients."""
     attention: int
-    """Layers times width of all query heads: a token that attends to t tokens costs 4t of these."""
+    """Layers times total query-head width; a token that attends to t tokens costs 4t times this."""
 
     def forward(self, tokens: float, attended: float) -> float:
-        """Cost of a forward pass over ``tokens`` that attend to ``attended`` tokens in all."""
+        """Return the cost of a forward pass over ``tokens`` that attend to ``attended`` tokens in total."""
         return 2.0 * self.products * tokens + 4.0 * self.attention * attended
 
     def backward(self, tokens: float, attended: float) -> float:
-        """Cost of the backward pass after it. Attention has no weights, but two inputs to each product."""
+        """Return the cost of its backward pass; attention has no weights, but two inputs to each product."""
         if not self.trained:
             return 0.0
         return 2.0 * (self.products + self.trained) * tokens + 8.0 * self.attention * attended
 
 
 def attended_tokens(rows: int, new: int, cached: int = 0) -> float:
-    """Pairs of tokens in causal attention: each of ``new`` tokens a row sees those before it and itself."""
+    """Return the (query, key) pairs of causal attention for ``new`` tokens per row after ``cached`` ones."""
     return rows * (new * cached + new * (new + 1) / 2)
 
 
 def body_shape(model: Any) -> Shape:
-    """Read the shape of a model's body, without its output layer, off its weights and configuration."""
+    """Return the shape of a model's body, without its output layer, from its weights and configuration."""
     inner, body = _parts(model)
     config = inner.config.get_text_config()
-    looked_up = {id(e.weight) for e in body.modules() if _is_embedding(e)}
+    embeddings = {id(e.weight) for e in body.modules() if _is_embedding(e)}
     products = trained = 0
     for name, weight in body.named_parameters():
-        if weight.ndim < 2 or id(weight) in looked_up:
+        if weight.ndim < 2 or id(weight) in embeddings:
             continue
-        size = int(weight.numel() * (_visited_share(config) if ".experts." in name else 1.0))
+        size = int(weight.numel() * (_active_share(config) if ".experts." in name else 1.0))
         products += size
         trained += size if weight.requires_grad else 0
     heads = config.num_attention_heads
@@ -122,23 +113,23 @@ def _is_embedding(module: Any) -> bool:
     return type(module).__name__.endswith("Embedding") and hasattr(module, "weight")
 
 
-def _visited_share(config: Any) -> float:
-    """Share of a layer's experts that one token visits."""
+def _active_share(config: Any) -> float:
+    """Return the share of a layer's experts that are active for one token."""
     experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
     return config.num_experts_per_tok / experts if experts else 1.0
 
 
 class Counter:
-    """Adds what models do to a probe, by model and pass: ``policy.forward``, ``policy.backward`` and so on."""
+    """Adds models' operations to a probe, by model and pass: ``policy.forward``, ``policy.backward`` and so on."""
 
     def __init__(self, probe: Probe) -> None:
         self.add = probe.add_flops
 
     def watch(self, name: str, model: Any) -> None:
-        """Count every pass through the body and the output layer of ``model``, however they are called.
+        """Count every pass through the body and the output layer of ``model``, by any caller; idempotent.
 
-        Padding is counted too: the machine multiplies it like any token. A pass with gradients is counted with its
-        backward pass at once. A model that is watched already is left as it is.
+        Padding is counted, since it is computed like any token. A pass with gradients is counted together with its
+        backward pass.
         """
         inner, body = _parts(model)
         if hasattr(body.forward, "counted"):
@@ -190,7 +181,7 @@ class Counter:
 
 
 def count_bypass(head: Any, states: Any) -> None:
-    """Count a product with the weights of ``head`` that does not call it; nothing where nobody watches."""
+    """Count a product with the weights of ``head`` that bypasses its ``forward``, if ``head`` is watched."""
     count = getattr(head.forward, "count", None)
     if count is not None:
         count(states)

@@ -1,7 +1,4 @@
-"""Peak memory of this process, read so that a short peak is not missed.
-
-Figures over all processes of one training; with one process they cost nothing.
-"""
+"""Peak memory of this process since the last reset, however short the peak, and its maximum over processes."""
 
 from __future__ import annotations
 
@@ -16,42 +13,42 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 STATUS_BYTES = 8192
-"""More than /proc/self/status holds."""
+"""Larger than /proc/self/status."""
 COUNTED_LATE_BYTES = 2**20
-"""What the kernel's two ways to tell the same mark differ by: one leaves out pages that a core has yet to add up."""
+"""Maximum difference between the kernel's two readings of one mark; one omits pages still in per-core counters."""
 
 
 class Peak(NamedTuple):
-    """One reading: the most that was held at once since the last reset. A tuple, because it is made at every phase."""
+    """Peak memory since the last reset. A tuple, because one is created at every phase."""
 
     bytes: int
     reserved_bytes: int | None = None
-    """What the allocator had taken from an accelerator, in use or not; None on CPU, where ``bytes`` is that already."""
+    """Reserved by the accelerator's allocator, in use or not; None on CPU."""
 
 
 class PeakMeter(Protocol):
     """Reads peaks of one device."""
 
     how: str
-    """What the figure means, for the record."""
+    """How the reading is taken, for the record."""
     baseline_bytes: int
-    """Held before the first model, and left out of every reading."""
+    """Held before the first model; subtracted from every reading."""
 
     def reset(self) -> None:
-        """Start a new peak from what is held now."""
+        """Start a new peak at the current usage."""
 
     def peak(self) -> Peak:
         """Return the peak since the last reset."""
 
     def trim(self) -> None:
-        """Hand freed memory back, so that what came before cannot hide or inflate what comes."""
+        """Release freed memory, so that earlier allocations neither hide nor inflate later ones."""
 
     def driver_bytes(self) -> int | None:
-        """Return what an accelerator's driver says is in use now."""
+        """Return the memory in use by the accelerator's driver's count."""
 
 
 def resident_bytes(key: str) -> int:
-    """Read one figure of this process, ``VmRSS`` (now) or ``VmHWM`` (peak since the last reset), in bytes."""
+    """Return ``VmRSS`` (now) or ``VmHWM`` (peak since the last reset) of this process, in bytes."""
     return _figure(Path("/proc/self/status").read_bytes(), key.encode() + b":")
 
 
@@ -66,10 +63,10 @@ def meter(device: str) -> PeakMeter:
 
 
 class ResidentMeter:
-    """Resident memory of this process above what was resident after imports, from the kernel's high-water mark.
+    """Resident memory of this process above the baseline after imports, from the kernel's high-water mark.
 
-    The kernel keeps the mark itself, so nothing is sampled and no peak is too short for it. Freed memory is handed
-    back before the baseline is read: else models would move into holes that the imports left, and weigh nothing.
+    The kernel maintains the mark, so no peak is too short. Freed memory is released before the baseline is read:
+    otherwise models would fill holes left by the imports and seem to take no memory.
     """
 
     how = (
@@ -80,7 +77,7 @@ class ResidentMeter:
     def __init__(self) -> None:
         if "tcache_count=0" in os.environ.get("GLIBC_TUNABLES", ""):
             self.how = f"{ResidentMeter.how}; malloc without caches of small blocks"
-        # Kept open, because a phase must cost microseconds; opened here, because a forked process has its own.
+        # Kept open, because a phase must cost microseconds; opened here, because a forked process needs its own.
         self._status = os.open("/proc/self/status", os.O_RDONLY)
         self._marks = os.open("/proc/self/clear_refs", os.O_WRONLY)
         for descriptor in (self._status, self._marks):
@@ -89,14 +86,14 @@ class ResidentMeter:
         self.trim()
         self.baseline_bytes = self._read(b"VmRSS:")
         self.reset()
-        # The same mark at a tenth of the time, unless a larger program ran in this process before: its mark stays.
+        # getrusage reads the same mark in a tenth of the time, but is not reset: a larger program may have run before.
         self._usage_is_mark = _most_resident() <= self._read(b"VmHWM:") + COUNTED_LATE_BYTES
 
     def _read(self, key: bytes) -> int:
         return _figure(os.pread(self._status, STATUS_BYTES, 0), key)
 
     def reset(self) -> None:
-        """Lower the high-water mark to what is resident now."""
+        """Lower the high-water mark to the current resident memory."""
         os.pwrite(self._marks, b"5", 0)
 
     def peak(self) -> Peak:
@@ -111,16 +108,16 @@ class ResidentMeter:
             self._trim(0)
 
     def driver_bytes(self) -> None:
-        """Return nothing: there is no driver beside the kernel."""
+        """Return None: a CPU has no driver."""
 
 
 def _most_resident() -> int:
-    """Return the larger of VmHWM and the mark of what ran in this process before it, in bytes."""
+    """Return the larger of VmHWM and the mark of earlier programs in this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _malloc_trim() -> ctypes._NamedFuncPointer | None:
-    """Return the call that hands freed pages back, which only glibc has."""
+    """Return glibc's call that releases freed pages; None with another C library."""
     try:
         return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
@@ -128,7 +125,7 @@ def _malloc_trim() -> ctypes._NamedFuncPointer | None:
 
 
 class CudaMeter:
-    """Memory that PyTorch's allocator had in use on one device, and what it had reserved for that."""
+    """Memory that PyTorch's allocator had in use and reserved on one device."""
 
     how = (
         "torch.cuda.max_memory_allocated in the training process above the workspaces of the matrix library; "
@@ -139,13 +136,13 @@ class CudaMeter:
         import torch
 
         self._cuda, self._device = torch.cuda, device
-        _take_workspaces(device)
+        _allocate_workspaces(device)
         self.trim()
         self.baseline_bytes = int(self._cuda.memory_allocated(device))
         self.reset()
 
     def reset(self) -> None:
-        """Lower both peaks to what is held now."""
+        """Lower both peaks to the current usage."""
         self._cuda.synchronize(self._device)
         self._cuda.reset_peak_memory_stats(self._device)
 
@@ -163,16 +160,15 @@ class CudaMeter:
         self._cuda.empty_cache()
 
     def driver_bytes(self) -> int | None:
-        """Return what is in use on the device, contexts and other processes included."""
+        """Return the memory in use on the device, contexts and other processes included."""
         free, total = self._cuda.mem_get_info(self._device)
         return int(total - free)
 
 
-def _take_workspaces(device: str) -> None:
-    """Multiply once forwards and once backwards, so that cuBLAS has what it keeps until the process ends.
+def _allocate_workspaces(device: str) -> None:
+    """Run one product forward and backward, so that cuBLAS allocates its permanent workspaces before the baseline.
 
-    That is 32 MiB on a Hopper card for each thread that multiplies, the training's own and that of backward passes,
-    whatever is trained: among the activations it would hide a small model's.
+    On a Hopper GPU they take 32 MiB for each of two threads (forward and backward), more than a small model.
     """
     import torch
 
@@ -181,10 +177,11 @@ def _take_workspaces(device: str) -> None:
 
 
 def highest(values: Mapping[str, int]) -> dict[str, int]:
-    """Return the largest value of each name over all processes; every process must ask at the same place."""
+    """Return the largest value of each name over all processes; a collective call."""
     distributed = getattr(sys.modules.get("torch"), "distributed", None)
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return dict(values)
-    found: list[dict[str, int]] = [{} for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(found, dict(values))
-    return {name: max(part[name] for part in found if name in part) for name in sorted({n for p in found for n in p})}
+    gathered: list[dict[str, int]] = [{} for _ in range(distributed.get_world_size())]
+    distributed.all_gather_object(gathered, dict(values))
+    names = sorted({name for part in gathered for name in part})
+    return {name: max(part[name] for part in gathered if name in part) for name in names}

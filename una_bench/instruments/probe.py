@@ -1,7 +1,4 @@
-"""The instruments: memory by phase, and the time and tokens of every training step.
-
-They know of no method. A method opens phases and steps on its `Probe`; what is inside a reading is said beside it.
-"""
+"""The `Probe` on which a method opens phases and steps: memory by phase, time and tokens by training step."""
 
 from __future__ import annotations
 
@@ -22,42 +19,41 @@ from una_bench.record.schema import Curve, StepSamples
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
 BEFORE = "reference_seconds_before_training"
 Watcher = Callable[[Any], Mapping[str, float]]
-"""A policy in the middle of training -> cheap metrics."""
+"""Policy during training -> cheap metrics."""
 
 
 @dataclass
 class Probe:
-    """What one training run measures of itself.
+    """Measurements of one training run.
 
-    Memory is what `una_bench.instruments.peak_memory` reads, taken above what was held when the probe was made (after
-    imports, before any model) and reset wherever a phase begins or ends, so that no short peak is missed or credited
-    to another.
+    Memory is read by `una_bench.instruments.peak_memory`, relative to its level when the probe was created (after
+    imports, before any model), and reset at every phase boundary, so that each peak belongs to one phase.
     """
 
     device: str = "cpu"
     clock: Callable[[], float] = time.perf_counter
     cpu_clock: Callable[[], float] = time.process_time
     queue_clock: Callable[[], float] | None = field(default_factory=run_queue.queue_clock)
-    """Seconds without a core, where the kernel tells."""
+    """Seconds of waiting for a core; None if the kernel does not count them."""
     warmup: int = 3
-    """Leading steps that rates leave out."""
+    """Leading steps excluded from rates."""
     evaluate_at: Sequence[float] = ()
     """Points on ``axis`` at which the watchers are called."""
     axis: str = "responses"
-    """What ``evaluate_at`` counts: a kind of `una_bench.interfaces.budget`."""
+    """Unit of ``evaluate_at``: a kind of `una_bench.interfaces.budget`."""
     watchers: Sequence[Watcher] = ()
     on_step: Callable[[Probe], None] | None = None
-    """Told after every step, for progress."""
+    """Called after every step, for progress."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the fairness ledger wants to know; methods add to it."""
+    """Facts for the fairness ledger; methods add to them."""
     resident: dict[str, int] = field(default_factory=dict)
-    """Bytes that must be resident, by kind: arithmetic (`una_bench.instruments.resident_memory`), set by training."""
+    """Calculated resident bytes by kind (`una_bench.instruments.resident_memory`), set by training."""
     flops: dict[str, float] = field(default_factory=dict)
-    """Floating-point operations by pass, evaluations left out: arithmetic (`una_bench.instruments.flops`)."""
+    """Calculated floating-point operations by pass, without evaluations (`una_bench.instruments.flops`)."""
     memory: PeakMeter | None = None
-    """Reads the peaks; made for ``device`` where none is given."""
+    """Reads the peaks; None: the meter of ``device``."""
     counted: energy.EnergyMeter | None = None
-    """Counts the joules of steps; made for ``device`` where none is given."""
+    """Counts the joules of steps; None: the meter of ``device``."""
 
     def __post_init__(self) -> None:
         """Take the baseline."""
@@ -65,7 +61,7 @@ class Probe:
         self.trace = Trace()
         self.totals = dict.fromkeys(COUNTS, 0)
         self.marks: dict[str, float] = {}
-        """Figures that a resumed training must know."""
+        """Values that a resumed training needs."""
         self.paused_seconds = 0.0
         self._seconds = 0.0
         self._open: dict[str, int] | None = None
@@ -73,20 +69,18 @@ class Probe:
         self.energy = self.counted or energy.meter(self.device)
         self.phases = Phases(self.memory or meter(self.device), self.clock)
 
-    # memory ------------------------------------------------------------------------------------------------------
-
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Attribute memory and time to ``name``; the inner of two nested phases gets its own peak and time."""
+        """Attribute memory and time to ``name``; a nested phase has its own peak and time."""
         return self.phases(name)
 
     @property
     def peaks(self) -> dict[str, PhasePeak]:
-        """What each phase took; a phase that never ran is absent."""
+        """Time and memory by phase; a phase that never ran is absent."""
         return self.phases.peaks
 
     @property
     def peak_bytes(self) -> int:
-        """Peak above the baseline since the probe was made, evaluations left out."""
+        """Training peak above the baseline, evaluations excluded."""
         return self.phases.peak_bytes
 
     @property
@@ -96,15 +90,13 @@ class Probe:
 
     @property
     def instrument_seconds(self) -> float:
-        """Spent on reading and resetting peaks; inside the steps, because the trainer waits for it."""
+        """Spent on reading and resetting peaks; part of the steps, because the trainer waits for it."""
         return self.phases.instrument_seconds
-
-    # steps -------------------------------------------------------------------------------------------------------
 
     def begin_step(self) -> None:
         """Open a step: everything until `end_step` is training time."""
         if "reference" in self.phases.peaks:
-            # A pass over the data before the first step is training that other methods do in their steps.
+            # Other methods run the reference pass inside their steps.
             self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
         self.marks.setdefault(BEFORE, 0.0)
         self._open = dict.fromkeys(COUNTS, 0)
@@ -123,12 +115,12 @@ class Probe:
                 self._open[name] += number
 
     def add_flops(self, name: str, operations: float) -> None:
-        """Add floating-point operations to the pass ``name``; what evaluations compute is not training."""
+        """Add floating-point operations to the pass ``name``, except during evaluations."""
         if operations and self.phases.training:
             self.flops[name] = self.flops.get(name, 0.0) + operations
 
     def end_step(self) -> None:
-        """Close the step and keep its sample."""
+        """Close the step and store its sample."""
         if self._open is None:
             raise RuntimeError("end_step without begin_step")
         self._wait()
@@ -156,7 +148,7 @@ class Probe:
             torch.cuda.synchronize()
 
     def used(self, kind: str) -> float:
-        """How much of a budget of that kind (`una_bench.interfaces.budget`) training has used so far."""
+        """Return how much of a budget of this kind (`una_bench.interfaces.budget`) training has used so far."""
         if kind == "tokens":
             return self.totals["prompt_tokens"] + self.totals["response_tokens"]
         if kind == "flops":
@@ -166,10 +158,8 @@ class Probe:
             return self.marks.get(BEFORE, 0.0) + self._seconds + now
         return self.totals["optimizer_steps" if kind == "steps" else kind]
 
-    # what training looks like ------------------------------------------------------------------------------------
-
     def observe(self, metrics: Mapping[str, float], *, x: float | None = None) -> None:
-        """Add one point to the curve of each metric, at ``x`` responses (default: those trained on so far)."""
+        """Add one point to each metric's curve, at ``x`` responses (default: those trained on so far)."""
         at = float(self.totals["responses"] if x is None else x)
         self.trace.add(metrics, at)
         if x is None and metrics:
@@ -177,7 +167,7 @@ class Probe:
 
     @property
     def curves(self) -> dict[str, tuple[list[float], list[float]]]:
-        """Numbers of responses trained on, and values there, by metric."""
+        """Responses trained on and values at these points, by metric."""
         return self.trace.curves
 
     @property
@@ -186,7 +176,7 @@ class Probe:
         return bool(self._pending) and self.used(self.axis) >= self._pending[0]
 
     def check(self, policy: Any) -> None:
-        """Call the watchers where training has reached the next point of ``evaluate_at``; not training time."""
+        """Call the watchers if training has reached the next point of ``evaluate_at``; excluded from training time."""
         if not self.due:
             return
         used = self.used(self.axis)
@@ -217,13 +207,11 @@ class Probe:
         )
 
     def record_curves(self) -> tuple[Curve, ...]:
-        """Return the curves for the record, and how much of each budget was used at their points."""
+        """Return the curves for the record, and the use of each budget at their points."""
         return self.trace.record()
 
-    # going on after a kill -----------------------------------------------------------------------------------------
-
     def state(self) -> dict[str, Any]:
-        """Return what a resumed training must know of the part before, as JSON."""
+        """Return the measurements so far, as JSON, for a resumed training."""
         return {
             "samples": dict(self.samples),
             "trace": self.trace.state(),
@@ -237,7 +225,7 @@ class Probe:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`; the time between the two processes is counted nowhere."""
+        """Restore a `state`; the downtime between the two processes is not counted."""
         self.samples.update({name: list(values) for name, values in state["samples"].items()})
         self.trace.restore(state["trace"])
         self.marks.update(state["marks"])

@@ -1,8 +1,7 @@
-"""A fixed piece of work like one step of a small model: what a step is counted in where Python is most of it.
+"""Fixed reference workload similar to one step of a small model, as a unit of step time where Python dominates.
 
-A matrix product says how fast a machine multiplies. A step of a small model is a thousand calls of Python and small
-kernels, and a machine that multiplies fast may call slowly, so that it needs a yardstick of its own. This one uses no
-code of a trainer: what makes a trainer slower cannot make the yardstick longer.
+A matrix product measures only how fast a machine multiplies. A step of a small model is a thousand Python calls and
+small kernels, whose speed differs. The workload uses no trainer code, so a slower trainer does not slow it down.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ if TYPE_CHECKING:
 WIDTH, BATCH, TOKENS, VOCABULARY = 64, 16, 6, 32
 LAYERS = 2
 WORDS = 400
-"""Turns of the loop of plain Python, about a fifth of the whole."""
+"""Iterations of the plain Python loop, about a fifth of the workload."""
 
 
 class Yardstick:
-    """Forward, backward and update of two layers, then plain Python; the same arithmetic every time."""
+    """Forward, backward and update of two layers, then plain Python; the same arithmetic each time."""
 
     def __init__(self, device: str = "cpu") -> None:
-        """Make the weights from a generator of their own: the random state of a training stays as it is."""
+        """Create the weights without changing the training's random state."""
         import torch
 
         self.device = device
         self._queue = run_queue.queue_clock()
-        own = torch.Generator(device).manual_seed(0)
+        generator = torch.Generator(device).manual_seed(0)
 
         def weight(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=own, device=device).mul_(0.1).requires_grad_()
+            return torch.randn(*shape, generator=generator, device=device).mul_(0.1).requires_grad_()
 
         self.embedding = weight(VOCABULARY, WIDTH)
         self.layers = [[weight(WIDTH, WIDTH) for _ in range(4)] for _ in range(LAYERS)]
@@ -41,12 +40,12 @@ class Yardstick:
         self.ids_BT = torch.arange(BATCH * TOKENS, device=device).view(BATCH, TOKENS).remainder(VOCABULARY)
 
     def seconds(self) -> float:
-        """Do the work once and return how long it took, without the time that the process had no core."""
+        """Run the workload once and return its time, waits for a core excluded."""
         self._wait()
         queued = self._queue() if self._queue else 0.0
         start = time.perf_counter()
         self._compute()
-        self._talk()
+        self._run_python()
         self._wait()
         taken = time.perf_counter() - start
         return max(taken - ((self._queue() - queued) if self._queue else 0.0), 1e-9)
@@ -66,13 +65,13 @@ class Yardstick:
             gradients = torch.autograd.grad(functional.cross_entropy(logits, self.ids_BT.flatten()), self.weights)
         with torch.no_grad():
             for weight, gradient in zip(self.weights, gradients, strict=True):
-                weight.add_(gradient.mul(2.0).addcmul_(gradient, gradient), alpha=0.0)  # stays what it was
+                weight.add_(gradient.mul(2.0).addcmul_(gradient, gradient), alpha=0.0)  # unchanged
 
-    def _talk(self) -> dict[str, int]:
-        made: dict[str, Any] = {}
+    def _run_python(self) -> dict[str, int]:
+        parts: dict[str, Any] = {}
         for i in range(WORDS):
-            made[f"{i % 97}.{i % 7}"] = (i, [i, i + 1], {"of": i})
-        return {name: sum(part[1]) for name, part in sorted(made.items())}
+            parts[f"{i % 97}.{i % 7}"] = (i, [i, i + 1], {"of": i})
+        return {name: sum(part[1]) for name, part in sorted(parts.items())}
 
     def _wait(self) -> None:
         if self.device != "cpu":

@@ -1,4 +1,4 @@
-"""Arithmetic of memory: bytes that models, gradients and optimizers cannot do without."""
+"""Calculated minimum memory of models, gradients and optimizers, in bytes."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any
 
 
 def tensor_bytes(tensors: Iterable[Any]) -> int:
-    """Bytes of the distinct tensors; one that two modules share (tied weights) counts once."""
+    """Return the bytes of the distinct tensors; shared ones (tied weights) count once."""
     distinct = {(t.data_ptr(), t.numel()): t.numel() * t.element_size() for t in tensors}
     return sum(distinct.values())
 
 
 def module_bytes(module: Any) -> int:
-    """Bytes of the parameters and buffers of a module."""
+    """Return the bytes of a module's parameters and buffers."""
     return tensor_bytes([*module.parameters(), *module.buffers()])
 
 
 def gradient_bytes(module: Any) -> int:
-    """Bytes of the gradients of what is trainable, which all exist between backward and optimizer step."""
+    """Return the bytes of the gradients of a module, which all exist between backward and optimizer step."""
     return tensor_bytes(p for p in module.parameters() if p.requires_grad)
 
 
 def optimizer_bytes(optimizer: Any) -> int:
-    """Bytes of the state that an optimizer keeps from step to step; empty before its first step."""
+    """Return the bytes of an optimizer's state; 0 before its first step."""
     return tensor_bytes(v for state in optimizer.state.values() for v in state.values() if hasattr(v, "data_ptr"))
 
 
 def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside: Any) -> dict[str, int]:
-    """Account for one training: call it when the optimizer has stepped and the models are still there.
+    """Return the resident bytes of one training by kind; call this after an optimizer step.
 
     Args:
         policy: The policy, adapters included.
-        optimizer: The optimizer of everything that is trained.
-        trained: What the optimizer trains, where that is more than the policy.
-        beside: Models beside the policy by what they are (``reference``, ``reward``, ``value``); None is left out.
+        optimizer: The optimizer of all trained weights.
+        trained: The module that the optimizer trains, if that is more than the policy.
+        beside: Other models by role (``reference``, ``reward``, ``value``); None is skipped.
 
     Returns:
-        Bytes of ``weights``, ``gradients``, ``optimizer`` and of each model beside the policy.
+        Bytes of ``weights``, ``gradients``, ``optimizer`` and of each other model.
     """
     held = {
         "weights": module_bytes(policy),
@@ -48,11 +48,11 @@ def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside
 
 
 class ImpossibleReadingError(RuntimeError):
-    """A measurement that arithmetic rules out: the instrument is wrong, and so is every figure of the cell."""
+    """A measurement below the calculated minimum: the instrument is wrong, so the whole cell is invalid."""
 
 
 def require_possible(peak_bytes: int, resident: dict[str, int]) -> None:
-    """Refuse a measured peak that is smaller than what must have been held at one time.
+    """Refuse a measured peak that is below the calculated resident memory.
 
     Raises:
         ImpossibleReadingError: The peak is below the sum of ``resident``.

@@ -1,4 +1,4 @@
-"""How long this process has waited for a core: time that a busy machine takes, and no change of the code."""
+"""Time that this process has waited for a core, which depends on the machine's load and not on the code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 SOURCE = Path("/proc/self/schedstat")
-"""Linux: nanoseconds on a core, nanoseconds ready but waiting for one, number of turns; of the main thread."""
+"""Linux, main thread: nanoseconds on a core, nanoseconds waiting for one, number of time slices."""
 
 
 class _Queue:
-    """Reads the second figure of `SOURCE`; the file is kept open, because a reading must cost microseconds."""
+    """Reads the second value of `SOURCE`; the file stays open, because a reading must take microseconds."""
 
     def __init__(self) -> None:
         self._file = os.open(SOURCE, os.O_RDONLY)
@@ -23,9 +23,9 @@ class _Queue:
 
 
 def queue_clock() -> Callable[[], float] | None:
-    """Return a clock of the seconds that the main thread was ready to run and had no core; None where nobody counts.
+    """Return a clock of the seconds that the main thread waited for a core; None if the kernel does not count them.
 
-    Wall time less this is the time that the work itself took, waits for disks and sleeps included.
+    Wall time minus this is the time of the work itself, disk waits and sleeps included.
     """
     try:
         clock = _Queue()

@@ -1,4 +1,4 @@
-"""What training looks like from point to point: curves of metrics, and how much of each budget was used there."""
+"""Training curves of metrics, and the use of each budget at their points."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from una_bench.record.schema import BUDGET_UNITS, PROGRESS, Curve
 
 
 class Trace:
-    """Curves over the responses trained on, with every other axis beside them."""
+    """Curves over the responses trained on, with the other axes at the same points."""
 
     def __init__(self) -> None:
         self.curves: dict[str, tuple[list[float], list[float]]] = {}
         self.axes: dict[str, list[float]] = {kind: [] for kind in BUDGET_UNITS}
-        """Use of each kind of budget wherever a curve has a point."""
+        """Use of each kind of budget at the points of the curves."""
 
     def add(self, metrics: Mapping[str, float], at: float) -> None:
         """Add one point at ``at`` responses to the curve of each metric."""
@@ -28,7 +28,7 @@ class Trace:
             ys.append(float(value))
 
     def mark(self, used: Callable[[str], float]) -> None:
-        """Note how much of each budget is used now; once where several curves have a point."""
+        """Record the current use of each budget, once per point."""
         if self.axes["responses"][-1:] != [float(used("responses"))]:
             for kind, values in self.axes.items():
                 values.append(float(used(kind)))
@@ -43,10 +43,10 @@ class Trace:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return everything as JSON."""
+        """Return curves and axes as JSON."""
         return {"curves": self.curves, "axes": self.axes}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a `state`."""
         self.curves.update({name: (list(xs), list(ys)) for name, (xs, ys) in state["curves"].items()})
         self.axes.update({kind: list(values) for kind, values in state["axes"].items()})

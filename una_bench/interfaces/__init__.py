@@ -1,4 +1,1 @@
-"""Method, Benchmark, Problem, Job, Budget, Prepared, and the registry that finds them by name.
-
-No implementation of any of them: those are in methods/, benchmarks/ and problems/.
-"""
+"""Method, Benchmark, Problem, Job, Budget, Prepared and their registry. Implementations are elsewhere."""

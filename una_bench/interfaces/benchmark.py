@@ -1,4 +1,4 @@
-"""What a benchmark is to the engine: it watches training, reads the instruments, or evaluates a checkpoint."""
+"""Interface of a benchmark, which watches training, reads the instruments or evaluates a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A trained policy to evaluate, and what it was trained on."""
+    """A trained policy to evaluate, with its prepared folder."""
 
     path: Path
     """transformers model folder, or adapter folder whose base is ``prepared.policy``."""
     prepared: Prepared
     out: Path
-    """Where a benchmark may leave files (results and samples of lm-eval); they stay beside the record."""
+    """Folder for a benchmark's files (such as lm-eval's results); they are kept beside the record."""
     device: str = "cpu"
     seed: int = 0
 
@@ -43,21 +43,21 @@ class Benchmark(ABC):
             setattr(self, name, value)
 
     def applies(self, prepared: Prepared) -> bool:
-        """Whether this problem offers what the benchmark needs."""
+        """Return whether the problem provides what the benchmark needs."""
         return True
 
     def prepare(self, prepared: Prepared, device: str) -> None:  # noqa: B027 - a hook, not a duty
-        """Load once, in the process that evaluates, what every checkpoint needs."""
+        """Load what all checkpoints need, once per evaluation process."""
 
     def watch(self, policy: Any, prepared: Prepared) -> Mapping[str, float]:
-        """Return cheap metrics of the policy in the middle of training; its time is not training time."""
+        """Return cheap metrics of the policy during training; excluded from training time."""
         return {}
 
     def after_step(self, probe: Probe) -> None:  # noqa: B027 - a hook, not a duty
-        """Look at the instruments between two training steps; work belongs into a phase that is not training."""
+        """Read the instruments between two training steps; do any work in a phase of `NOT_TRAINING`."""
 
     def read(self, probe: Probe) -> list[Measurement]:
-        """Return what the instruments say after training, in the training process."""
+        """Return the instruments' measurements after training, in the training process."""
         return []
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:

@@ -1,4 +1,4 @@
-"""What a method is to the engine: settings, facts about it, and one call that trains."""
+"""Interface of a method: settings, class attributes that describe it, and one call that trains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WholeNumber = Annotated[int, Field(ge=0)]
 
 
 class Feedback(StrEnum):
-    """What a method learns from."""
+    """Feedback that a method learns from."""
 
     NONE = "none"
     PAIRWISE = "pairwise"
@@ -57,7 +57,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What one cell trains on: the same for every method of a suite, so that only the method differs."""
+    """Inputs of one training: the same for every method of a suite, so that only the method differs."""
 
     prepared: Path
     """Folder made by the suite's problem; `una_bench.interfaces.prepared.Prepared` reads it."""
@@ -65,37 +65,37 @@ class Job:
     """Folder of this cell, writable; the checkpoint goes to ``out / "checkpoint"``."""
     seed: int
     budget_responses: int | None = None
-    """Responses trained on, repetitions counted, when training stops. Exactly one budget is given."""
+    """Responses to train on, repetitions included. Exactly one budget is set."""
     budget_steps: int | None = None
     """Optimizer steps."""
     budget_tokens: int | None = None
-    """Tokens trained on, prompt and response, repetitions counted, padding not."""
+    """Tokens to train on, prompt and response, with repetitions, without padding."""
     budget_flops: float | None = None
     """Floating-point operations of all passes of all models."""
     budget_seconds: float | None = None
-    """Seconds of training, evaluations not counted."""
+    """Seconds of training, without evaluations."""
     batch_responses: int
     """Responses behind one optimizer step (a pair is two)."""
     max_prompt_length: int
-    """Tokens; longer prompts were dropped in preparation for every method alike."""
+    """Tokens; longer prompts were dropped in preparation, for all methods."""
     max_new_tokens: int
-    """Tokens of a response at most, given or generated."""
+    """Maximum tokens of a response, given or generated."""
     temperature: float = 1.0
-    """Sampling temperature of generation; nothing else (top-k, top-p) cuts the distribution."""
+    """Sampling temperature of generation, without top-k and top-p."""
     reward: str = "learned"
-    """What scores generated responses: ``learned`` (the suite's reward model) or ``true`` (where it is known)."""
+    """Reward of generated responses: ``learned`` (the suite's reward model) or ``true`` (if the problem has one)."""
     lora: Lora | None = None
     precision: str = "float32"
     """``float32`` or ``bfloat16`` for the matrix products; weights and optimizer stay float32."""
     device: str = "cpu"
     threads: int = 1
     checkpoint_minutes: float = 10.0
-    """How often a state is saved to go on from after a kill."""
+    """Interval between saved states, from which an interrupted training resumes."""
     report_to: tuple[str, ...] = ()
-    """Experiment trackers that follow the training: ``tensorboard``, ``wandb``, ``trackio``."""
+    """Experiment trackers: ``tensorboard``, ``wandb``, ``trackio``."""
 
     def __post_init__(self) -> None:
-        """Refuse no budget, and two."""
+        """Require exactly one budget."""
         if len(self._budgets) != 1:
             raise ValueError(f"A job has exactly one budget, not {sorted(self._budgets) or 'none'}.")
 
@@ -106,13 +106,13 @@ class Job:
 
     @property
     def budget(self) -> Budget:
-        """What training may use up."""
+        """Budget of the training."""
         ((kind, amount),) = self._budgets.items()
         return Budget(kind=kind, amount=amount)
 
     @property
     def optimizer_steps(self) -> int:
-        """Optimizer steps that the budget allows, rounded up; without end where only training can tell."""
+        """Optimizer steps of the budget, rounded up; `ENDLESS_STEPS` if it is not planned."""
         return self.budget.steps(self.batch_responses)
 
 
@@ -124,7 +124,7 @@ class Method(ABC):
     """
 
     label: ClassVar[str]
-    """How tables call it."""
+    """Name in tables."""
     feedback: ClassVar[Feedback]
     resident: ClassVar[frozenset[Resident]] = frozenset()
     paper: ClassVar[str]
@@ -153,10 +153,10 @@ class Method(ABC):
     batch_responses: Count | None = None
     """Responses behind one optimizer step of this method; None: the suite's, the same for all."""
     activation_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, more time, same numbers."""
+    """Recompute activations in the backward pass: less memory, more time, same numbers."""
     group_by_length: bool = False
-    """Put rows of like length into one batch, the batches in random order: less padding. Methods that generate their
-    responses draw prompts without regard to length all the same, and ``prompt_mean`` keeps a prompt's together."""
+    """Batch rows of similar length, with batches in random order: less padding. Ignored by methods that generate their
+    responses and with ``offset=prompt_mean``."""
 
     @property
     def display(self) -> str:
@@ -171,19 +171,21 @@ class Method(ABC):
         """
 
     def warmup(self, optimizer_steps: int) -> int:
-        """Return the optimizer steps of warm-up of a training of so many.
+        """Return the warm-up steps of a training of ``optimizer_steps``.
 
         Raises:
-            UserError: A share was asked for, and nobody knows of how many.
+            UserError: ``warmup_ratio`` is set, but the number of steps is unknown.
         """
         if self.warmup_ratio is None:
             return self.warmup_steps
         if not 0 <= self.warmup_ratio <= 1:
-            raise UserError(f"warmup_ratio={self.warmup_ratio} is no share: write a number from 0 to 1.")
+            raise UserError(f"warmup_ratio={self.warmup_ratio} must be a number from 0 to 1.")
         if optimizer_steps >= ENDLESS_STEPS:
-            raise UserError("warmup_ratio needs a budget of responses or steps: set warmup_steps with any other.")
+            raise UserError(
+                "warmup_ratio needs a known number of steps: set a budget of responses or steps, or use warmup_steps."
+            )
         return math.ceil(self.warmup_ratio * optimizer_steps)
 
     def settings(self) -> dict[str, Any]:
-        """Every setting by name, defaults written out."""
+        """Return all settings by name, defaults included."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}

@@ -1,4 +1,4 @@
-"""The prepared folder: what a problem writes once and every method reads.
+"""The prepared folder, which a problem writes once and every method reads.
 
     manifest.json            kind, settings, hashes, counts, lengths
     policy/                  initial policy, a transformers causal LM with its tokenizer
@@ -9,17 +9,17 @@
     tasks/                   lm-eval task files (optional)
     anything else            the problem's own (the exact problem keeps truth.npz)
 
-Columns of responses.parquet, one row a response:
+Columns of responses.parquet, one row per response:
 
     pair         int64        number of the pair
-    prompt       string       as given to the model, template applied
+    prompt       string       as given to the model, with template
     completion   string
-    prompt_ids   list<int64>  tokenized once, for every method alike
-    completion_ids list<int64>  with the end token where the response ends
+    prompt_ids   list<int64>  tokenized once for all methods
+    completion_ids list<int64>  with the end token, unless truncated
     reward       float64      raw reward or raw score
-    score        float64      in [0, 1], what una_score regresses on
-    label        bool         desirable or not, what kto and una_binary learn from
-    chosen       bool         whether it is the preferred one of its pair
+    score        float64      in [0, 1], for una_score
+    label        bool         desirable or not, for kto and una_binary
+    chosen       bool         preferred response of its pair
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class Prepared:
         return folder if folder.is_dir() else None
 
     def responses(self, split: str = "train") -> pd.DataFrame:
-        """Scored responses; two rows in turn are a pair."""
+        """Return scored responses; rows 2k and 2k+1 are a pair."""
         import pandas as pd
 
         name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
         return pd.read_parquet(self.path / name)
 
     def prompts(self, split: str = "train") -> pd.DataFrame:
-        """Prompts of one split, ``train`` or ``heldout``."""
+        """Return the prompts of a split, ``train`` or ``heldout``."""
         import pandas as pd
 
         table = pd.read_parquet(self.path / "prompts.parquet")
@@ -80,7 +80,7 @@ class Prepared:
 
 
 def folder_hash(folder: Path) -> str:
-    """SHA-256 over names and contents of the files below ``folder``, 16 hex digits."""
+    """Return the SHA-256 over names and contents of all files in ``folder``, 16 hex digits."""
     digest = hashlib.sha256()
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(str(file.relative_to(folder)).encode())
@@ -89,6 +89,6 @@ def folder_hash(folder: Path) -> str:
 
 
 def content_hash(value: Any) -> str:
-    """SHA-256 of the canonical JSON of ``value``, 16 hex digits."""
+    """Return the SHA-256 of the canonical JSON of ``value``, 16 hex digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What a problem is to the engine: validated settings that can be made into a prepared folder."""
+"""Interface of a problem: validated settings that can create a prepared folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 RewardFunction = Callable[[Sequence[str], Sequence[str]], list[float]]
-"""(prompts, completions) -> one raw reward each; texts, so that every reward model keeps its own tokenizer."""
+"""(prompts, completions) -> raw rewards; on texts, so that every reward model can use its own tokenizer."""
 
 
 class Problem(BaseModel):
@@ -20,21 +20,21 @@ class Problem(BaseModel):
     about: ClassVar[str]
     """One line for ``una-bench show``."""
     revision: ClassVar[int] = 1
-    """Raised when the same settings prepare something else than before, so that caches are made again."""
+    """To increase when the same settings prepare different files, so that caches are rebuilt."""
     later: ClassVar[dict[str, Any]] = {}
     """Settings that came after suites had been run -> what they were before (`una_bench.suite.plan.before`)."""
 
     kind: str
-    """Name of the module in ``una_bench/problems`` (or of an entry point) that makes it."""
+    """Name of its module in ``una_bench/problems``, or of its entry point."""
 
     @abstractmethod
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
         """Fill the folder ``out`` as `una_bench.interfaces.prepared.Prepared` describes; ``say`` reports progress."""
 
     def parameter_count(self) -> int | None:
-        """Parameters of the policy where arithmetic knows them before anything is prepared."""
+        """Return the policy's parameter count, if it is known before preparation."""
         return None
 
     def true_reward(self, prepared: Path) -> RewardFunction | None:
-        """Return the ground-truth reward where the problem knows it."""
+        """Return the ground-truth reward, if the problem has one."""
         return None

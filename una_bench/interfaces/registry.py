@@ -1,4 +1,4 @@
-"""Finds methods, benchmarks, problems and suites by file name, here and in other packages' entry points."""
+"""Registry of methods, benchmarks, problems and suites, by file name and by entry point of other packages."""
 
 from __future__ import annotations
 
@@ -20,110 +20,110 @@ from una_bench.interfaces.problem import Problem, RewardFunction
 
 @cache
 def _modules(group: str) -> Mapping[str, str]:
-    """Names of one group -> where to import each from: a file, or a package's ``problem``, before an entry point."""
+    """Return name -> import path of a group; files (or a package's ``problem``) override entry points."""
     package = import_module(f"una_bench.{group}")
-    found = {point.name: point.value for point in entry_points(group=f"una_bench.{group}")}
+    paths = {point.name: point.value for point in entry_points(group=f"una_bench.{group}")}
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
-            found[module.name] = f"una_bench.{group}.{module.name}" + (".problem" if module.ispkg else "")
-    return dict(sorted(found.items()))
+            paths[module.name] = f"una_bench.{group}.{module.name}" + (".problem" if module.ispkg else "")
+    return dict(sorted(paths.items()))
 
 
 def canonical(name: str) -> str:
-    """Return the name as files are called: ``UNA-Score`` is ``una_score``."""
+    """Return the name in file spelling: ``UNA-Score`` becomes ``una_score``."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def _load(group: str, kind: str, name: str, base: type) -> Any:
     modules = _modules(group)
-    wanted = canonical(name)
-    if wanted not in modules:
+    key = canonical(name)
+    if key not in modules:
         choices = ", ".join(modules)
-        raise UserError(f"There is no {kind} '{name}'.{nearest(wanted, modules)} Choose from: {choices}.")
-    module, _, attribute = modules[wanted].partition(":")
+        raise UserError(f"There is no {kind} '{name}'.{nearest(key, modules)} Choose from: {choices}.")
+    module, _, attribute = modules[key].partition(":")
     loaded = import_module(module)
     return getattr(loaded, attribute) if attribute else _only_subclass(loaded, base)
 
 
 def _only_subclass(module: ModuleType, base: type) -> type:
-    own = [
+    classes = [
         v
         for v in vars(module).values()
         if isinstance(v, type) and issubclass(v, base) and v is not base and v.__module__ == module.__name__
     ]
-    if len(own) != 1:
-        raise ImportError(f"{module.__name__} must define exactly one {base.__name__}, not {len(own)}")
-    return own[0]
+    if len(classes) != 1:
+        raise ImportError(f"{module.__name__} must define exactly one {base.__name__}, not {len(classes)}")
+    return classes[0]
 
 
 def method_names() -> list[str]:
-    """Names of all methods, the untrained ``base`` first."""
+    """Return the names of all methods, the untrained ``base`` first."""
     return sorted(_modules("methods"), key=lambda name: (name != "base", name))
 
 
 def benchmark_names() -> list[str]:
-    """Names of all benchmarks."""
+    """Return the names of all benchmarks."""
     return list(_modules("benchmarks"))
 
 
 def method(name: str) -> type[Method]:
-    """Return the class of a method by its forgiving name."""
-    found: type[Method] = _load("methods", "method", name, Method)
-    return found
+    """Return the class of a method by name, in any spelling of `canonical`."""
+    cls: type[Method] = _load("methods", "method", name, Method)
+    return cls
 
 
 def benchmark(name: str) -> type[Benchmark]:
-    """Return the class of a benchmark by its forgiving name."""
-    found: type[Benchmark] = _load("benchmarks", "benchmark", name, Benchmark)
-    return found
+    """Return the class of a benchmark by name, in any spelling of `canonical`."""
+    cls: type[Benchmark] = _load("benchmarks", "benchmark", name, Benchmark)
+    return cls
 
 
 def problem_type(kind: str) -> type[Problem]:
     """Return the settings class of a kind of problem."""
-    found: type[Problem] = _load("problems", "kind of problem", kind, Problem)
-    return found
+    cls: type[Problem] = _load("problems", "kind of problem", kind, Problem)
+    return cls
 
 
 def problem(settings: Mapping[str, Any]) -> Problem:
-    """Return the problem that validated ``settings`` (with their ``kind``) describe."""
+    """Return the problem of validated ``settings``, ``kind`` included."""
     return problem_type(str(settings["kind"])).model_validate(settings)
 
 
 def true_reward(prepared: Prepared) -> RewardFunction | None:
-    """Return the ground-truth reward of a prepared folder, where its problem knows it."""
+    """Return the ground-truth reward of a prepared folder, if its problem has one."""
     return problem(prepared.manifest["settings"]).true_reward(prepared.path)
 
 
 def expand_methods(names: Sequence[str]) -> list[str]:
-    """Resolve names and groups to methods, in catalog order without doubles.
+    """Resolve names and groups to methods, in registry order without duplicates.
 
-    ``all`` is every method; any other group is a prefix: ``una`` means every method called ``una_...``.
+    ``all`` is every method; other groups are prefixes: ``una`` stands for all ``una_...``.
     """
-    known = method_names()
+    methods = method_names()
     chosen: set[str] = set()
     for raw in names:
         name = canonical(raw)
-        group = [m for m in known if m.startswith(name + "_")]
+        group = [m for m in methods if m.startswith(name + "_")]
         if name == "all":
-            chosen.update(known)
-        elif name in known:
+            chosen.update(methods)
+        elif name in methods:
             chosen.add(name)
         elif name and group:
             chosen.update(group)
         else:
-            groups = sorted({m.partition("_")[0] for m in known if "_" in m} | {"all"})
-            hint = nearest(name, [*known, *groups])
+            groups = sorted({m.partition("_")[0] for m in methods if "_" in m} | {"all"})
+            hint = nearest(name, [*methods, *groups])
             raise UserError(
-                f"There is no method '{raw}'.{hint} Choose from: {', '.join(known)}; groups: {', '.join(groups)}."
+                f"There is no method '{raw}'.{hint} Choose from: {', '.join(methods)}; groups: {', '.join(groups)}."
             )
-    return [m for m in known if m in chosen]
+    return [m for m in methods if m in chosen]
 
 
 def recipe_folder() -> Path:
-    """Folder of the suites that come with una-bench."""
+    """Return the folder of the built-in suites."""
     return Path(str(import_module("una_bench.benchmarks").__path__[0])) / "recipes"
 
 
 def suite_names() -> list[str]:
-    """Names of the suites that come with una-bench."""
+    """Return the names of the built-in suites."""
     return sorted(path.stem.replace("_", "-") for path in recipe_folder().glob("*.yaml"))

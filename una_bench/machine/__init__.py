@@ -1,1 +1,1 @@
-"""The machine and this process on it: processor, environment, threads, requests to stop. It knows no model."""
+"""The machine and this process: processor, environment, threads, stop requests. It knows no model."""

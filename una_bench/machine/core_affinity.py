@@ -1,4 +1,4 @@
-"""Which processor cores the workers of a run keep to: two runs at once take different ones while there are enough."""
+"""Processor cores of a run's workers: concurrent runs use different cores while there are enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a figure was measured: machine, versions, code. It names neither host, nor user, nor any path."""
+"""Environment of a measurement: machine, versions, code; without host name, user name or paths."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_C
 
 
 def describe(device: str = "cpu") -> dict[str, Any]:
-    """Describe this process's surroundings for the record; call it in the process that trains.
+    """Return the environment of this process for the record; call this in the training process.
 
     Args:
         device: ``cpu`` or a CUDA device.
 
     Returns:
-        Facts ready for JSON. What the machine does not tell is None.
+        Facts as JSON; None for unknown ones.
     """
     import torch
 
@@ -55,7 +55,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
 
 @cache
 def machine() -> dict[str, Any]:
-    """Processor and memory."""
+    """Return facts about processor and memory."""
     import psutil
 
     return {
@@ -72,7 +72,7 @@ def machine() -> dict[str, Any]:
 
 @cache
 def packages() -> dict[str, str | None]:
-    """Installed version of each package that matters, None where it is not installed."""
+    """Return the version of each of `PACKAGES`, None if it is not installed."""
     return {name: _version(name) for name in PACKAGES}
 
 
@@ -85,7 +85,7 @@ def _version(name: str) -> str | None:
 
 @cache
 def code() -> dict[str, Any]:
-    """Commit of una-bench's own checkout and whether it was clean; None for an installed wheel."""
+    """Return the commit of una-bench's checkout and whether it is clean; None for an installed wheel."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {"commit": None, "clean": None}
@@ -111,25 +111,25 @@ def _cpu_name() -> str:
 
 
 def _cpu_id() -> str | None:
-    """What decides which kernels run and how sums are cut: vendor, family, model, stepping, cache, and a hash of flags.
+    """Return the properties that decide kernels and order of sums: vendor, family, ..., cache, and a hash of flags.
 
-    Many providers sell different processors under one name. None where the kernel does not tell.
+    The name is not enough, since cloud providers use one for different processors. None if the kernel gives no flags.
     """
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
         return None
     lines = (line.partition(":") for line in first.splitlines())
-    known = {key.strip(): value.strip() for key, _, value in lines}
-    parts = [known[key] for key in ("vendor_id", "cpu family", "model", "stepping", "cache size") if key in known]
-    flags = known.get("flags") or known.get("Features")
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    parts = [fields[key] for key in ("vendor_id", "cpu family", "model", "stepping", "cache size") if key in fields]
+    flags = fields.get("flags") or fields.get("Features")
     if flags is None:
         return None
     return " ".join([*parts, hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:8]])
 
 
 def _memory_limit() -> int | None:
-    """Bytes that the container may use, where it is limited."""
+    """Return the container's memory limit in bytes, if there is one."""
     try:
         text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
     except OSError:

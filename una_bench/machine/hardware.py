@@ -1,4 +1,4 @@
-"""On what a run computes, and in which precision: found out from the kernel and the driver, without importing torch."""
+"""Device and precision of a run, from the kernel and the driver, without importing torch."""
 
 from __future__ import annotations
 

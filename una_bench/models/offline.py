@@ -1,4 +1,4 @@
-"""Whether the network may be used, and what is missing where it may not: one message, with what fetches it."""
+"""Offline mode, and the report of what a suite needs but this machine lacks."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from dataclasses import dataclass
 from una_bench.errors import UserError
 
 SWITCHES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
-"""What the libraries below read when they are imported."""
+"""Environment variables that the libraries read at import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Something that a suite needs and this machine has not."""
+    """Something that a suite needs and this machine lacks."""
 
     what: str
     command: str
-    """What fetches it where there is a network."""
+    """Command that downloads it."""
     automatic: bool = False
-    """Whether it is fetched by itself where there is a network."""
+    """Whether it is downloaded automatically if there is a network."""
 
     def note(self) -> str:
-        """Return what to tell a user whose run starts all the same."""
-        return f'Without {self.what} what needs it will be a row "not run". To fetch it: {self.command}'
+        """Return the warning for a run that starts without it."""
+        return f'Tasks that need {self.what} will show "not run". To download it: {self.command}'
 
 
 def enable() -> None:
-    """Forbid connections to hubs in this process and all that it starts; call it before any heavy import."""
+    """Disable hub connections in this process and its children; call before any heavy import."""
     for name in SWITCHES:
         os.environ[name] = "1"
 
 
 def is_on() -> bool:
-    """Whether connections are forbidden, by `enable` or by the libraries' own switch."""
+    """Return whether connections are disabled, by `enable` or by the libraries' own switch."""
     return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in SWITCHES[:1])
 
 
 def require_nothing_missing(needs: Iterable[Need], name: str) -> None:
-    """Refuse to start a suite that would stop half-way.
+    """Refuse to start a suite whose inputs are incomplete.
 
     Args:
-        needs: All that is missing.
-        name: Of the suite.
+        needs: Everything that is missing.
+        name: Name of the suite.
 
     Raises:
         UserError: Something is missing; the message lists all of it.
     """
-    found = list(needs)
-    if not found:
+    missing = list(needs)
+    if not missing:
         return
-    width = max(len(need.what) for need in found)
-    lines = [f"  {need.what:<{width}}  {need.command}" for need in found]
+    width = max(len(need.what) for need in missing)
+    lines = [f"  {need.what:<{width}}  {need.command}" for need in missing]
     raise UserError(
-        f"The suite {name} needs what is not on this machine. Where there is a network, these commands fetch it:\n"
+        f"Inputs of the suite {name} are not on this machine. With network access, these commands download them:\n"
         + "\n".join(lines)
-        + f"\nOr make a bundle there (una-bench bundle {name} --out DIR), copy it here and use --bundle DIR."
+        + f"\nOr make a bundle on such a machine (una-bench bundle {name} --out DIR), copy it here, use --bundle DIR."
     )

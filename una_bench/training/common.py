@@ -1,6 +1,6 @@
-"""What every method on `transformers.Trainer` shares: its arguments, and one training run under the instruments.
+"""Arguments and instrumented training for all methods on `transformers.Trainer`.
 
-This module runs in workers only, but importing it stays cheap: torch and transformers are imported where they are used.
+Importing this module is cheap: torch and transformers are imported where they are used.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config", "record_facts", "weights_sha256"]
 
 Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
-"""A batch as the trainer's `training_step` got it -> counts for `Probe.count`."""
+"""Batch of the trainer's `training_step` -> counts for `Probe.count`."""
 LOG_POINTS, LOG_STEPS = 100, 10
-"""Points of a training curve at least, where there are that many steps, and steps between two points at most: training
-can stop and go on only there."""
+"""Minimum points of a training curve, given that many steps, and maximum steps between points: training can be stopped
+and resumed only there."""
 _SUMMARY = ("epoch", "total_flos", "train_", "num_tokens")
-"""Not points of a curve: what the trainer logs at the end, and TRL's token counter, which a resumed training loses."""
+"""Logs that are not curves: the trainer's final summary, and TRL's token counter, which a resumed training loses."""
 
 
 def common_arguments(method: Method, job: Job) -> dict[str, Any]:
-    """Return the keyword arguments that every subclass of `transformers.TrainingArguments` gets, so that they agree.
+    """Return the arguments shared by every subclass of `transformers.TrainingArguments`.
 
-    The batch size is not among them: a row is a pair for some methods and a response for others.
+    The batch size is not among them, since a row is a pair for some methods and a response for others.
     """
     from transformers import TrainingArguments
 
@@ -63,7 +63,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "train_sampling_strategy": "group_by_length" if method.group_by_length else "random",
         "use_cpu": job.device == "cpu",
         "bf16": job.precision == "bfloat16",
-        checkpointing: method.activation_checkpointing,  # TRL's configurations switch it on
+        checkpointing: method.activation_checkpointing,  # TRL's configurations enable it
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": job.device != "cpu",
         "remove_unused_columns": False,
@@ -74,13 +74,13 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "eval_strategy": "no",
         "logging_strategy": "steps",
         "logging_steps": max(1, min(LOG_STEPS, steps // LOG_POINTS)),
-        "logging_nan_inf_filter": False,  # a loss that diverged must be seen
+        "logging_nan_inf_filter": False,  # show a diverged loss
         "log_level": "error",
     }
 
 
 def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
-    """Load the initial policy (float32) and its tokenizer, in a phase of their own."""
+    """Load the initial policy (float32) and its tokenizer, in the phase ``load``."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -91,7 +91,7 @@ def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
 
 
 def lora_config(job: Job, task: str = "CAUSAL_LM") -> Any:
-    """Return the peft configuration of the job's adapters for a model of that task, None for full fine-tuning."""
+    """Return the peft configuration of the job's adapters for a ``task``; None for full fine-tuning."""
     if job.lora is None:
         return None
     from peft import LoraConfig
@@ -120,7 +120,7 @@ def _evaluating(model: Any) -> Iterator[None]:
 
 
 def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
-    """Return the callback that ends steps and training, lets the watchers look and keeps the logged curves."""
+    """Return the callback that ends steps and training, runs the watchers and records the logged curves."""
     from transformers import TrainerCallback
 
     class Instruments(TrainerCallback):
@@ -153,11 +153,10 @@ def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[...
 
 
 def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, generates: bool = False) -> None:
-    """Put ``trainer`` under ``probe``: a step lasts from fetching its batch to the end of its optimizer step.
+    """Measure ``trainer`` with ``probe``: a step lasts from fetching its batch to the end of its optimizer step.
 
-    A budget that only training can tell ends it, and the learning rate follows what is used of it. A batch is counted
-    before the pass, while the code that made it is in the caches (half the cost), but after it where the trainer
-    generates what it trains on.
+    Training also stops when an unplanned budget is used up. A batch is counted before the pass, while its data is in
+    the processor's caches (half the cost), but after it if the trainer generates its data.
     """
     fetch, step = trainer.get_batch_samples, trainer.training_step
 
@@ -185,10 +184,10 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool =
     Args:
         trainer: A `transformers.Trainer`; its ``ref_model`` counts as the reference.
         probe: Instruments.
-        job: What it trains on.
+        job: The job.
         tally: Counts a batch.
-        generates: Whether the trainer makes what it trains on within its step, so that it is counted afterwards.
-        beside: Further models kept in memory, by what they are (``reward``).
+        generates: Whether the trainer generates its data within a step, so that batches are counted afterwards.
+        beside: Other models in memory, by role (``reward``).
     """
     from transformers import PrinterCallback
 

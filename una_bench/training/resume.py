@@ -1,7 +1,7 @@
-"""Long trainings go on from where a kill or a request to stop left them, on CPU to the bit.
+"""Saving and resuming of a training after a kill or a stop request, bit-identical on CPU.
 
-A state is saved only right after the trainer has logged, because its running means start anew there: the curves of a
-resumed training then equal those of an undisturbed one.
+A state is saved only right after the trainer has logged, when its running means are reset: the curves of a resumed
+training then equal those of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 SEAL = "sealed.json"
 KEPT = 2
-"""States that are kept: the newest, and the one before should that be damaged."""
+"""States to keep: the newest, and the one before in case that is damaged."""
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a saved state but the seal."""
+    """Return the SHA-256 of every file of a saved state except the seal."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def _states(folder: Path) -> list[Path]:
-    """Saved states, the newest first."""
+    """Return the saved states, newest first."""
     return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
 
 
 def folder_of(job: Job) -> Path:
-    """Where the trainer of a cell keeps its states."""
+    """Return the folder of a cell's saved states."""
     return job.out / "trainer"
 
 
 def last_state(folder: Path) -> Path | None:
-    """Return the newest whole ``checkpoint-N`` below ``folder``; half-written ones are removed."""
+    """Return the newest complete ``checkpoint-N`` in ``folder``; incomplete ones are removed."""
     for state in _states(folder):
         seal = storage.read_json(state / SEAL)
         if seal is not None and seal["files"] == _checksums(state):
@@ -51,20 +51,20 @@ def last_state(folder: Path) -> Path | None:
 
 
 def callback(probe: Probe, job: Job) -> Any:
-    """Return the callback that saves a state every ``job.checkpoint_minutes`` and when asked to stop."""
+    """Return the callback that saves a state every ``job.checkpoint_minutes`` and on a stop request."""
     from transformers import TrainerCallback
 
     class Saving(TrainerCallback):
         saved = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            over = state.global_step >= state.max_steps or control.should_training_stop
-            if over or state.global_step % args.logging_steps:
+            finished = state.global_step >= state.max_steps or control.should_training_stop
+            if finished or state.global_step % args.logging_steps:
                 return
-            asked = stop_request.requested()
-            if asked or time.monotonic() - self.saved > job.checkpoint_minutes * 60:
+            stop = stop_request.requested()
+            if stop or time.monotonic() - self.saved > job.checkpoint_minutes * 60:
                 control.should_save = True
-                control.should_training_stop = control.should_training_stop or asked
+                control.should_training_stop = control.should_training_stop or stop
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.saved = time.monotonic()
@@ -78,7 +78,7 @@ def callback(probe: Probe, job: Job) -> Any:
 
 
 def train(trainer: Any, probe: Probe, job: Job) -> None:
-    """Train from the last saved state if there is one; raise `Interrupted` if asked to stop on the way."""
+    """Train from the last saved state, if there is one; raise `Interrupted` on a stop request."""
     folder = Path(trainer.args.output_dir)
     trainer.add_callback(callback(probe, job))
     state = last_state(folder)

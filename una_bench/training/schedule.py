@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from una_bench.interfaces.budget import Budget
 
 WARM = "budget_used_at_end_of_warmup"
-"""Mark of the probe: fraction used when the learning rate first stood at its peak."""
+"""Mark of the probe: used fraction of the budget when the learning rate first reached its peak."""
 
 
 def multiplier(probe: Probe, budget: Budget, *, warmup_steps: int, min_lr_rate: float) -> Callable[[int], float]:
-    """Return what scales the peak learning rate: linear warm-up over steps, then a cosine over the rest of the budget.
+    """Return the factor on the peak rate by step: linear warm-up over steps, then a cosine over the rest of the budget.
 
-    Where every step uses the same share of the budget it is transformers' ``cosine_with_min_lr``, step for step.
+    If every step uses the same share of the budget, it equals transformers' ``cosine_with_min_lr`` at every step.
 
     Args:
-        probe: Tells how much is used; keeps in its marks what a resumed training must know.
-        budget: What training may use up.
+        probe: Measures the use of the budget; its marks hold the state for a resumed training.
+        budget: Budget of the training.
         warmup_steps: Steps of the scheduler until the peak.
         min_lr_rate: Floor as a fraction of the peak.
     """
@@ -38,7 +38,7 @@ def multiplier(probe: Probe, budget: Budget, *, warmup_steps: int, min_lr_rate: 
 
 
 def follow(trainer: Any, probe: Probe, budget: Budget, min_lr_rate: float) -> None:
-    """Let a `transformers.Trainer` make its scheduler from the budget used; call it before it trains."""
+    """Let a `transformers.Trainer` create its scheduler from the used budget; call before training."""
     from torch.optim.lr_scheduler import LambdaLR
 
     def create_scheduler(num_training_steps: int, optimizer: Any = None) -> Any:

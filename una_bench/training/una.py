@@ -1,4 +1,4 @@
-"""What the methods of the suites share: from a job and a method's settings to a UNA trainer under the instruments."""
+"""Instrumented UNA trainings of the suites' methods, from a job and a method's settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[
         "per_device_train_batch_size": at_once,
         "per_device_eval_batch_size": at_once * responses_per_row,
         "gradient_accumulation_steps": rows // at_once,
-        "max_length": None,  # preparation has cut responses for every method alike
+        "max_length": None,  # preparation has truncated responses for all methods
     }
 
 
@@ -68,7 +68,7 @@ def tally(batch: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _total(numbers: Tensor) -> int:
-    """Sum in NumPy, a view on CPU: right after a backward pass PyTorch's own code for it is in no cache."""
+    """Return the sum by NumPy: right after a backward pass, PyTorch's code for it is not in the processor's caches."""
     return int(np.add.reduce((numbers if numbers.device.type == "cpu" else numbers.cpu()).numpy()))
 
 
@@ -78,9 +78,9 @@ def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _reference_folder(job: Job) -> Path:
-    """Where this cell keeps its reference pass: its own folder, so that every cell pays for it once.
+    """Return the folder of this cell's reference pass, which every cell computes once.
 
-    What a process left that was killed before it saved a state goes: the training that starts anew must pay again.
+    If an earlier process was killed before it saved a state, its pass is removed: a new training must compute it again.
     """
     folder = job.out / "reference"
     if resume.last_state(resume.folder_of(job)) is None:
@@ -89,13 +89,13 @@ def _reference_folder(job: Job) -> Path:
 
 
 def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1) -> Path:
-    """Train on what ``rows`` makes of the prepared responses; the reference pass is a phase of its own."""
+    """Train on the dataset that ``rows`` makes of the prepared responses; the reference pass is a separate phase."""
     from una_bench.una.config import UNAConfig
     from una_bench.una.trainer import UNATrainer
 
     model, tokenizer = load_policy(job, probe)
     names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
-    # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
+    # Tables and hashes belong to the harness; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
         doubled = {name: bool(method.settings().get(f"doubled_{name}")) for name in ("bos", "eos")}
         data = rows(doubled_ends(Prepared(job.prepared).responses(), job.prepared, **doubled))
@@ -124,7 +124,7 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
 
 
 def _reward(prepared: Prepared, job: Job) -> Any:
-    """Return what judges generated responses: a folder, a function on texts, or None."""
+    """Return the reward of generated responses: a model folder, a function on texts, or None."""
     from una_bench.models.reward_scorer import Scorer, reads_text
 
     if job.reward != "learned":
@@ -133,7 +133,7 @@ def _reward(prepared: Prepared, job: Job) -> Any:
 
 
 def train_online(method: Method, job: Job, probe: Probe) -> Path:
-    """Train on responses to the prepared prompts, judged by the learned or the true reward."""
+    """Train on generated responses to the prepared prompts, scored by the learned or the true reward."""
     from una_bench.models.reward_scorer import Scorer
     from una_bench.una.config import OnlineUNAConfig
     from una_bench.una.online import OnlineUNATrainer
@@ -147,7 +147,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
         **una_arguments(method, job),
         max_completion_length=job.max_new_tokens,
         temperature=job.temperature,
-        keep_special_tokens=True,  # a response that ended shows its end token; rewards tell it from one cut off
+        keep_special_tokens=True,  # rewards see whether a response ended or was truncated
     )
     with probe.phase("load"):
         reward = _reward(prepared, job)

@@ -1,4 +1,4 @@
-"""What both UNA trainers add around a step: logged metrics, evaluation, and the offset's own step and checkpoint."""
+"""Logged metrics, evaluation and offset checkpoints of both UNA trainers."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ OFFSET_FILE = "una_offset.pt"
 
 
 class _OffsetStep(TrainerCallback):
-    """Lets the offset follow each optimizer step of the policy, at the same place of the schedule."""
+    """Steps the offset after each optimizer step of the policy."""
 
-    def __init__(self, trainer: Bookkeeping) -> None:
+    def __init__(self, trainer: UNABaseTrainer) -> None:
         self.trainer = trainer
 
     def on_epoch_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
-        """Tell the order of rows the epoch; a dataloader that skips batches after a resume may not pass it on."""
+        """Set the sampler's epoch; after a resume, a dataloader that skips batches may not do so."""
         sampler = self.trainer.sampler
         if sampler is not None:
             sampler.set_epoch(int(state.epoch or 0))
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        """Step with the learning rate that the policy has just been stepped with."""
+        """Step with the learning rate of the policy's last step."""
         trainer = self.trainer
         scaler = trainer.accelerator.scaler
         scale = float(scaler.get_scale()) if scaler is not None else 1.0
         trainer.offset.step(trainer._get_learning_rate(), trainer.mean_over_processes, scale)
 
 
-class Bookkeeping(Trainer):
+class UNABaseTrainer(Trainer):
     """`transformers.Trainer` with UNA's ledgers and offset."""
 
     online = False
     offset: Offset
     _policy_in: Any = None
     sampler: Any = None
-    """Order of rows where it is not the base class's."""
+    """Custom order of rows; None: the base class's."""
 
-    def _start_bookkeeping(self, offset: Offset) -> None:
+    def _set_offset(self, offset: Offset) -> None:
         self.model_accepts_loss_kwargs = False  # the loss is a mean over rows: accumulation steps divide it
         self.offset = offset
         self.ledgers = {"train": Ledger(), "eval": Ledger()}
@@ -52,7 +52,7 @@ class Bookkeeping(Trainer):
 
     @property
     def policy(self) -> Any:
-        """The policy outside of what wraps it for distributed training; looking for it anew costs a walk over it."""
+        """The policy without its distributed wrapper; cached, because unwrapping walks over all modules."""
         if self._policy_in is not self.model:
             self._policy_in, self._policy = self.model, self.accelerator.unwrap_model(self.model)
         return self._policy
@@ -65,7 +65,7 @@ class Bookkeeping(Trainer):
         return mean
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with the metrics of the training rows since the last time."""
+        """Log, with the metrics of the training rows since the last log."""
         if "loss" in logs:
             logs = logs | summarize(self.ledgers["train"].drain(self.accelerator), online=self.online)
         super().log(logs, start_time)
@@ -81,7 +81,7 @@ class Bookkeeping(Trainer):
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Tensor, None, None]:
-        """Return the loss of a batch of the evaluation set; its metrics go to the ledger."""
+        """Return the loss of an evaluation batch, and add its metrics to the ledger."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
             loss = self.compute_loss(model, inputs)
@@ -100,10 +100,10 @@ class Bookkeeping(Trainer):
             self.load_extra_state(torch.load(file, map_location=self.args.device, weights_only=True))
 
     def extra_state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside what `transformers.Trainer` puts there."""
+        """Return the state that `transformers.Trainer` does not checkpoint."""
         return {"offset": self.offset.state_dict()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on from `extra_state`."""
+        """Restore `extra_state`."""
         if state["offset"]:
             self.offset.load_state_dict(state["offset"])

@@ -1,4 +1,4 @@
-"""Splits a padded batch into a short and a long half where that saves enough padding to pay for a second pass."""
+"""Splitting of a padded batch into short and long rows, where it saves more padding than a second pass costs."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SPLIT_TOKENS = 1024
-"""Smallest padded batch that is split: below it a second pass costs more than padding."""
+"""Smallest padded batch to split; below it, a second pass costs more than padding."""
 SPLIT_SAVING = 0.08
-"""Least share of the padded batch that a split must save."""
+"""Minimum share of the padded batch that a split must save."""
 
 Part = tuple[Tensor, int]
-"""Rows of a batch, (P,), and the width that holds the longest of them, tokens."""
+"""Rows of a batch, (P,), and the length of the longest of them, tokens."""
 
 
 def parts_of(batch: Mapping[str, Any]) -> list[Part]:
-    """Return all rows as one part, or the short and the long ones; on accelerators always one part.
+    """Return all rows as one part, or short and long rows as two; on accelerators always one part.
 
     Args:
         batch: As `una_bench.una.examples.Examples.sequences` returns it, N sequences padded to T tokens.
     """
     ids_NT = batch["input_ids"]
     count, width = ids_NT.shape
-    found = _split(batch)
-    if found is None:
+    split = _split(batch)
+    if split is None:
         return [(torch.arange(count, device=ids_NT.device), width)]
-    order_N, short, narrow = found
+    order_N, short, narrow = split
     order = torch.from_numpy(order_N)
     return [(order[:short], narrow), (order[short:], width)]
 
 
 def _split(batch: Mapping[str, Any]) -> tuple[NDArray[np.int64], int, int] | None:
-    """Return rows by length, how many are short, and the width that holds those; None where one part is cheaper."""
+    """Return rows sorted by length, the number of short ones and their width; None if one part is cheaper."""
     ids_NT = batch["input_ids"]
     count, width = ids_NT.shape
     if count < 2 or count * width < SPLIT_TOKENS or ids_NT.device.type != "cpu":
         return None
-    # In NumPy: a dozen operations on a few numbers, at a fifth of what PyTorch takes to call them.
+    # In NumPy: on a few numbers its calls take a fifth of PyTorch's.
     lengths_N = batch["prompt_ends"].numpy() % width + 1 + batch["lengths"].numpy()
     order_N = lengths_N.argsort(kind="stable")
     lengths_N = lengths_N[order_N]
@@ -54,15 +54,15 @@ def _split(batch: Mapping[str, Any]) -> tuple[NDArray[np.int64], int, int] | Non
 
 
 def padded_tokens(batch: Mapping[str, Any]) -> int:
-    """Tokens that go through the model for a batch, padding included; asks no tensor, because a step waits for it."""
+    """Return the tokens that pass through the model for a batch, padding included, without reading a device tensor."""
     count, width = batch["input_ids"].shape
-    found = _split(batch)
-    narrowed = 0 if found is None else found[1] * (width - found[2])
-    return int(count * width - narrowed)
+    split = _split(batch)
+    saved = 0 if split is None else split[1] * (width - split[2])
+    return int(count * width - saved)
 
 
 def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Run the decoder over a batch, in parts where that is cheaper.
+    """Run the decoder over a batch, in two parts if that is cheaper.
 
     Args:
         decode: Token ids (P, W) -> last hidden states (P, W, D).
@@ -86,5 +86,5 @@ def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) 
         places.append(chosen)
         prompts.append(flat.detach()[torch.arange(len(rows)) * narrow + batch["prompt_ends"][rows] % width])
         owners.append(rows)
-    # Back into the order of the batch.
+    # Restore the order of the batch.
     return torch.cat(states)[torch.cat(places).argsort()], torch.cat(prompts)[torch.cat(owners).argsort()]

@@ -21,7 +21,7 @@ REDUCTIONS = ("mean", "sum")
 def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(
-            f"{name}={value!r} is not known.{nearest(str(value), choices)} Choose from: {', '.join(choices)}."
+            f"{name}={value!r} is invalid.{nearest(str(value), choices)} Choose from: {', '.join(choices)}."
         )
 
 
@@ -43,45 +43,45 @@ class UNAConfig(TrainingArguments):
     beta: float = 0.03
     """Strength of the pull towards the reference policy, per nat; above 0."""
     space: str = "score"
-    """``score``: sigmoid(r) against a score in [0, 1], the paper's. ``reward``: r against the raw reward, squared."""
+    """``score``: fit sigmoid(r) to a score in [0, 1], as in the paper. ``reward``: fit r to the raw reward by MSE."""
     loss_type: str = "mse"
-    """``mse`` (UNA Eq. 11, 13) or ``bce`` (Eq. 12; on scores the cross-entropy with a soft label). Pairs: neither."""
+    """``mse`` (UNA Eq. 11, 13) or ``bce`` (Eq. 12; on scores the cross-entropy with a soft label). Unused for pairs."""
     reduction: str = "mean"
-    """Of the rows of one device batch: ``mean``, or ``sum`` as in the released code. Both are then averaged over
-    accumulation steps and processes, so that they agree at one row a device, where the released code runs."""
+    """Over the rows of a device batch: ``mean``, or ``sum`` as in the released code. Either is then averaged over
+    accumulation steps and processes, so both agree at one row per device, as the released code runs."""
     score_range: list[float] = field(default_factory=lambda: [0.0, 1.0])
-    """Lowest and highest raw score; mapped linearly to [0, 1]; one outside is an error. Reward space has none."""
+    """Lowest and highest raw score, mapped linearly to [0, 1]; a score outside is an error. Unused in reward space."""
     offset: str = "none"
-    """f(x) + c of UNA Eq. 6; docs/una.md has a table of what each converges to. ``none`` is the published method."""
+    """f(x) + c of UNA Eq. 6; docs/una.md lists what each converges to. ``none``: as published."""
     offset_rate: float = 0.05
-    """``ema``: share of a batch's mean (goal - beta l) in the constant, on scored responses."""
+    """``ema``: weight of a batch's mean (goal - beta l) in the constant, on scored responses."""
     offset_residual_rate: float = 0.2
-    """``ema``: step of the constant along a batch's mean (y - sigmoid(r)), on labeled responses."""
+    """``ema``: step size along a batch's mean (y - sigmoid(r)), on labeled responses."""
     offset_lr_multiplier: float = 10.0
-    """``learned``: learning rate of the scalar head in units of the policy's."""
+    """``learned``: learning rate of the scalar head, as a multiple of the policy's."""
     reference: str | None = None
-    """``frozen`` (a copy in memory), ``adapter_off`` (the policy without its adapters) or ``precomputed`` (once, then
-    on disk; no reference model in memory). None: ``adapter_off`` with adapters, else ``frozen``."""
+    """``frozen`` (a copy in memory), ``adapter_off`` (the policy without its adapters) or ``precomputed``
+    (stored on disk; no reference model in memory). None: ``adapter_off`` with adapters, else ``frozen``."""
     reference_cache: str | None = None
-    """Folder of precomputed reference log-probabilities; None is the user's cache folder."""
+    """Folder of precomputed reference log-probabilities; None: the user's cache folder."""
     max_length: int | None = 1024
-    """Tokens of prompt and completion; longer completions lose their end."""
+    """Maximum tokens of prompt and completion; longer completions are truncated at the end."""
     max_prompt_length: int | None = None
-    """Tokens of a prompt at most; a longer one is an error. None: one less than ``max_length``."""
+    """Maximum tokens of a prompt; a longer one is an error. None: one less than ``max_length``."""
     add_eos: bool = True
-    """End plain-text completions with the EOS token; token ids and chat templates are taken as they are."""
+    """End plain-text completions with the EOS token; token ids and chat templates are used unchanged."""
     disable_dropout: bool = True
-    """Without it the log-ratio of an untrained policy would not be 0."""
+    """With dropout, the log-ratio of an untrained policy would not be 0."""
     logits_chunk_size: int | None = None
-    """Response tokens whose logits exist at the same time; None chooses from the size of the vocabulary."""
+    """Response tokens whose logits are in memory at once; None: chosen by vocabulary size."""
     remove_unused_columns: bool = False
     data_seed: int | None = None
-    """Seed of the order of rows (online: of prompts); None: ``seed``."""
+    """Seed of the row order (online: prompt order); None: ``seed``."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that no run can have."""
+        """Validate the settings."""
         super().__post_init__()
-        if self.data_seed is None:  # else the order of rows would follow whatever drew random numbers before
+        if self.data_seed is None:  # else the row order would depend on earlier random draws
             self.data_seed = self.seed
         _positive("beta", self.beta)
         _choose("space", self.space, SPACES)
@@ -105,54 +105,56 @@ class UNAConfig(TrainingArguments):
 
 @dataclass
 class OnlineUNAConfig(UNAConfig):
-    """Online UNA: the policy answers, rewards are asked, the same losses follow; no value model is ever built.
+    """Online UNA: the policy generates responses, rewards score them, and the offline losses apply; no value model.
 
-    ``per_device_train_batch_size`` counts responses. An optimizer step takes that many on each process and each
-    accumulation step; a rollout of ``responses_per_rollout`` is gone through ``num_iterations`` times.
+    ``per_device_train_batch_size`` counts responses per process and accumulation step; each rollout of
+    ``responses_per_rollout`` is trained on ``num_iterations`` times.
     """
 
     learning_rate: float = 5e-6
     num_generations: int = 4
     """K, responses per prompt."""
     responses_per_rollout: int = 256
-    """Responses generated at a time, over all processes."""
+    """Responses per rollout, over all processes."""
     num_iterations: int = 4
-    """Times that the responses of one rollout are trained on."""
+    """Training passes over each rollout."""
     generation_batch_size: int | None = None
-    """Responses generated at the same time on one process; None: all of the process's share of a rollout."""
+    """Responses generated at once on one process; None: the process's whole share of a rollout."""
     max_completion_length: int = 256
-    """Tokens of a generated response at most."""
+    """Maximum tokens of a generated response."""
     temperature: float = 1.0
-    """Of sampling. The log-probabilities of the loss are those at temperature 1."""
+    """Sampling temperature. The loss uses log-probabilities at temperature 1."""
     top_k: int = 0
-    """Sample from this many most likely tokens; 0 from all."""
+    """Sample from the k most likely tokens; 0: from all."""
     top_p: float = 1.0
-    """Sample from the smallest set of tokens with this much probability; 1 from all."""
+    """Sample from the smallest set of tokens with this total probability; 1: from all."""
     normalization: str | None = None
-    """What a raw reward becomes: ``sigmoid`` of it, ``quantile`` (its rank among recent ones, in (0, 1)), ``identity``
-    (in score space it must lie in ``score_range``, which is mapped to [0, 1]). None: ``sigmoid`` in score space,
-    ``identity`` in reward space."""
+    """Mapping of raw rewards to targets: ``sigmoid``, ``quantile`` (rank among recent rewards, in (0, 1)) or
+    ``identity`` (in score space, ``score_range`` is mapped to [0, 1], and a reward outside is an error). None:
+    ``sigmoid`` in score space, ``identity`` in reward space."""
     quantile_window: int = 4096
-    """``quantile``: number of recent rewards that a new one is ranked among."""
+    """``quantile``: number of recent rewards to rank against."""
     reward_weights: list[float] | None = None
-    """Weight of each reward where there are several; None: 1 each."""
+    """Weight of each reward; None: 1 each."""
     anchor: str = "reference"
-    """What the log-ratio is taken against: ``reference`` (UNA Eq. 6) or ``rollout`` (as in the released code, where
-    nothing then pulls towards the reference)."""
+    """Denominator of the log-ratio: ``reference`` (UNA Eq. 6) or ``rollout`` (the policy that generated the batch, as
+    in the released code; the loss then has no pull towards the reference)."""
     missing_eos_penalty: float | None = None
-    """Subtracted from the raw reward of a response that did not end."""
+    """Subtracted from the raw reward of a response without an end token."""
     keep_special_tokens: bool = False
-    """Give rewards the text with its special tokens (padding never): so an ended response differs from one cut off."""
+    """Keep special tokens (except padding) in the text that rewards see, to tell finished from truncated responses."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that no run can have."""
+        """Validate the settings."""
         super().__post_init__()
         _choose("anchor", self.anchor, ANCHORS)
         if self.normalization is None:
             self.normalization = "identity" if self.space == "reward" else "sigmoid"
         _choose("normalization", self.normalization, NORMALIZATIONS)
         if self.reference == "precomputed":
-            raise UserError("reference='precomputed' is not possible online: the responses do not exist beforehand.")
+            raise UserError(
+                "reference='precomputed' is impossible online, where responses are new. Use 'frozen' or 'adapter_off'."
+            )
         names = ("num_generations", "responses_per_rollout", "num_iterations", "max_completion_length", "temperature")
         for name in (*names, "quantile_window"):
             _positive(name, getattr(self, name))
@@ -160,7 +162,7 @@ class OnlineUNAConfig(UNAConfig):
             raise UserError(f"top_p={self.top_p} must lie in (0, 1].")
         if self.responses_per_rollout % self.num_generations:
             raise UserError(
-                f"responses_per_rollout={self.responses_per_rollout} is no multiple of"
+                f"responses_per_rollout={self.responses_per_rollout} must be a multiple of"
                 f" num_generations={self.num_generations}."
             )
         if self.offset == "prompt_mean":
@@ -171,6 +173,6 @@ class OnlineUNAConfig(UNAConfig):
             raise UserError("offset='prompt_mean' needs num_generations of at least 2.")
         if self.per_device_train_batch_size % self.num_generations:
             raise UserError(
-                f"offset='prompt_mean' keeps the responses of a prompt together: per_device_train_batch_size="
-                f"{self.per_device_train_batch_size} must be a multiple of num_generations={self.num_generations}."
+                f"per_device_train_batch_size={self.per_device_train_batch_size} must be a multiple of num_generations="
+                f"{self.num_generations}: offset='prompt_mean' keeps the responses of a prompt in one batch."
             )

@@ -1,4 +1,4 @@
-"""From a dataset in any of the formats, kinds mixed row by row, to `Examples`."""
+"""Conversion of a dataset, possibly with several kinds of feedback, to `Examples`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from una_bench.una.tokens import pad_token, tokenize
 
 logger = logging.getLogger(__name__)
 GROUP = 2
-"""Responses of a prompt that are kept together for ``offset="prompt_mean"``."""
+"""Responses per group for ``offset="prompt_mean"``."""
 
 
 def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
-    """Check and tokenize every row, before training starts.
+    """Validate and tokenize every row, before training starts.
 
     Args:
         dataset: A `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns.
-        tokenizer: With a padding token, and a chat template where there are messages.
+        tokenizer: With a padding token, and a chat template if rows hold messages.
         args: A `UNAConfig`.
 
     Raises:
-        UserError: A row cannot be trained on; the message names it and the column.
+        UserError: A row is invalid; the message names it and the column.
     """
     pad = pad_token(tokenizer)
     rows: list[Row] = []
@@ -66,12 +66,12 @@ def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
 
 def _numbers(prompts: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
     """Number distinct prompts in order of appearance."""
-    known: dict[tuple[int, ...], int] = {}
-    return np.asarray([known.setdefault(prompt, len(known)) for prompt in prompts], dtype=np.int64)
+    numbers: dict[tuple[int, ...], int] = {}
+    return np.asarray([numbers.setdefault(prompt, len(numbers)) for prompt in prompts], dtype=np.int64)
 
 
 def _groups(prompt_numbers: NDArray[np.int64], kinds: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Put the scored responses of each prompt, in order, into groups of two (a last odd one makes it three)."""
+    """Group the scored responses of each prompt in pairs, in order; an odd last one joins the last pair."""
     members: dict[int, list[int]] = defaultdict(list)
     for row in np.flatnonzero(kinds == Kind.SCORE):
         members[int(prompt_numbers[row])].append(int(row))
@@ -94,9 +94,9 @@ def _groups(prompt_numbers: NDArray[np.int64], kinds: NDArray[np.int8]) -> NDArr
 def _log_partition(
     given: NDArray[np.float64], prompt_numbers: NDArray[np.int64], examples: Examples, args: Any
 ) -> NDArray[np.float64]:
-    """Take log Z(x) from its column, or estimate log mean exp(goal / beta) over a prompt's scored responses.
+    """Return log Z(x) from its column, or estimate it as log mean exp(goal / beta) over a prompt's scored responses.
 
-    The estimate is right where these responses were drawn from the reference policy.
+    The estimate assumes that these responses were drawn from the reference policy.
     """
     singles = examples.kinds != Kind.PAIRWISE
     missing = np.isnan(given) & singles
@@ -110,12 +110,12 @@ def _log_partition(
     for row in np.flatnonzero(singles):
         by_prompt[int(prompt_numbers[row])].append(int(row))
     for rows in by_prompt.values():
-        known = [row for row in rows if scored[row]]
-        if np.isnan(given[rows]).any() and len(known) < GROUP:
+        judged = [row for row in rows if scored[row]]
+        if np.isnan(given[rows]).any() and len(judged) < GROUP:
             raise UserError(
-                f"Row {rows[0]}, column 'log_partition': offset='partition' needs it, or {GROUP} scored responses of"
-                " the prompt to estimate it from."
+                f"Row {rows[0]}, column 'log_partition': offset='partition' needs it, or at least {GROUP} scored"
+                " responses of the prompt to estimate it."
             )
-        estimate = np.logaddexp.reduce(goals[known] / args.beta) - np.log(len(known)) if known else np.nan
+        estimate = np.logaddexp.reduce(goals[judged] / args.beta) - np.log(len(judged)) if judged else np.nan
         out[rows] = np.where(np.isnan(given[rows]), estimate, given[rows])
     return out

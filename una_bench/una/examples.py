@@ -1,4 +1,4 @@
-"""Tokenized responses in flat arrays, and batches cut from them without a loop over rows."""
+"""Tokenized responses in flat arrays, batched without a loop over rows."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Examples(Dataset[dict[str, Any]]):
     groups: NDArray[np.int64]
     """Rows with the same number share their ``prompt_mean``, (I,)."""
     log_partition: NDArray[np.float64] | None = None
-    """log Z(x) of the row's prompt, nats, (I,), where known."""
+    """log Z(x) of each row's prompt, nats, (I,)."""
     reference: NDArray[np.float32] | None = None
-    """log pi_ref of each completion, nats, (S,), where precomputed."""
+    """Precomputed log pi_ref of each completion, nats, (S,)."""
     anchor: NDArray[np.float32] | None = None
-    """What the log-ratio is taken against where that is not the reference, nats, (S,)."""
+    """Log-probabilities that replace ``reference`` in the log-ratio, nats, (S,)."""
     pad: int = 0
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.first)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
@@ -79,15 +79,16 @@ class Examples(Dataset[dict[str, Any]]):
         return batch
 
     def longest(self) -> NDArray[np.int64]:
-        """Return the tokens of the longest sequence of each row, (I,)."""
+        """Return the length of the longest sequence of each row, tokens, (I,)."""
         return np.maximum.reduceat(self.lengths, self.first)
 
     def sequences(self, sequences: NDArray[np.int64]) -> dict[str, Any]:
-        """Return the model's inputs for N sequences and where their M response tokens are.
+        """Return the model's inputs for N sequences and the positions of their M response tokens.
 
-        Keys: ``input_ids`` (N, T) padded right; ``positions`` (M,), index into the flattened (N*T) hidden states of
-        the state that predicts each response token; ``labels`` (M,), these tokens; ``rows`` and ``columns`` (M,),
-        sequence and place in it; ``prompt_ends`` (N,), flat index of each prompt's last token; ``lengths`` (N,).
+        Keys: ``input_ids`` (N, T), padded right; ``positions`` (M,), flat index (of N*T) of the hidden state that
+        predicts each response token; ``labels`` (M,), these tokens; ``rows`` and ``columns`` (M,), their sequence and
+        place in the response; ``prompt_ends`` (N,), flat index of each prompt's last token; ``lengths`` (N,), response
+        tokens.
         """
         lengths = self.lengths[sequences]
         prompt_lengths = self.prompt_lengths[sequences]
@@ -123,7 +124,7 @@ def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]])
 
 
 class GroupSampler(Sampler[int]):
-    """Rows in random order, those of a group next to each other; a new order each epoch, the same on all processes."""
+    """Rows in random order, groups kept together; reshuffled each epoch, the same on all processes."""
 
     def __init__(self, groups: NDArray[np.int64], seed: int) -> None:
         self.order = np.argsort(groups, kind="stable")
@@ -135,7 +136,7 @@ class GroupSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.order)
 
     def __iter__(self) -> Iterator[int]:
@@ -147,5 +148,5 @@ class GroupSampler(Sampler[int]):
 
 
 def identity(batch: dict[str, Any]) -> dict[str, Any]:
-    """Collate what is a batch already."""
+    """Return the batch unchanged: it is already collated."""
     return batch

@@ -1,4 +1,4 @@
-"""Sampling responses from the policy, the same whatever the number of processes that share the work."""
+"""Sampling of responses from the policy, independent of the number of processes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from una_bench.models.decoding.growing_cache import attends_to_all, growing_cache, read_on
 from una_bench.una.logprobs import causal_model
 
-WORTH_DROPPING = 0.75
-"""Share of the rows that may be left for those that are over to be dropped, which copies the cache of the others."""
+DROP_THRESHOLD = 0.75
+"""Finished rows are dropped once at most this share is unfinished; dropping copies the cache of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How tokens are drawn."""
+    """Sampling settings."""
 
     max_new_tokens: int
     eos: tuple[int, ...]
@@ -33,7 +33,7 @@ class Sampling:
 
 
 class _Draw(LogitsProcessor):
-    """Draws the token whose share of [0, 1) holds the row's number, and leaves greedy decoding nothing else to take."""
+    """Samples by inverse CDF from given uniform numbers, and masks all other tokens for greedy decoding."""
 
     def __init__(self, uniform_BT: Tensor, sampling: Sampling) -> None:
         self.uniform_BT, self.sampling, self.step = uniform_BT, sampling, 0
@@ -45,7 +45,7 @@ class _Draw(LogitsProcessor):
 
 
 def _drawn(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> Tensor:
-    """Return the token whose share of [0, 1) holds each row's number, (B, 1)."""
+    """Return the token of each row, sampled by inverse CDF from its uniform number, (B, 1)."""
     logits_BV = _cut(logits_BV.float() / sampling.temperature, sampling)
     shares_BV = logits_BV.softmax(-1).cumsum(-1)
     number_B1 = uniform_B[:, None] * shares_BV[:, -1:]
@@ -53,7 +53,7 @@ def _drawn(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> Tensor:
 
 
 def _cut(logits_BV: Tensor, sampling: Sampling) -> Tensor:
-    """Remove the tokens that top-k and top-p leave out."""
+    """Mask the tokens that top-k and top-p exclude."""
     if 0 < sampling.top_k < logits_BV.shape[-1]:
         least_B1 = logits_BV.topk(sampling.top_k).values[:, -1:]
         logits_BV = logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
@@ -66,13 +66,13 @@ def _cut(logits_BV: Tensor, sampling: Sampling) -> Tensor:
 
 
 def uniform_numbers(rows: int, steps: int, seed: tuple[int, int]) -> Tensor:
-    """Return numbers in [0, 1) that depend on row, step and ``seed`` (of the run, and the rollout), (rows, steps)."""
+    """Return uniform numbers for ``seed`` (run seed, rollout number), (rows, steps), in [0, 1)."""
     generator = torch.Generator().manual_seed((seed[0] * 1_000_003 + seed[1]) % 2**63)
     return torch.rand(rows, steps, generator=generator)
 
 
 def end_tokens(policy: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens that end a response: the tokenizer's, and those of the model's generation settings."""
+    """Return the tokens that end a response: the tokenizer's EOS and those of the generation config."""
     configured = getattr(policy.generation_config, "eos_token_id", None)
     many = configured if isinstance(configured, list) else [configured]
     return tuple(sorted({int(token) for token in (*many, tokenizer.eos_token_id) if token is not None}))
@@ -80,10 +80,9 @@ def end_tokens(policy: Any, tokenizer: Any) -> tuple[int, ...]:
 
 @contextmanager
 def cast_once(model: Any) -> Iterator[None]:
-    """Let autocast, where it is on, keep its casts of frozen weights until it ends, as it keeps those of trained ones.
+    """Let autocast cache its casts of frozen weights too, as it does for trainable ones; use without gradients.
 
-    Else it casts the whole model for each token: on a CPU that takes as long as the products. To be used without
-    gradients.
+    Otherwise it casts the whole model for each token, which on a CPU takes as long as the matrix products.
     """
     on = torch.is_autocast_enabled(next(model.parameters()).device.type)
     frozen = [p for p in model.parameters() if on and p.is_floating_point() and not p.requires_grad]
@@ -100,14 +99,14 @@ def cast_once(model: Any) -> Iterator[None]:
 def generate(
     model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor, batch: int
 ) -> list[list[int]]:
-    """Sample a response to each prompt; one that ends holds its end token.
+    """Sample a response to each prompt; a finished one includes its end token.
 
     Args:
-        model: Policy, outside of any wrapper but peft's.
+        model: Policy, with no wrapper except peft's.
         prompts: Tokens of each prompt.
-        sampling: How.
-        uniform_BT: The random numbers, (B, T).
-        batch: Prompts at the same time.
+        sampling: Sampling settings.
+        uniform_BT: Uniform random numbers, (B, T).
+        batch: Prompts per batch.
     """
     responses: list[list[int]] = []
     for start in range(0, len(prompts), batch):
@@ -124,7 +123,7 @@ def _generate(model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, 
     real_BT = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     if attends_to_all(policy) and "logits_to_keep" in signature(policy.forward).parameters:
         return _stepwise(policy, ids_BT, real_BT, sampling, uniform_BT.to(device))
-    own = policy.generation_config  # may hold penalties and cuts, which would not be samples of the policy
+    original_config = policy.generation_config  # its penalties or top-k would change the distribution
     policy.generation_config = GenerationConfig(eos_token_id=list(sampling.eos), pad_token_id=sampling.pad)
     try:
         out_BT = policy.generate(
@@ -135,34 +134,34 @@ def _generate(model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, 
             logits_processor=LogitsProcessorList([_Draw(uniform_BT.to(device), sampling)]),
         )
     finally:
-        policy.generation_config = own
+        policy.generation_config = original_config
     return [_ended(row, sampling.eos) for row in out_BT[:, width:].tolist()]
 
 
 def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
-    """Sample as ``generate`` would, without a copy of the cache for each token and without what is over already."""
+    """Sample as ``generate`` does, without copying the cache for each token and without finished rows."""
     written: list[list[int]] = [[] for _ in ids_BT]
-    rows, over = list(range(len(written))), set[int]()
+    rows, finished = list(range(len(written))), set[int]()
     cache = growing_cache(ids_BT.shape[1] + sampling.max_new_tokens - 1)
     for step in range(sampling.max_new_tokens):
         logits_BTV = read_on(policy, ids_BT, real_BT, cache, keep=1)
         ids_BT = _drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
         for row, token in zip(rows, ids_BT[:, 0].tolist(), strict=True):
             written[row].append(token)
-            over |= {row} if token in sampling.eos else set()
-        going = [i for i, row in enumerate(rows) if row not in over]
-        if not going:
+            finished |= {row} if token in sampling.eos else set()
+        unfinished = [i for i, row in enumerate(rows) if row not in finished]
+        if not unfinished:
             break
-        if len(going) <= WORTH_DROPPING * len(rows):
-            kept = torch.tensor(going, device=ids_BT.device)
+        if len(unfinished) <= DROP_THRESHOLD * len(rows):
+            kept = torch.tensor(unfinished, device=ids_BT.device)
             cache.batch_select_indices(kept)
-            rows, ids_BT, real_BT = [rows[i] for i in going], ids_BT[kept], real_BT[kept]
+            rows, ids_BT, real_BT = [rows[i] for i in unfinished], ids_BT[kept], real_BT[kept]
         real_BT = torch.cat([real_BT, torch.ones_like(ids_BT)], dim=1)
     return [_ended(row, sampling.eos) for row in written]
 
 
 def _ended(tokens: list[int], eos: tuple[int, ...]) -> list[int]:
-    """Cut after the first end token."""
+    """Truncate after the first end token."""
     for place, token in enumerate(tokens):
         if token in eos:
             return tokens[: place + 1]

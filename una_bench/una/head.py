@@ -1,4 +1,4 @@
-"""The output layer on response positions only, a chunk of logits at a time, computed again for the backward pass."""
+"""Output layer on response positions only, in chunks of logits that the backward pass recomputes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from una_bench.instruments.flops import count_bypass
+from una_bench.una.losses import wide
 
 SMALL_LOGITS = 2**20
-"""Logits of a whole batch up to this number are kept for the backward pass; recomputing them would cost more."""
+"""Up to this many logits per batch are kept for the backward pass; recomputing them would cost more."""
 CHUNK_LOGITS = 2**23
-"""Logits of one chunk where its size is not given: 32 MiB of float32."""
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """At least float32."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+"""Default logits per chunk: 32 MiB of float32."""
 
 
 def pick(logits_CV: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,7 +24,7 @@ def pick(logits_CV: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _ChunkedLinear(torch.autograd.Function):
-    """log softmax(W h + b)[label] of each state, in chunks; the backward pass makes each chunk's logits again."""
+    """log softmax(W h + b)[label] of each state, in chunks; the backward pass recomputes each chunk's logits."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, chunk: int) -> Tensor:
@@ -51,10 +47,10 @@ class _ChunkedLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, bias, labels, lses = ctx.saved_tensors
         low = ctx.low
-        wants_states, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        grad_states = torch.empty_like(states) if wants_states else None
-        grad_weight = torch.zeros_like(weight, dtype=lses.dtype) if wants_weight else None
-        grad_bias = torch.zeros_like(bias, dtype=lses.dtype) if wants_bias and bias is not None else None
+        needs_states, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_states = torch.empty_like(states) if needs_states else None
+        grad_weight = torch.zeros_like(weight, dtype=lses.dtype) if needs_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=lses.dtype) if needs_bias and bias is not None else None
         weight_low, bias_low = weight.to(low), None if bias is None else bias.to(low)
         for start in range(0, len(states), ctx.chunk):
             part = slice(start, start + ctx.chunk)
@@ -82,10 +78,10 @@ def token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | No
     """Return the log-probability of each label under the output layer.
 
     Args:
-        head: Output layer, D -> V; a plain linear layer (its bias included) has a backward pass of its own.
+        head: Output layer, D -> V; a plain linear layer (with or without bias) has a custom backward pass.
         states: Hidden states that predict the labels, (M, D).
         labels: Tokens, (M,).
-        chunk: States whose logits exist at the same time; None chooses.
+        chunk: States whose logits are in memory at once; None: chosen by vocabulary size.
 
     Returns:
         Log-probabilities, nats, at least float32, (M,).

@@ -1,4 +1,4 @@
-"""Batches of rows of like length: less padding, and still another order in each pass over the data."""
+"""Batches of rows of similar length, reshuffled each epoch: less padding."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 MOST_BATCHES, LEAST_PARTS = 50, 4
-"""Batches that are sorted together at most, and parts that the data is cut into at least: transformers' own."""
+"""Maximum batches sorted together, and minimum parts of the data; as in transformers."""
 
 
 def length_grouped(lengths: NDArray[np.int64], batch: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return one pass over all rows, in which ``batch`` rows after each other are of like length.
+    """Return all rows in an order in which each batch has rows of similar length.
 
-    Rows are shuffled and cut into parts, each part is sorted, as by transformers' ``LengthGroupedSampler``. That goes
-    from long to short within a part; here the batches are then shuffled, so that length follows no schedule.
+    As in transformers' ``LengthGroupedSampler``, rows are shuffled and cut into parts, and each part is sorted. The
+    batches are then shuffled, so that length does not fall within a part.
 
     Args:
         lengths: Tokens of each row, (I,).
-        batch: Rows of a batch. The last batch is the incomplete one, where there is one.
-        generator: Decides the order.
+        batch: Rows per batch; an incomplete batch comes last.
+        generator: Random generator of the order.
 
     Returns:
         Row numbers, (I,).
@@ -36,7 +36,7 @@ def length_grouped(lengths: NDArray[np.int64], batch: int, generator: np.random.
 
 
 class LengthSampler(Sampler[int]):
-    """Rows of like length next to each other; a new order each epoch, the same on all processes."""
+    """Rows in batches of similar length; reshuffled each epoch, the same on all processes."""
 
     def __init__(self, lengths: NDArray[np.int64], batch: int, seed: int) -> None:
         self.lengths, self.batch = lengths, batch
@@ -47,7 +47,7 @@ class LengthSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:

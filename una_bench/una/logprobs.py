@@ -1,7 +1,7 @@
 """Log-probabilities of responses, without the logits of a whole batch.
 
-Only states that predict a response token reach the output layer, a chunk of them at a time; what the backward pass
-needs is computed again there. Padding is on the right, so that no real token attends to it and no mask is needed.
+Only states that predict a response token reach the output layer, in chunks that the backward pass recomputes. Padding
+is on the right, so no real token attends to it and no mask is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from una_bench.una.head import mean_entropy, token_logps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """What one pass over a batch gives."""
+    """Result of one pass over a batch."""
 
     logps: Tensor
     """log pi(y|x) of each sequence, nats, (N,)."""
@@ -30,21 +30,21 @@ class Scored:
 
 
 class ResponseScorer:
-    """Computes response log-probabilities of one causal language model, in whatever wrapper it comes."""
+    """Computes response log-probabilities of a causal language model, wrapped or not."""
 
     def __init__(self, model: Any, chunk: int | None = None) -> None:
         self.chunk = chunk
-        self.plain = not _head_is_last(model)
-        """Whether the model does more after its output layer (soft caps, scales), so that only its own logits count."""
+        self.uses_model_logits = not _head_is_last(model)
+        """Whether the model transforms the logits of its output layer (soft caps, scales)."""
 
     def __call__(self, model: Any, batch: Mapping[str, Any], *, inner: Any = None, entropy: bool = False) -> Scored:
         """Score the sequences of a batch.
 
         Args:
-            model: The policy, or what wraps it for distributed training.
+            model: The policy, or its wrapper for distributed training.
             batch: As `una_bench.una.examples.Examples.sequences` returns it.
             inner: The model inside the wrapper.
-            entropy: Whether to work out the entropy too.
+            entropy: Whether to compute the entropy too.
         """
         inner = model if inner is None else inner
         return _through(model, inner, batch["input_ids"], lambda: self._score(inner, batch, entropy))
@@ -52,7 +52,7 @@ class ResponseScorer:
     def _score(self, model: Any, batch: Mapping[str, Any], entropy: bool) -> Scored:
         causal = causal_model(model)
         positions, head = batch["positions"], causal.get_output_embeddings()
-        if self.plain:
+        if self.uses_model_logits:
             out = causal(input_ids=batch["input_ids"], use_cache=False, output_hidden_states=True)
             hidden_NTD, head = out.hidden_states[-1], nn.Identity()
             states = out.logits.flatten(0, 1)[positions]
@@ -82,7 +82,7 @@ def _decoder(causal: Any) -> Any:
 
 @torch.no_grad()
 def _head_is_last(model: Any) -> bool:
-    """Whether the model's logits are its output layer on its decoder's states, tried on a few tokens."""
+    """Return whether the logits are the output layer applied to the decoder's states, tested on a few tokens."""
     causal = causal_model(model)
     head = causal.get_output_embeddings()
     if head is None:
@@ -92,9 +92,11 @@ def _head_is_last(model: Any) -> bool:
     device = next(model.parameters()).device
     ids = torch.arange(6, device=device).remainder(causal.get_input_embeddings().num_embeddings)[None]
     expected = causal(input_ids=ids, use_cache=False).logits
-    got = head(_decoder(causal)(input_ids=ids, use_cache=False)[0])
+    actual = head(_decoder(causal)(input_ids=ids, use_cache=False)[0])
     model.train(was_training)
-    return got.shape == expected.shape and bool(torch.allclose(got.float(), expected.float(), rtol=1e-4, atol=1e-4))
+    return actual.shape == expected.shape and bool(
+        torch.allclose(actual.float(), expected.float(), rtol=1e-4, atol=1e-4)
+    )
 
 
 def _through(wrapped: Any, inner: Any, ids: Tensor, work: Callable[[], Scored]) -> Scored:

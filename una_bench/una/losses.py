@@ -7,8 +7,8 @@ Notation (responses B, pairs P, tokens T):
     score      s in [0, 1], judged quality; sigmoid(r) is the implicit score
     label      y in {0, 1}
 
-Half-precision inputs are computed in float32, float64 ones in float64. Gradients flow into log-ratios and offsets only
-as far as the caller has left them attached.
+Half-precision inputs are computed in float32, float64 ones in float64. Gradients flow into log-ratios and offsets
+unless the caller detached them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    """At least float32."""
+def wide(tensor: Tensor) -> Tensor:
+    """Return the tensor in at least float32."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
@@ -32,12 +32,12 @@ def sequence_logratio(logp: Tensor, anchor_logp: Tensor, mask: Tensor) -> Tensor
     Args:
         logp: Log-probability of each token, (B, T).
         anchor_logp: The same under the anchor, (B, T).
-        mask: 1 at response tokens, (B, T); what the others hold does not matter.
+        mask: 1 at response tokens, (B, T); other values are ignored.
 
     Returns:
         Log-ratios, nats, (B,).
     """
-    difference_BT = _wide(logp) - _wide(anchor_logp)
+    difference_BT = wide(logp) - wide(anchor_logp)
     return torch.where(mask.bool(), difference_BT, torch.zeros_like(difference_BT)).sum(-1)
 
 
@@ -52,7 +52,7 @@ def implicit_reward(logratio: Tensor, beta: float, offset: Tensor | float = 0.0)
     Returns:
         Implicit rewards, dimensionless, (B,).
     """
-    return beta * _wide(logratio) + offset
+    return beta * wide(logratio) + offset
 
 
 def dpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
@@ -66,14 +66,14 @@ def dpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     Returns:
         Loss per pair, nats, (P,).
     """
-    return -logsigmoid(beta * (_wide(chosen) - _wide(rejected)))
+    return -logsigmoid(beta * (wide(chosen) - wide(rejected)))
 
 
 def una_pairwise(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """UNA on pairs, -log sigmoid(r_w - r_l): f(x) and c cancel, so that it is DPO to the bit. UNA Eq. 10.
+    """UNA on pairs, -log sigmoid(r_w - r_l): f(x) and c cancel, so it equals DPO bit for bit. UNA Eq. 10.
 
-    Eq. 10 is printed as the bare difference of implicit rewards, which has no minimum; the paper's "DPO
-    (UNA-pairwise)" runs, and its text, use the log-sigmoid of it, as here.
+    Eq. 10 is printed as the plain difference of implicit rewards, which has no minimum; the paper's text and its "DPO
+    (UNA-pairwise)" runs use the log-sigmoid of the difference, as here.
 
     Args:
         chosen: Log-ratio of the preferred response of each pair, (P,).
@@ -87,7 +87,7 @@ def una_pairwise(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
 
 
 def kto_kl(logratio: Tensor) -> Tensor:
-    """KTO's reference point: the mean log-ratio of mismatched responses, not below 0. KTO section 4.1.
+    """KTO's reference point: the mean log-ratio of mismatched responses, clamped at 0. KTO section 4.1.
 
     Args:
         logratio: Log-ratios of responses to other prompts, (B,); no gradient flows through them.
@@ -95,7 +95,7 @@ def kto_kl(logratio: Tensor) -> Tensor:
     Returns:
         Nats, ().
     """
-    return _wide(logratio).detach().mean().clamp(min=0)
+    return wide(logratio).detach().mean().clamp(min=0)
 
 
 def kto(
@@ -107,7 +107,7 @@ def kto(
     desirable: float = 1.0,
     undesirable: float = 1.0,
 ) -> Tensor:
-    """KTO as TRL has it: w_D (1 - sigmoid(beta (l - z))) or w_U (1 - sigmoid(beta (z - l))). KTO Eq. 8.
+    """KTO as in TRL: w_D (1 - sigmoid(beta (l - z))) or w_U (1 - sigmoid(beta (z - l))). KTO Eq. 8.
 
     Args:
         logratio: l, nats, (B,).
@@ -120,9 +120,8 @@ def kto(
     Returns:
         Loss per response, dimensionless, (B,).
     """
-    margin = beta * (_wide(logratio) - kl)
-    wanted = label.bool()
-    return torch.where(wanted, desirable * (1 - margin.sigmoid()), undesirable * (1 - (-margin).sigmoid()))
+    margin = beta * (wide(logratio) - kl)
+    return torch.where(label.bool(), desirable * (1 - margin.sigmoid()), undesirable * (1 - (-margin).sigmoid()))
 
 
 def bco(logratio: Tensor, label: Tensor, delta: Tensor | float, beta: float) -> Tensor:
@@ -137,15 +136,15 @@ def bco(logratio: Tensor, label: Tensor, delta: Tensor | float, beta: float) -> 
     Returns:
         Loss per response, nats, (B,).
     """
-    margin = beta * _wide(logratio) - delta
+    margin = beta * wide(logratio) - delta
     return -logsigmoid(torch.where(label.bool(), margin, -margin))
 
 
 def una_binary(reward: Tensor, label: Tensor, *, loss_type: str = "mse") -> Tensor:
     """UNA on labels, (sigmoid(r) - y)^2 or BCE(sigmoid(r), y). UNA Eq. 11 and 12.
 
-    BCE is computed from logits; log(sigmoid(r)), as in the released code, is infinite at r = -104 in float32, and with
-    1 - sigmoid(r) already at r = 17.
+    BCE is computed from logits: in float32, log(sigmoid(r)), as in the released code, is infinite at r = -104, and
+    log(1 - sigmoid(r)) already at r = 17.
 
     Args:
         reward: Implicit reward of each response, (B,).
@@ -163,7 +162,7 @@ def una_score(reward: Tensor, score: Tensor, *, loss_type: str = "mse") -> Tenso
 
     The paper prints Eq. 11 and 13 with a leading minus sign. Minimizing that would drive the implicit score away from
     the judged one; the released code minimizes the square, as this does. ``bce`` is ours: the cross-entropy with the
-    score as soft label has the same minimizer per response and does not flatten out at saturated scores.
+    score as soft label has the same minimizer per response and does not saturate.
 
     Args:
         reward: Implicit reward of each response, (B,).
@@ -173,7 +172,7 @@ def una_score(reward: Tensor, score: Tensor, *, loss_type: str = "mse") -> Tenso
     Returns:
         Loss per response, (B,): dimensionless for ``mse``, nats for ``bce``.
     """
-    reward = _wide(reward)
+    reward = wide(reward)
     score = score.to(reward.dtype)
     if loss_type == "bce":
         return binary_cross_entropy_with_logits(reward, score, reduction="none")
@@ -195,5 +194,5 @@ def una_reward(reward: Tensor, explicit: Tensor) -> Tensor:
     Returns:
         Squared error per response, squared units of reward, (B,).
     """
-    reward = _wide(reward)
+    reward = wide(reward)
     return (reward - explicit.to(reward.dtype)).square()

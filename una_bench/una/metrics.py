@@ -1,4 +1,4 @@
-"""What is logged: everything seen since the last log, over all processes, under TRL's names where it has one."""
+"""Training metrics since the last log, over all processes, under TRL's names where it has them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Ledger:
-    """Collects per-row values without looking at them; the arithmetic happens when a log is due."""
+    """Collects per-row tensors; metrics are computed only when a log is due."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[Tensor]] = defaultdict(list)
@@ -21,20 +21,20 @@ class Ledger:
             self.values[name].append(value.detach().reshape(-1))
 
     def drain(self, accelerator: Any) -> dict[str, Tensor]:
-        """Return all values of all processes and forget them."""
-        mine = {name: torch.cat(parts).float().cpu() for name, parts in self.values.items()}
+        """Return the values of all processes, and clear them."""
+        local = {name: torch.cat(parts).float().cpu() for name, parts in self.values.items()}
         self.values.clear()
         if accelerator.num_processes == 1:
-            return mine
+            return local
         from accelerate.utils import gather_object
 
-        everyone: list[dict[str, Tensor]] = gather_object([mine])
-        names = sorted({name for part in everyone for name in part})
-        return {name: torch.cat([part[name] for part in everyone if name in part]) for name in names}
+        gathered: list[dict[str, Tensor]] = gather_object([local])
+        names = sorted({name for part in gathered for name in part})
+        return {name: torch.cat([part[name] for part in gathered if name in part]) for name in names}
 
 
 def correlation(first: Tensor, second: Tensor) -> float | None:
-    """Return Pearson's correlation, None where one of the two does not vary."""
+    """Return Pearson's correlation, or None if either input is constant."""
     if len(first) < 2:
         return None
     first, second = first - first.mean(), second - second.mean()
@@ -43,9 +43,9 @@ def correlation(first: Tensor, second: Tensor) -> float | None:
 
 
 def importance_kl(logratio: Tensor) -> float:
-    """Estimate KL(pi || pi_ref), nats, from log-ratios of n responses that pi_ref gave, by self-normalized weights.
+    """Estimate KL(pi || pi_ref), nats, from log-ratios of n responses of pi_ref, by self-normalized importance weights.
 
-    It is the divergence of the normalized weights from uniform ones: never negative, at most log n.
+    It is the divergence of the normalized weights from uniform ones, in [0, log n].
     """
     weights = logratio.softmax(0)
     log_mean = logratio.logsumexp(0) - torch.log(torch.tensor(float(len(logratio))))
@@ -53,10 +53,10 @@ def importance_kl(logratio: Tensor) -> float:
 
 
 def summarize(values: dict[str, Tensor], *, online: bool) -> dict[str, float]:
-    """Turn collected rows into metrics.
+    """Return metrics of collected rows.
 
-    ``rewards/...`` are implicit rewards beta l + offset unless they say explicit. ``kl`` is the mean log-ratio of the
-    policy's own responses online, and `importance_kl` of the dataset's offline.
+    ``rewards/...`` are implicit rewards beta l + offset, except ``rewards/explicit``. ``kl`` is the mean log-ratio of
+    the policy's own responses online, and `importance_kl` of the dataset's responses offline.
     """
     out: dict[str, float] = {}
     if "chosen" in values:
@@ -66,9 +66,9 @@ def summarize(values: dict[str, Tensor], *, online: bool) -> dict[str, float]:
         out |= {"rewards/margins": float(margin.mean()), "rewards/accuracies": float((margin > 0).float().mean())}
     if "implicit" in values:
         out |= _means(values, {"rewards/implicit": "implicit", "rewards/explicit": "explicit", "offset": "offset"})
-        related = correlation(values["implicit"], values["explicit"])
-        if related is not None:
-            out["rewards/correlation"] = related
+        pearson = correlation(values["implicit"], values["explicit"])
+        if pearson is not None:
+            out["rewards/correlation"] = pearson
         binary = values["binary"] > 0
         if binary.any():
             reward, label = values["implicit"][binary], values["explicit"][binary] > 0.5

@@ -1,4 +1,4 @@
-"""From log-probabilities of a batch to its loss and what is logged about it."""
+"""Loss of a batch from its log-probabilities, and the metrics to log."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from una_bench.una.offsets import Offset, Rows
 def batch_loss(
     batch: Mapping[str, Any], scored: Scored, *, args: Any, offset: Offset, ledger: Ledger
 ) -> tuple[Tensor, Rows]:
-    """Return the loss over the rows of a batch, pairs and others mixed: their mean, or sum where ``args`` say so.
+    """Return the mean (or sum, by ``args.reduction``) of the losses of a batch, pairs and single responses mixed.
 
     Args:
         batch: As `Examples.__getitems__` returns it, with ``reference`` (N,): log pi_ref of each sequence.
-        scored: What the policy gave for its N sequences.
+        scored: The policy's results for its N sequences.
         args: A `UNAConfig`.
         offset: f(x) + c.
-        ledger: Gets what is logged.
+        ledger: Receives the metrics to log.
 
     Returns:
-        The loss, (), and the rows that the offset may learn from.
+        The loss, (), and the rows to update the offset with.
     """
     pairs = int(batch["pairs"])
     anchor = batch.get("anchor", batch["reference"])
@@ -60,7 +60,7 @@ def batch_loss(
 
 
 def _single_losses(reward: Tensor, target: Tensor, args: Any) -> Tensor:
-    """Loss of each row that is no pair, (B,); labels are scores of 0 and 1 to UNA Eq. 11-13."""
+    """Return the loss of each single response, (B,); in UNA Eq. 11-13, labels are scores of 0 and 1."""
     if args.space == "reward":
         return losses.una_reward(reward, target)
     return losses.una_score(reward, target, loss_type=args.loss_type)

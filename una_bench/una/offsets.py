@@ -1,4 +1,4 @@
-"""The offset f(x) + c of UNA Eq. 6: what it is for a batch, and how it learns. docs/una.md says what each leads to."""
+"""The offset f(x) + c of UNA Eq. 6 and its updates; docs/una.md lists what each converges to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 SCORE_EPSILON = 1e-6
-"""Scores are kept this far from 0 and 1 where their logit is taken."""
+"""Distance from 0 and 1 to which scores are clamped before their logit is taken."""
 Reduce = Callable[[Tensor], Tensor]
 """Mean of a tensor over processes."""
 
@@ -34,17 +34,17 @@ class Rows:
 
 
 def goal(target: Tensor, space: str) -> Tensor:
-    """Return the implicit reward that would make the loss zero: logit(s), or the raw reward itself, (B,)."""
+    """Return the implicit reward at which the loss is zero: logit(s), or the raw reward itself, (B,)."""
     return target if space == "reward" else target.clamp(SCORE_EPSILON, 1 - SCORE_EPSILON).logit()
 
 
-def ema_constant(constant: float, wanted: Tensor, rate: float) -> float:
-    """Move c by ``rate`` of the way to the mean of goal - beta l, (B,)."""
-    return constant + rate * (float(wanted.mean()) - constant)
+def ema_constant(constant: float, gap: Tensor, rate: float) -> float:
+    """Return c, moved by ``rate`` of the way to the mean of ``gap`` = goal - beta l, (B,)."""
+    return constant + rate * (float(gap.mean()) - constant)
 
 
 def integrated_constant(constant: float, residual: Tensor, rate: float) -> float:
-    """Move c by ``rate`` times the mean of y - sigmoid(r), (B,): at rest labels are met on average."""
+    """Return c, moved by ``rate`` times the mean ``residual`` y - sigmoid(r), (B,), which is 0 at equilibrium."""
     return constant + rate * float(residual.mean())
 
 
@@ -57,28 +57,28 @@ def group_mean(values: Tensor, group: Tensor) -> Tensor:
 
 
 class Offset:
-    """``none``, and the parent of the others."""
+    """No offset (``none``); base class of the others."""
 
     def __call__(self, rows: Rows) -> Tensor:
         """Return f(x) + c of each row, (B,)."""
         return torch.zeros_like(rows.target)
 
     def observe(self, rows: Rows, reduce: Reduce) -> None:
-        """Learn from a training batch."""
+        """Update from a training batch."""
 
     def step(self, learning_rate: float, reduce: Reduce, scale: float = 1.0) -> None:
-        """Follow an optimizer step of the policy at ``learning_rate``; gradients carry the factor ``scale``."""
+        """Update after an optimizer step of the policy at ``learning_rate``; gradients are scaled by ``scale``."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold."""
+        """Return the state for a checkpoint."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
 
 
 class Ema(Offset):
-    """One constant c, following the mean of what is wanted. It cannot follow prompts."""
+    """One constant c that tracks the mean of goal - beta l; it cannot depend on the prompt."""
 
     def __init__(self, space: str, rate: float, residual_rate: float) -> None:
         self.space, self.rate, self.residual_rate = space, rate, residual_rate
@@ -90,12 +90,12 @@ class Ema(Offset):
 
     @torch.no_grad()
     def observe(self, rows: Rows, reduce: Reduce) -> None:
-        """Move c with scored rows by their logits, with labeled ones by their residuals."""
+        """Update c from the logits of scored rows and the residuals of labeled rows."""
         reward = rows.reward.detach()
         scored, label = ~rows.binary, rows.binary
-        wanted = (goal(rows.target, self.space) - reward)[scored]
+        gap = (goal(rows.target, self.space) - reward)[scored]
         residual = (rows.target - (reward + self.constant).sigmoid())[label]
-        sums = torch.stack([wanted.sum(), scored.sum(), residual.sum(), label.sum()]).float()
+        sums = torch.stack([gap.sum(), scored.sum(), residual.sum(), label.sum()]).float()
         sums = reduce(sums)
         if sums[1] > 0:
             self.constant = ema_constant(self.constant, sums[0] / sums[1], self.rate)
@@ -103,11 +103,11 @@ class Ema(Offset):
             self.constant = integrated_constant(self.constant, sums[2] / sums[3], self.residual_rate)
 
     def state_dict(self) -> dict[str, Any]:
-        """The constant."""
+        """Return the constant."""
         return {"constant": self.constant}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the constant of a checkpoint."""
+        """Restore the constant of a checkpoint."""
         self.constant = float(state["constant"])
 
 
@@ -123,7 +123,7 @@ class PromptMean(Offset):
 
 
 class Partition(Offset):
-    """f(x) = beta log Z(x), where it is known."""
+    """f(x) = beta log Z(x), with log Z(x) from the dataset."""
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
@@ -136,7 +136,7 @@ class Partition(Offset):
 
 
 class Learned(Offset):
-    """f(x): a scalar head on the policy's prompt state, which gets no gradient from it; an optimizer of its own."""
+    """f(x): a scalar head on the detached prompt state of the policy, with its own optimizer."""
 
     def __init__(self, width: int, multiplier: float, betas: tuple[float, float], device: torch.device) -> None:
         self.head = nn.Linear(width, 1, device=device, dtype=torch.float32)
@@ -146,13 +146,13 @@ class Learned(Offset):
         self.optimizer = torch.optim.AdamW(self.head.parameters(), lr=0.0, betas=betas, weight_decay=0.0)
 
     def __call__(self, rows: Rows) -> Tensor:
-        """Return the head's answer for each row, (B,)."""
+        """Return the head's output for each row, (B,)."""
         with torch.autocast(rows.states.device.type, enabled=False):
             out: Tensor = self.head(rows.states.float()).squeeze(-1)
         return out
 
     def step(self, learning_rate: float, reduce: Reduce, scale: float = 1.0) -> None:
-        """Average gradients over processes and take a step at a multiple of the policy's learning rate."""
+        """Average gradients over processes and step at a multiple of the policy's learning rate."""
         for parameter in self.head.parameters():
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad / scale
             parameter.grad = reduce(gradient)
@@ -161,17 +161,17 @@ class Learned(Offset):
         self.optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and moments."""
+        """Return the head's weights and the optimizer's state."""
         return {"head": self.head.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the head of a checkpoint."""
+        """Restore the head of a checkpoint."""
         self.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
 
 
 def make_offset(args: Any, width: int, device: torch.device) -> Offset:
-    """Return the offset that a `UNAConfig` asks for; ``width`` is the size of a hidden state."""
+    """Return the offset of a `UNAConfig`; ``width`` is the hidden size."""
     if args.offset == "ema":
         return Ema(args.space, args.offset_rate, args.offset_residual_rate)
     if args.offset == "prompt_mean":

@@ -1,4 +1,4 @@
-"""`OnlineUNATrainer`: the policy answers, rewards judge, UNA's loss follows; no value model."""
+"""`OnlineUNATrainer`: the policy generates, rewards score, and UNA's loss trains; no value model."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class OnlineUNATrainer(UNATrainer):
         model: The policy, or its name or folder.
         reward_funcs: A sequence-classification model with one output, its name or folder, a Python function
             ``(prompts, completions) -> floats``, or a list of these.
-        args: Settings; None takes the defaults.
-        train_dataset: Rows with ``prompt`` (text or messages) or ``prompt_ids``; other columns do not matter.
-        reward_processing_class: Tokenizer of the reward model, or a list of them; None loads the one by its name.
-        **kwargs: As `UNATrainer`; an ``eval_dataset`` has feedback as there.
+        args: Settings; None: the defaults.
+        train_dataset: Rows with ``prompt`` (text or messages) or ``prompt_ids``; other columns are ignored.
+        reward_processing_class: Tokenizer of the reward model, or a list of them; None: loaded by the model's name.
+        **kwargs: As for `UNATrainer`; an ``eval_dataset`` has the same columns as there.
     """
 
     online = True
@@ -58,7 +58,7 @@ class OnlineUNATrainer(UNATrainer):
     ) -> None:
         args = args if args is not None else OnlineUNAConfig(output_dir="trainer_output")
         self.phase: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()
-        """Entered around the parts of a rollout (``generation``, ``reward``, ``reference``), for measuring."""
+        """Context of each part of a rollout (``generation``, ``reward``, ``reference``), for measuring."""
         self.reward = make_reward(reward_funcs, reward_processing_class, args)
         self.normalize = Normalizer(args)
         self.rollout: Examples | None = None
@@ -76,7 +76,7 @@ class OnlineUNATrainer(UNATrainer):
         )
 
     def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
-        """Read the prompts; what the trainer iterates over are places in rollouts to come."""
+        """Read the prompts, and return slots of future rollouts for the trainer to iterate over."""
         if dataset is None:
             raise UserError("train_dataset is missing: online training needs prompts.")
         pad_token(tokenizer)
@@ -89,29 +89,27 @@ class OnlineUNATrainer(UNATrainer):
         step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         if self.args.responses_per_rollout % step:
             raise UserError(
-                f"responses_per_rollout={self.args.responses_per_rollout} is no multiple of the {step} responses of an"
-                " optimizer step (per device x accumulation steps x processes)."
+                f"responses_per_rollout={self.args.responses_per_rollout} must be a multiple of the {step} responses of"
+                " an optimizer step (per device x accumulation steps x processes)."
             )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler
 
     def _prepare_inputs(self, inputs: Mapping[str, Any]) -> Any:
-        """Replace codes by the responses they stand for, generating the next rollout where it is due."""
+        """Replace codes by their responses, and generate the next rollout when needed."""
         if "slots" in inputs:
             codes = inputs["slots"].cpu().numpy()
             number = int(codes[0] // self.args.responses_per_rollout)
             if number != self.rollout_number or self.rollout is None:
                 self.rollout, self.rollout_number = self._new_rollout(number), number
             inputs = self.rollout.__getitems__(codes % self.args.responses_per_rollout)
-            self.last_batch = inputs  # what the codes stood for, for whoever counts tokens
+            self.last_batch = inputs  # for counting tokens
         return super()._prepare_inputs(inputs)
-
-    # one rollout -------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def _new_rollout(self, number: int) -> Examples:
-        """Generate, judge and measure against the reference; every process does its share and gets all."""
+        """Generate and score a rollout; each process computes its share and receives the whole."""
         size, each = self.args.responses_per_rollout, self.args.num_generations
         chosen = np.repeat(prompts_of(number, size // each, len(self.prompts.ids), self.sampler.seed), each)
         share = size // self.accelerator.num_processes
@@ -135,7 +133,7 @@ class OnlineUNATrainer(UNATrainer):
         return self._assemble(chosen, parts if share == size else gather_object(parts))
 
     def _assemble(self, chosen: NDArray[np.int64], parts: list[Any]) -> Examples:
-        """Put the processes' shares of a rollout together."""
+        """Merge the processes' shares of a rollout."""
         responses = [response for part in parts for response in part[0]]
         raw = np.concatenate([part[1] for part in parts])
         whole = responses_as_examples([self.prompts.ids[p] for p in chosen], responses, self.sampling.pad)
@@ -147,7 +145,7 @@ class OnlineUNATrainer(UNATrainer):
         return whole
 
     def _judge(self, prompts: list[Any], responses: list[list[int]]) -> NDArray[np.float64]:
-        """Return the raw reward of each response, and note it."""
+        """Return the raw reward of each response, and log it."""
         tokenizer, ended = self.processing_class, [response[-1] in self.sampling.eos for response in responses]
         texts = tokenizer.batch_decode(responses, skip_special_tokens=not self.args.keep_special_tokens)
         raw = self.reward(prompts, texts)
@@ -166,17 +164,15 @@ class OnlineUNATrainer(UNATrainer):
         parts = [logps(examples.sequences(numbers[i : i + batch])) for i in range(0, len(numbers), batch)]
         return torch.cat(parts).float().cpu().numpy()
 
-    # checkpoints -------------------------------------------------------------------------------------------------
-
     def extra_state(self) -> dict[str, Any]:
-        """Add the rollout that is being trained on, and recent rewards."""
+        """Return the offset, the current rollout and recent rewards."""
         state = super().extra_state() | {"recent": torch.from_numpy(self.normalize.recent)}
         if self.rollout is not None:
             state |= {"rollout": to_state(self.rollout), "rollout_number": self.rollout_number}
         return state
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on in the middle of a rollout."""
+        """Restore the offset, the current rollout and recent rewards."""
         super().load_extra_state(state)
         self.normalize.recent = state["recent"].cpu().numpy()
         if "rollout" in state:

@@ -1,4 +1,4 @@
-"""The reference policy: a frozen copy, the policy without its adapters, or log-probabilities computed beforehand."""
+"""The reference policy: a frozen copy, the policy without its adapters, or precomputed log-probabilities."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import copy
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +21,24 @@ from una_bench.una.examples import Examples
 DIGEST_BYTES = hashlib.sha256().digest_size
 logger = logging.getLogger(__name__)
 Score = Callable[[Mapping[str, Any]], torch.Tensor]
-"""A batch of sequences -> log pi_ref of each, nats, on any device."""
+"""Batch of sequences -> log pi_ref of each, nats, on any device."""
 
 
 def frozen_copy(model: Any) -> Any:
-    """Copy the policy, for good."""
+    """Return a frozen copy of the policy."""
     reference = copy.deepcopy(model)
     reference.requires_grad_(False)
     return reference.eval()
 
 
-@contextmanager
-def without_adapters(model: Any) -> Iterator[None]:
-    """Make a peft model act as its base model."""
-    with model.disable_adapter():
-        yield
-
-
 def model_key(model: Any, precision: str) -> str:
-    """Content key of what computes reference log-probabilities: weights, configuration, precision; 16 hex digits."""
+    """Return a content key of a reference model (weights, configuration, precision), 16 hex digits."""
     config = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     return content_hash([weights_sha256(model), config, precision])
 
 
 def sequence_keys(examples: Examples) -> NDArray[np.bytes_]:
-    """Digest of prompt and completion tokens of each sequence, (S,)."""
+    """Return a digest of the prompt and completion tokens of each sequence, (S,)."""
     keys = []
     for start, length, prompt in zip(examples.starts, examples.lengths, examples.prompt_lengths, strict=True):
         body = int(prompt).to_bytes(4, "little") + examples.tokens[start : start + length].tobytes()
@@ -66,23 +58,23 @@ def cache_folder(given: str | None) -> Path:
 def precompute(examples: Examples, *, key: str, folder: Path, score: Score, accelerator: Any, batch: int) -> bool:
     """Fill ``examples.reference`` from disk, or compute each distinct sequence once and store it.
 
-    The file is named after model and set of sequences, so that pairs and single responses of the same data share it.
+    The file is named after the model and the set of sequences, so pairs and single responses of the same data share it.
 
     Args:
-        examples: Gets the array ``reference``, (S,).
+        examples: Receives the array ``reference``, (S,).
         key: `model_key` of the reference policy.
-        folder: Where files are kept.
-        score: Computes; called under no_grad.
-        accelerator: Shares the work between processes; the first one writes.
+        folder: Folder of the files.
+        score: Computes log-probabilities; called under no_grad.
+        accelerator: Splits the work between processes; the main one writes.
         batch: Sequences per call of ``score``.
 
     Returns:
-        Whether they were found on disk.
+        Whether they were read from disk.
     """
     distinct, where, inverse = np.unique(sequence_keys(examples), return_index=True, return_inverse=True)
     file = folder / f"{key}-{hashlib.sha256(distinct.tobytes()).hexdigest()[:16]}.f32"
     kept = _read(file, len(distinct))
-    accelerator.wait_for_everyone()  # nobody writes before everybody has looked
+    accelerator.wait_for_everyone()  # all processes read before one writes
     values = _compute(examples, where, score, accelerator, batch) if kept is None else kept
     if kept is None and accelerator.is_main_process:
         _write(file, values)
@@ -92,7 +84,7 @@ def precompute(examples: Examples, *, key: str, folder: Path, score: Score, acce
 
 
 def _read(file: Path, count: int) -> NDArray[np.float32] | None:
-    """Return the ``count`` values that `_write` kept, None where they are absent, half-written or altered."""
+    """Return the ``count`` values in ``file``, or None if it is missing, truncated or corrupt."""
     try:
         content = file.read_bytes()
     except OSError:
@@ -104,7 +96,7 @@ def _read(file: Path, count: int) -> NDArray[np.float32] | None:
 
 
 def _write(file: Path, values: NDArray[np.float32]) -> None:
-    """Keep values with their checksum; several processes may keep the same ones at once."""
+    """Write values with their checksum, atomically: several processes may write the same file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     body = values.astype(np.float32).tobytes()
     partial = file.with_name(f".{file.name}.{os.getpid()}")
@@ -116,7 +108,7 @@ def _write(file: Path, values: NDArray[np.float32]) -> None:
 def _compute(
     examples: Examples, sequences: NDArray[np.int64], score: Score, accelerator: Any, batch: int
 ) -> NDArray[np.float32]:
-    """Score ``sequences``, longest first (little padding, and what does not fit fails at once), shared by processes."""
+    """Score ``sequences`` across processes, longest first: little padding, and running out of memory shows at once."""
     order = np.argsort(-examples.lengths[sequences], kind="stable")
     processes, process = accelerator.num_processes, accelerator.process_index
     mine = order[process::processes]

@@ -1,4 +1,4 @@
-"""Prompts of an online run, the order in which responses are trained on, and one batch of generated responses."""
+"""Prompts of an online run, the training order of responses, and generated responses as `Examples`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Prompts:
     """The prompts of an online dataset."""
 
     given: list[Any]
-    """As rewards see them: text or messages."""
+    """As rewards receive them: text or messages."""
     ids: list[list[int]]
     log_partition: NDArray[np.float64]
     """log Z(x), nats, nan where unknown."""
 
 
 def read_prompts(dataset: Any, tokenizer: Any, args: Any) -> Prompts:
-    """Read column ``prompt`` (text or messages), or ``prompt_ids``, or both (the text is then for the reward only)."""
+    """Read column ``prompt`` (text or messages), ``prompt_ids`` or both; then the text is only for the rewards."""
     given: list[Any] = []
     ids: list[list[int]] = []
     log_partition: list[float] = []
@@ -49,15 +49,15 @@ def read_prompts(dataset: Any, tokenizer: Any, args: Any) -> Prompts:
                     f"Row {number}, column 'prompt': {len(ids[-1])} tokens are more than the {limit} allowed."
                     " Drop the row or raise max_prompt_length."
                 )
-            known = row.get("log_partition")
-            if known is None and args.offset == "partition":
+            log_z = row.get("log_partition")
+            if log_z is None and args.offset == "partition":
                 raise UserError(f"Row {number}, column 'log_partition': offset='partition' needs it.")
-            log_partition.append(np.nan if known is None else float(known))
+            log_partition.append(np.nan if log_z is None else float(log_z))
     return Prompts(given=given, ids=ids, log_partition=np.asarray(log_partition))
 
 
 def prompts_of(rollout: int, count: int, prompts: int, seed: int) -> NDArray[np.int64]:
-    """Return the ``count`` prompts of a rollout: all prompts in random order, again and again, cut into rollouts."""
+    """Return the ``count`` prompts of a rollout, taken in order from repeated permutations of all prompts."""
     places = np.arange(rollout * count, (rollout + 1) * count)
     rounds, inside = places // prompts, places % prompts
     orders = {int(r): np.random.default_rng([seed, 1, int(r)]).permutation(prompts) for r in np.unique(rounds)}
@@ -65,18 +65,18 @@ def prompts_of(rollout: int, count: int, prompts: int, seed: int) -> NDArray[np.
 
 
 class RolloutSampler(Sampler[int]):
-    """Yields codes ``rollout * R + response``: each rollout several times, prompts in random order, theirs together."""
+    """Yields codes ``rollout * R + response``; prompts are shuffled in each pass over a rollout."""
 
     def __init__(self, *, rollouts: int, args: Any) -> None:
         self.rollouts, self.size, self.each = rollouts, args.responses_per_rollout, args.num_generations
         self.iterations, self.seed, self.epoch = args.num_iterations, args.data_seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the rollouts of this epoch."""
+        """Select the rollouts of this epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Responses trained on in one epoch, repetitions counted."""
+        """Return the responses trained on in one epoch, repetitions included."""
         return int(self.rollouts * self.size * self.iterations)
 
     def __iter__(self) -> Iterator[int]:
@@ -89,13 +89,13 @@ class RolloutSampler(Sampler[int]):
 
 
 class Slots(Dataset[dict[str, Any]]):
-    """Stands for responses that do not exist yet; a batch of it is a batch of codes."""
+    """Placeholders of responses that are not generated yet; a batch holds their codes."""
 
     def __init__(self, length: int) -> None:
         self.length = length
 
     def __len__(self) -> int:
-        """Responses of one epoch."""
+        """Return the responses of one epoch."""
         return self.length
 
     def __getitem__(self, code: int) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Slots(Dataset[dict[str, Any]]):
 
 
 def responses_as_examples(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad: int) -> Examples:
-    """Return generated responses as rows to train on; targets and groups are still to be filled."""
+    """Return generated responses as rows to train on; targets and groups are filled in later."""
     count = len(prompts)
     return Examples(
         **pack(prompts, responses),
@@ -127,7 +127,7 @@ def to_state(examples: Examples) -> dict[str, torch.Tensor]:
 
 
 def from_state(state: dict[str, torch.Tensor], pad: int) -> Examples:
-    """Return the rollout that `to_state` was given."""
+    """Return the rollout of a `to_state`."""
     arrays: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in state.items()}
     count = len(arrays["starts"])
     return Examples(**arrays, first=np.arange(count), kinds=np.full(count, Kind.SCORE, dtype=np.int8), pad=pad)

@@ -1,4 +1,4 @@
-"""What one row of a dataset says: which feedback it is, and whether it can be trained on."""
+"""Validation of a dataset row: its kind of feedback and its values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK_ROWS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row that passed the checks; texts are what the dataset has: str, messages or token ids."""
+    """A validated row; texts are as in the dataset: str, messages or token ids."""
 
     number: int
     kind: Kind
@@ -57,13 +57,13 @@ def _present(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _kind(row: Mapping[str, Any], number: int) -> Kind:
-    has = {name for name in TEXTS if _present(row, name) is not None}
-    has |= {name for name in TARGETS if row.get(name) is not None}
-    if "prompt" not in has:
+    present = {name for name in TEXTS if _present(row, name) is not None}
+    present |= {name for name in TARGETS if row.get(name) is not None}
+    if "prompt" not in present:
         raise UserError(f"Row {number} has nothing in column 'prompt' (or 'prompt_ids').")
-    pair, single = has & {"chosen", "rejected"}, has & {"completion", *TARGETS}
+    pair, single = present & {"chosen", "rejected"}, present & {"completion", *TARGETS}
     if pair and single:
-        first, second = sorted(pair)[0], sorted(single)[0]
+        first, second = min(pair), min(single)
         raise UserError(
             f"Row {number} has both '{first}' and '{second}': a row is one kind of feedback. Leave one of them empty."
         )
@@ -72,7 +72,7 @@ def _kind(row: Mapping[str, Any], number: int) -> Kind:
             if name not in pair:
                 raise UserError(f"Row {number} has nothing in column '{name}', which a pair needs.")
         return Kind.PAIRWISE
-    if "completion" not in has:
+    if "completion" not in present:
         raise UserError(
             f"Row {number} has nothing in column 'completion' (nor in 'chosen' and 'rejected'): there is no response."
         )
@@ -119,10 +119,10 @@ def _score(raw: Any, number: int, args: Any) -> float:
 
 
 def check(row: Mapping[str, Any], number: int, args: Any) -> Row:
-    """Return what row ``number`` says under the settings ``args`` (a `UNAConfig`).
+    """Return row ``number``, validated under the settings ``args`` (a `UNAConfig`).
 
     Raises:
-        UserError: Something is missing, doubled, out of range or empty; the message names row and column.
+        UserError: A value is missing, ambiguous, out of range or empty; the message names row and column.
     """
     kind = _kind(row, number)
     names = ("chosen", "rejected") if kind is Kind.PAIRWISE else ("completion",)

@@ -1,4 +1,4 @@
-"""From text, messages or token ids to token ids, as TRL does it."""
+"""Tokenization of text, messages or token ids, as in TRL."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def pad_token(tokenizer: Any) -> int:
 
 
 def is_messages(value: Any) -> bool:
-    """Whether ``value`` is a conversation: a list of messages with role and content."""
+    """Return whether ``value`` is a conversation: a list of messages with role and content."""
     return isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], dict) and "role" in value[0]
 
 
 def _template(tokenizer: Any, messages: Sequence[Any], *, prompt: bool) -> list[int]:
-    """Apply the chat template; what follows the prompt is the assistant's, unless the prompt ends in its words."""
+    """Apply the chat template; a prompt gets a generation prompt, unless its last message is the assistant's."""
     continues = prompt and messages[-1]["role"] == "assistant"
     out = tokenizer.apply_chat_template(
         list(messages),
@@ -46,10 +46,6 @@ def _template(tokenizer: Any, messages: Sequence[Any], *, prompt: bool) -> list[
     return list(out["input_ids"])
 
 
-def _after(whole: list[int], prompt: list[int]) -> list[int]:
-    return whole[len(prompt) :]
-
-
 def prompt_tokens(prompt: Any, tokenizer: Any) -> list[int]:
     """Tokenize a prompt: text, messages (template with generation prompt) or token ids."""
     if isinstance(prompt, str):
@@ -58,13 +54,13 @@ def prompt_tokens(prompt: Any, tokenizer: Any) -> list[int]:
 
 
 def tokenize(row: Row, tokenizer: Any, args: Any) -> tuple[list[int], list[list[int]]]:
-    """Tokenize prompt and completions of a row, and hold them to ``max_prompt_length`` and ``max_length``.
+    """Tokenize prompt and completions of a row, within ``max_prompt_length`` and ``max_length``.
 
-    Text is tokenized together with its prompt, and what follows the prompt's tokens is the completion. Plain text ends
-    with EOS (``add_eos``); token ids are taken as they are.
+    Text is tokenized together with its prompt; the tokens after the prompt's are the completion. Plain text ends with
+    EOS (``add_eos``); token ids are used unchanged.
 
     Raises:
-        UserError: The prompt is too long, or nothing is left of a completion.
+        UserError: The prompt is too long, or a completion has no tokens.
     """
     prompt = prompt_tokens(row.prompt, tokenizer)
     limit = args.max_prompt_length or (args.max_length - 1 if args.max_length else None)
@@ -91,11 +87,11 @@ def _completion(row: Row, name: str, value: Any, prompt: list[int], tokenizer: A
             raise UserError(f"Row {row.number}, column '{name}' is text, but its prompt is not. Use one format.")
         end = tokenizer.eos_token if args.add_eos else None
         text = value + end if end and not value.endswith(end) else value
-        return _after(list(tokenizer(row.prompt + text)["input_ids"]), prompt)
+        return list(tokenizer(row.prompt + text)["input_ids"])[len(prompt) :]
     if is_messages(value):
         if not is_messages(row.prompt):
-            raise UserError(f"Row {row.number}, column '{name}' has messages, but its prompt has not. Use one format.")
-        return _after(_template(tokenizer, [*row.prompt, *value], prompt=False), prompt)
+            raise UserError(f"Row {row.number}, column '{name}' has messages, but its prompt does not. Use one format.")
+        return _template(tokenizer, [*row.prompt, *value], prompt=False)[len(prompt) :]
     if isinstance(row.prompt, str) or is_messages(row.prompt):
-        raise UserError(f"Row {row.number}, column '{name}' has token ids, but its prompt has not. Add 'prompt_ids'.")
+        raise UserError(f"Row {row.number}, column '{name}' has token ids, but its prompt does not. Add 'prompt_ids'.")
     return [int(token) for token in value]

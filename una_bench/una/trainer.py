@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from una_bench.errors import UserError
-from una_bench.una.base_trainer import Bookkeeping
+from una_bench.una.base_trainer import UNABaseTrainer
 from una_bench.una.config import UNAConfig
 from una_bench.una.data import build_examples
 from una_bench.una.examples import Examples, GroupSampler, identity
@@ -20,10 +20,10 @@ from una_bench.una.length_grouping import LengthSampler
 from una_bench.una.logprobs import ResponseScorer
 from una_bench.una.objective import batch_loss
 from una_bench.una.offsets import make_offset
-from una_bench.una.reference import cache_folder, frozen_copy, model_key, precompute, without_adapters
+from una_bench.una.reference import cache_folder, frozen_copy, model_key, precompute
 
 
-class UNATrainer(Bookkeeping):
+class UNATrainer(UNABaseTrainer):
     """Train a policy on feedback with UNA (arXiv:2408.15339).
 
     The columns of each row decide its loss: ``prompt, chosen, rejected`` (Eq. 10), ``prompt, completion, label``
@@ -31,13 +31,13 @@ class UNATrainer(Bookkeeping):
 
     Args:
         model: The policy, or its name or folder.
-        args: Settings; None takes the defaults.
+        args: Settings; None: the defaults.
         train_dataset: A `datasets.Dataset` or a list of mappings; text, messages or token ids (``prompt_ids``, ...).
-        eval_dataset: The same, or a mapping of names to such.
-        processing_class: The tokenizer; None loads the policy's.
+        eval_dataset: The same, or a mapping of names to datasets.
+        processing_class: The tokenizer; None: the policy's.
         peft_config: Adapters to add.
-        ref_model: The reference policy where it is not the initial policy.
-        **kwargs: What `transformers.Trainer` takes beside: ``callbacks``, ``optimizers``, ``compute_metrics``, ...
+        ref_model: The reference policy, if it is not the initial policy.
+        **kwargs: Other arguments of `transformers.Trainer`: ``callbacks``, ``optimizers``, ``compute_metrics``, ...
     """
 
     def __init__(  # noqa: PLR0913
@@ -73,7 +73,7 @@ class UNATrainer(Bookkeeping):
         )
         inner = self.policy
         self.scorer = ResponseScorer(inner, args.logits_chunk_size)
-        self._start_bookkeeping(make_offset(args, _hidden_size(inner), args.device))
+        self._set_offset(make_offset(args, _hidden_size(inner), args.device))
         if self.ref_model is not None:
             self.ref_model.to(args.device)
 
@@ -88,10 +88,8 @@ class UNATrainer(Bookkeeping):
             return {name: build_examples(part, tokenizer, args) for name, part in dataset.items()}
         return None if dataset is None else build_examples(dataset, tokenizer, args)
 
-    # reference ---------------------------------------------------------------------------------------------------
-
     def prepare_reference(self) -> None:
-        """Compute what ``reference="precomputed"`` promises, before the policy moves; `train` calls it if need be."""
+        """Compute reference log-probabilities for ``reference="precomputed"``; `train` calls this first."""
         if self.reference_kind != "precomputed":
             return
         parts = [self.train_dataset, *_datasets(self.eval_dataset)]
@@ -109,7 +107,7 @@ class UNATrainer(Bookkeeping):
                 accelerator=self.accelerator,
                 batch=self.args.per_device_eval_batch_size,
             )
-        self.ref_model = None  # from here on no reference model is in memory
+        self.ref_model = None  # free its memory
 
     @torch.no_grad()
     def _reference_logps(self, batch: Mapping[str, Any]) -> Tensor:
@@ -118,15 +116,13 @@ class UNATrainer(Bookkeeping):
         policy = self.policy
         model = policy if self.ref_model is None else self.ref_model
         is_peft = self.ref_model is None and hasattr(policy, "disable_adapter")
-        context: AbstractContextManager[None] = without_adapters(policy) if is_peft else nullcontext()
+        context: AbstractContextManager[None] = policy.disable_adapter() if is_peft else nullcontext()
         was_training = model.training
         model.eval()
         with context, self.accelerator.autocast():
             logps = self.scorer(model, batch).logps
         model.train(was_training)
         return logps
-
-    # training ----------------------------------------------------------------------------------------------------
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `transformers.Trainer.train` does."""
@@ -146,7 +142,7 @@ class UNATrainer(Bookkeeping):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Return the mean loss of a batch; the offset learns from it while training."""
+        """Return the loss of a batch, and in training update the offset from it."""
         mode = "train" if model.training else "eval"
         logs_next = (self.state.global_step + 1) % max(1, int(self.state.logging_steps or 1)) == 0
         with self.accelerator.autocast():
@@ -179,7 +175,7 @@ def _reference_kind(args: UNAConfig, model: Any, peft_config: Any, ref_model: An
 
 
 def _with_reference(model: Any, peft_config: Any, ref_model: Any, kind: str) -> tuple[Any, Any]:
-    """Return the policy, with its adapters, and the reference model where one is kept."""
+    """Return the policy with its adapters, and the reference model if one is kept in memory."""
     if ref_model is not None:
         ref_model.requires_grad_(False)
         ref_model.eval()

@@ -1,4 +1,4 @@
-"""What runs inside a worker process: preparation, the training of one cell, the evaluation of checkpoints."""
+"""Tasks of a worker process: preparation, training of one cell, evaluation of checkpoints."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from una_bench.record.schema import Better, Curve
 
 Spec = Mapping[str, Any]
 NO_ROOM_BYTES = 2**20
-"""Less free than this counts as a full disk."""
+"""Free space below this counts as a full disk."""
 AT_ONCE = {"prepare"}
-"""Tasks that keep nothing when they stop early, so that they need not come to a good end first."""
+"""Tasks that can be interrupted at any point, because they save nothing when stopped early."""
 NOT_MEASURED = {"prepare", "evaluate"}
-"""Tasks whose memory is no method's."""
+"""Tasks whose memory is not measured."""
 
 
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
-    """Run one task; the log gets all output, the pipe gets progress, then ``("done", ...)`` or ``("failed", ...)``."""
+    """Run one task; output goes to the log, progress and then ``("done", ...)`` or ``("failed", ...)`` to the pipe."""
     try:
         stop_request.listen(at_once=task in AT_ONCE)
         _redirect(Path(log))
@@ -50,7 +50,7 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     except stop_request.Interrupted as error:
         pipe.send(("stopped", str(error)))
         return
-    except BaseException as error:  # noqa: BLE001 - whatever ends a worker must become a status
+    except BaseException as error:  # noqa: BLE001 - every error must become a status
         with contextlib.suppress(OSError):  # the log may be on the disk that is full
             traceback.print_exc()
             sys.stderr.flush()
@@ -74,19 +74,19 @@ def _task(name: str) -> Callable[[Spec, Connection], dict[str, Any]]:
 
 
 def _reason(error: BaseException, folder: Path) -> str:
-    """Return the first line of an error; of a refused reading what it was refused for.
+    """Return the first line of an error, or more of a validation error, with a note if the disk of ``folder`` is full.
 
-    Of a disk that is full libraries say this or that: where ``folder`` has no room left, the reason tells.
+    Libraries report a full disk in various ways, so the free space is checked.
     """
     if isinstance(error, UserError):
         return str(error)
     lines = str(error).strip().splitlines() or ["no message"]
-    said = f"{type(error).__name__}: {' '.join(lines[:3]) if isinstance(error, ValidationError) else lines[0]}"
+    reason = f"{type(error).__name__}: {' '.join(lines[:3]) if isinstance(error, ValidationError) else lines[0]}"
     full = os.strerror(errno.ENOSPC)
     with contextlib.suppress(OSError):
-        if full not in said and shutil.disk_usage(folder).free < NO_ROOM_BYTES:
-            return f"{said} ({full})"
-    return said
+        if full not in reason and shutil.disk_usage(folder).free < NO_ROOM_BYTES:
+            return f"{reason} ({full})"
+    return reason
 
 
 def _redirect(log: Path) -> None:
@@ -98,17 +98,17 @@ def _redirect(log: Path) -> None:
 
 
 def _pin(spec: Spec) -> None:
-    """Keep a cell on its own cores, so that cells beside it take none of its time."""
+    """Pin a cell to its own cores, so that parallel cells take none of its time."""
     cores = spec.get("cores")
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cores)
-    if "torch" in sys.modules:  # imported by the fork server; one imported later reads OMP_NUM_THREADS
+    if "torch" in sys.modules:  # if imported by the fork server; else it reads OMP_NUM_THREADS
         sys.modules["torch"].set_num_threads(int(spec.get("threads", 1)))
 
 
 def prepare(spec: Spec, pipe: Connection) -> dict[str, Any]:
-    """Fill the prepared folder, beside it first, so that a killed preparation leaves nothing half-made."""
+    """Fill the prepared folder atomically, so that a killed preparation leaves no incomplete one."""
     out = Path(spec["out"])
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     beside.mkdir(parents=True)
@@ -118,8 +118,8 @@ def prepare(spec: Spec, pipe: Connection) -> dict[str, Any]:
 
 
 def _benchmarks(spec: Spec, prepared: Prepared) -> dict[str, Benchmark]:
-    made = {name: registry.benchmark(name)(**settings) for name, settings in spec["benchmarks"].items()}
-    return {name: benchmark for name, benchmark in made.items() if benchmark.applies(prepared)}
+    benchmarks = {name: registry.benchmark(name)(**settings) for name, settings in spec["benchmarks"].items()}
+    return {name: benchmark for name, benchmark in benchmarks.items() if benchmark.applies(prepared)}
 
 
 def _job(spec: Spec) -> Job:
@@ -130,14 +130,14 @@ def _job(spec: Spec) -> Job:
 
 
 def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
-    """Train one cell under the instruments and leave ``trained.json`` in its folder."""
+    """Train one cell with the instruments and write ``trained.json`` to its folder."""
     from transformers import set_seed
 
     from una_bench.machine import environment
     from una_bench.worker import first_touch
 
     job = _job(spec)
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))  # used where it is reported to
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.out / "tensorboard"))  # used with report_to
     prepared = Prepared(job.prepared)
     benchmarks = _benchmarks(spec, prepared)
     method = registry.method(spec["method"])(**spec["settings"])
@@ -189,12 +189,13 @@ def _final(checkpoint: Path) -> dict[str, str]:
 
 
 def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[str, Any]]:
-    """Return what the instruments read; where the training was gone on with after a stop, each reading says so."""
-    found = [m for b in benchmarks.values() for m in b.read(probe)]
+    """Return the readings of the instruments, marked as resumed for resumed trainings."""
+    measured = [m for b in benchmarks.values() for m in b.read(probe)]
     times = int(probe.facts.get("resumed", 0))
-    said = [f"resumed {times} times; the time between two processes is not counted"] if times else []
+    resumed = [f"resumed {times} times; the time between two processes is not counted"] if times else []
     return [
-        m.model_copy(update={"how": "; ".join(filter(None, [m.how, *said]))}).model_dump(mode="json") for m in found
+        m.model_copy(update={"how": "; ".join(filter(None, [m.how, *resumed]))}).model_dump(mode="json")
+        for m in measured
     ]
 
 
@@ -206,13 +207,13 @@ def _facts(probe: Probe) -> dict[str, Any]:
 
 
 def _described(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[Curve]:
-    """Curves with the unit and direction that their benchmark states, where it states one."""
-    known: dict[str, tuple[str, Better]] = {}
+    """Return the curves, with unit and direction if their benchmark states them."""
+    units: dict[str, tuple[str, Better]] = {}
     for benchmark in benchmarks.values():
-        known.update(getattr(benchmark, "units", {}))
+        units.update(getattr(benchmark, "units", {}))
     return [
-        curve.model_copy(update=dict(zip(("unit", "better"), known[curve.metric], strict=True)))
-        if curve.metric in known
+        curve.model_copy(update=dict(zip(("unit", "better"), units[curve.metric], strict=True)))
+        if curve.metric in units
         else curve
         for curve in probe.record_curves()
     ]
@@ -234,7 +235,7 @@ def _reporter(pipe: Connection, job: Job) -> Any:
 
 
 def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
-    """Evaluate checkpoints one after the other; each leaves ``evaluated.json`` in its cell's folder."""
+    """Evaluate checkpoints sequentially, and write ``evaluated.json`` to each cell's folder."""
     from transformers import set_seed
 
     began = time.perf_counter()
@@ -251,13 +252,13 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
         out = Path(cell["out"])
         path = out / cell["checkpoint"] if cell["checkpoint"] else prepared.policy
         checkpoint = Checkpoint(path=path, prepared=prepared, out=out, device=device, seed=cell["seed"])
-        found = [m for b in benchmarks.values() for m in b.evaluate(checkpoint)]
+        measured = [m for b in benchmarks.values() for m in b.evaluate(checkpoint)]
         storage.write_json(
             out / "evaluated.json",
             {
                 "key": cell["key"],
                 "seconds": time.perf_counter() - started,
-                "measurements": [m.model_dump(mode="json") for m in found],
+                "measurements": [m.model_dump(mode="json") for m in measured],
             },
         )
         pipe.send(("end", cell["name"]))

@@ -1,7 +1,7 @@
-"""Pays, before the memory baseline is read, what the first computation of any process costs.
+"""Warm-up of a process before its memory baseline is read.
 
-A fresh process holds few pages of the libraries' code: the kernel maps each page when it first runs. Without this some
-25 MB of PyTorch's and pandas' own code would be booked on whatever trains first in that process.
+The kernel maps each page of the libraries' code when it first runs. Without a warm-up, about 25 MB of PyTorch's and
+pandas' code would count as memory of the training.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ import io
 
 
 def touch_code() -> None:
-    """Train and run a model of a few thousand parameters, and read a small table; the random state stays as it was.
-
-    The yardstick that is taken between steps is tried too: what it maps is no memory of a method.
-    """
+    """Train and run a tiny model, run the reference workload and read a small table; keeps the random state."""
     import torch
 
     from una_bench.instruments.reference_workload import Yardstick

@@ -1,4 +1,4 @@
-"""The study of lm-eval's commands: what it asks of them, how it adds up times, and what it takes for the same."""
+"""The study of lm-eval's commands: arguments, totals, comparison of answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HASHES = {"doc_hash": "d", "prompt_hash": "p", "target_hash": "t", "filter": "no
 
 
 def ours(folder: Path, responses: Any, score: float = 0.5, **changed: str) -> Any:
-    """What our side leaves of one task with one document."""
+    """Write our side's output for one task with one document."""
     results = {"results": {"quiz": {"acc,none": score, "acc_stderr,none": 0.1}}, "n-samples": {"quiz": {}}}
     sample = {"doc_id": 3, "resps": responses, **HASHES, **changed}
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def ours(folder: Path, responses: Any, score: float = 0.5, **changed: str) -> An
 
 
 def theirs(folder: Path, responses: Any, score: float = 0.5) -> Any:
-    """What lm-eval's command leaves of the same."""
+    """Write the output of lm-eval's command for the same task."""
     inner = folder / "model"
     inner.mkdir(parents=True)
     results = {"results": {"quiz": {"acc,none": score, "acc_stderr,none": "N/A"}}, "n-samples": {"quiz": {}}}
@@ -48,17 +48,17 @@ def options(**changed: Any) -> argparse.Namespace:
 
 
 def test_the_command_names_the_documents_that_our_side_chose(tmp_path: Path) -> None:
-    found = commands.asked("quiz", options(), ours(tmp_path, ["x"]))
+    found = commands.task_arguments("quiz", options(), ours(tmp_path, ["x"]))
     assert found == ["--tasks", "quiz", "--samples", '{"quiz": [3]}']
 
 
 def test_with_lm_evals_own_limit_the_command_gets_that_limit(tmp_path: Path) -> None:
-    found = commands.asked("quiz", options(limit_per="subtask"), ours(tmp_path, ["x"]))
+    found = commands.task_arguments("quiz", options(limit_per="subtask"), ours(tmp_path, ["x"]))
     assert found == ["--tasks", "quiz", "--limit", "2"]
 
 
 def test_the_command_gets_the_leaderboards_number_of_examples() -> None:
-    assert commands.asked("arc_challenge", options(), None)[-2:] == ["--num_fewshot", "25"]
+    assert commands.task_arguments("arc_challenge", options(), None)[-2:] == ["--num_fewshot", "25"]
 
 
 def test_a_log_likelihood_is_compared_as_a_number(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The soak: what it takes for a loss, how it names it, and which ends of a call it lets pass."""
+"""The soak test: detected losses, their description, and allowed exit statuses."""
 
 from __future__ import annotations
 

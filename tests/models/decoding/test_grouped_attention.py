@@ -1,4 +1,4 @@
-"""Attention without copies of keys and values gives what transformers' own gives."""
+"""Grouped attention: the same results as transformers' own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from una_bench.models.decoding.growing_cache import growing_cache
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Four heads of queries to two of keys."""
+    """Return a model with four query heads and two key heads."""
     folder = write_model(
         tmp_path_factory.mktemp("model"), num_attention_heads=4, num_key_value_heads=2, initializer_range=0.3
     )
@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def logits(model: Any, new: int) -> torch.Tensor:
-    """Those of some tokens after a cache of prompts of several lengths."""
+    """Return the logits of some tokens after cached prompts of several lengths."""
     torch.manual_seed(0)
     ids, after = torch.randint(3, 260, (3, 20)), torch.randint(3, 260, (3, new))
     real = torch.ones(3, 20, dtype=torch.long)

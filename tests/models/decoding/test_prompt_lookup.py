@@ -1,4 +1,4 @@
-"""Greedy decoding with guesses writes what greedy decoding writes, in fewer passes."""
+"""Prompt lookup: the text of greedy decoding in fewer passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lm_eval.models.huggingface import HFLM
 from text_models import byte_tokenizer, write_model
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from una_bench.evaluation.shared_prefix_lm import SharedPrefixLM, plainly_greedy
+from una_bench.evaluation.shared_prefix_lm import SharedPrefixLM, is_plain_greedy
 from una_bench.models.decoding import prompt_lookup
 
 BEGINNING = list(range(10, 60))
@@ -25,7 +25,7 @@ def make(folder: Path, spread: float) -> Any:
 
 @pytest.fixture(scope="module", params=[0.1, 0.3])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One whose texts repeat now and then, and one whose texts hardly do."""
+    """Return a model whose texts sometimes repeat, and one whose texts hardly do."""
     return make(tmp_path_factory.mktemp("model"), request.param)
 
 
@@ -34,7 +34,7 @@ def ends(most: int, *, tokens: tuple[int, ...] = (), stopped: Any = lambda writt
 
 
 def plain(model: Any, prompt: list[int], most: int) -> list[int]:
-    """Write token after token, without a cache."""
+    """Decode greedily token by token, without a cache."""
     ids = list(prompt)
     for _ in range(most):
         with torch.no_grad():
@@ -84,7 +84,7 @@ def test_a_text_stops_at_the_token_that_completes_what_stops_it(model: Any) -> N
 
 
 def test_what_followed_a_run_before_is_guessed_round_and_round() -> None:
-    row = prompt_lookup.Row([1, 2, 3, 7, 8, 1, 2, 3], prompt=8, wished=7)
+    row = prompt_lookup.Row([1, 2, 3, 7, 8, 1, 2, 3], prompt=8, guess_length=7)
     assert row.guess(20) == [7, 8, 1, 2, 3, 7, 8]
 
 
@@ -134,4 +134,4 @@ def configured(**settings: Any) -> Any:
 def test_only_plain_greedy_decoding_is_done_here(
     model_settings: dict[str, Any], settings: dict[str, Any], plainly: bool
 ) -> None:
-    assert plainly_greedy(configured(**model_settings), settings) is plainly
+    assert is_plain_greedy(configured(**model_settings), settings) is plainly

@@ -1,4 +1,4 @@
-"""Common beginnings computed once: the same numbers as lm-eval's own model, from fewer tokens."""
+"""Shared prefixes: the same numbers as lm-eval's own model from fewer tokens."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
 
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
-    """A task of three documents, and a checkpoint to run it on."""
+    """Return a task of three documents and a checkpoint."""
     monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "tasks").mkdir()
     (tmp_path / "data.jsonl").write_text("".join(json.dumps({"q": f"question {i}"}) + "\n" for i in range(3)))
@@ -163,7 +163,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
 
 
 def run(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[list[Any], int]:
-    """Run the task; return the measurements and how many passes through the model that took."""
+    """Run the task; return the measurements and the number of forward passes."""
     passes = []
     forward = Reader._forward
     monkeypatch.setattr(Reader, "_forward", lambda *a, **k: (passes.append(1), forward(*a, **k))[1])

@@ -44,16 +44,16 @@ EMPTY = "\x02\0\0\0\0\0\0\0{}"
 """A safetensors file without tensors."""
 MODELS: list[tuple[dict[str, str], str]] = [
     ({}, "is not a model: it has no config.json."),
-    ({"config.json": "{}"}, "has no safetensors. Other formats can run code when they are read; convert it."),
+    ({"config.json": "{}"}, "has no safetensors. Other formats can run code when loaded; convert it."),
     ({"config.json": "{}", "pytorch_model.bin": "x"}, "has no safetensors. Other formats can run code"),
-    ({"config.json": "{}", "model.safetensors": "short"}, "model.safetensors is damaged or cut off."),
+    ({"config.json": "{}", "model.safetensors": "short"}, "model.safetensors is damaged or truncated."),
     (
         {"config.json": "{", "model.safetensors": EMPTY},
-        "config.json is damaged. Fetch the model again.",
+        "config.json is damaged. Download the model again.",
     ),
     (
         {"config.json": '{"auto_map": {}}', "model.safetensors": EMPTY},
-        "code of its own, which is not run.",
+        "needs its own code, which does not run by default.",
     ),
 ]
 

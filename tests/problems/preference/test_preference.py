@@ -457,7 +457,7 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_policys_own_code_is_refused_unless_it_is_named(own_code: Path, tmp_path: Path) -> None:
-    refused(tmp_path, "code of its own, which is not run", policy=str(own_code))
+    refused(tmp_path, "its own code, which does not run by default", policy=str(own_code))
 
 
 @pytest.mark.parametrize("name", ["una_score", "dpo", "ppo"])

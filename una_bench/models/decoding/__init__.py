@@ -1,1 +1,1 @@
-"""Faster decoding with unchanged answers, for sampling and for evaluation. It knows neither."""
+"""Faster decoding with unchanged answers. It knows neither training nor evaluation."""

@@ -1,9 +1,8 @@
-"""Attention of several new tokens to cached ones, without a copy of keys and values for every query head.
+"""Grouped-query attention of several new tokens to cached ones, without copying keys and values.
 
-With grouped-query attention a few heads of keys and values serve several heads of queries. Where more than one token is
-read at once, transformers first copies each key and value for every query head (``repeat_kv``), which on a CPU takes
-longer than the attention itself once there is a long cache. Here the query heads of a group stand below each other as
-further queries of their one head of keys instead.
+For more than one new token, transformers copies each key and value for every query head (``repeat_kv``), which on a CPU
+with a long cache takes longer than the attention itself. Here the query heads of a group are stacked along the token
+axis instead, as further queries of their shared key head.
 """
 
 from __future__ import annotations
@@ -30,10 +29,9 @@ def grouped_attention(
     Args:
         module: Attention layer.
         query: (B, H, T, D).
-        key: (B, K, S, D), where each of K heads serves H / K heads of queries.
+        key: (B, K, S, D); each of the K heads is shared by H / K query heads.
         value: (B, K, S, D).
-        attention_mask: True where a query may look, the same for all heads, (B, 1, T, S); None: nothing is hidden, or
-            only what comes later.
+        attention_mask: True where a query may attend, the same for all heads, (B, 1, T, S); None: no mask or causal.
         settings: Further arguments of transformers.
 
     Returns:
@@ -61,7 +59,7 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 @contextmanager
 def grouped(model: Any) -> Iterator[None]:
-    """Let ``model`` attend this way inside, where it attends by ``sdpa`` on a CPU; elsewhere nothing changes."""
+    """Let ``model`` use this attention, if it uses ``sdpa`` on a CPU; otherwise change nothing."""
     config = model.config.get_text_config()
     before = config._attn_implementation
     if before != "sdpa" or torch.device(model.device).type != "cpu":

@@ -1,4 +1,4 @@
-"""An attention cache that keeps room for tokens to come: adding one does not copy all that were before it."""
+"""Attention cache with spare capacity, so that appending a token does not copy the earlier ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 ROOM = 256
-"""Tokens of room to add at least, when there is none left."""
+"""Minimum tokens of capacity to add when the cache is full."""
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values of one layer, as the front part of larger tensors."""
+    """Keys and values of one layer, as the leading part of larger tensors."""
 
     keys: Tensor
     values: Tensor
@@ -25,7 +25,7 @@ class GrowingLayer(DynamicLayer):
         self._most = most
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append keys and values, (B, H, T, D), and return all so far."""
+        """Append keys and values, (B, H, T, D), and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         before = self.get_seq_length()
@@ -38,37 +38,33 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each row, in tensors without room."""
+        """Repeat each row; drops the spare capacity."""
         super().batch_repeat_interleave(repeats)
         self._all = None
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows, in tensors without room."""
+        """Keep the rows ``indices``; drops the spare capacity."""
         super().batch_select_indices(indices)
         self._all = None
 
     def _larger(self, held: Tensor, like: Tensor, length: int) -> Tensor:
-        """Return a tensor with room for half as much again that begins with what is held."""
+        """Return a larger tensor, by half or by `ROOM`, that begins with ``held``."""
         batch, heads, _, width = like.shape
-        wanted = length + max(ROOM, length // 2)
-        wanted = wanted if self._most is None else max(length, min(wanted, self._most))
-        room: Tensor = torch.empty(batch, heads, wanted, width, dtype=like.dtype, device=like.device)
+        capacity = length + max(ROOM, length // 2)
+        capacity = capacity if self._most is None else max(length, min(capacity, self._most))
+        room: Tensor = torch.empty(batch, heads, capacity, width, dtype=like.dtype, device=like.device)
         if held.numel():
             room[..., : held.shape[-2], :] = held
         return room
 
 
 def growing_cache(most: int | None = None) -> Cache:
-    """Return an empty cache; what is cut off its end is written over by what comes next.
-
-    Args:
-        most: Tokens that it will hold at most, where that is known: no room is kept beyond them.
-    """
+    """Return an empty cache, with capacity for at most ``most`` tokens if given; tokens cropped off are overwritten."""
     return Cache(layer_class_to_replicate=partial(GrowingLayer, most=most))
 
 
 def attends_to_all(model: Any) -> bool:
-    """Whether every layer attends to all tokens so far, which is what this cache holds."""
+    """Return whether every layer attends to all earlier tokens, as this cache assumes."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
@@ -76,9 +72,9 @@ def attends_to_all(model: Any) -> bool:
 
 
 def read_on(model: Any, ids_BT: Tensor, real_BS: Tensor, cache: Cache, *, keep: int) -> Tensor:
-    """Read (B, T) tokens after those in the cache; logits of the last ``keep`` positions, (B, keep, V).
+    """Process (B, T) tokens after those in the cache, and return logits of the last ``keep`` positions, (B, keep, V).
 
-    ``real_BS`` says which slots, those of the new tokens last, hold a token that may be looked at.
+    ``real_BS`` is the attention mask over cached and new tokens.
     """
     logits_BTV: Tensor = model(
         input_ids=ids_BT,

@@ -1,10 +1,10 @@
-"""Greedy decoding that guesses what comes next from what the text repeats, and checks all guesses in one pass.
+"""Greedy decoding with prompt lookup: tokens are guessed from repetitions in the text and verified in one pass.
 
-A language model reads several tokens in hardly more time than one, because most of a step is reading weights. Each
-step therefore feeds, beside the last token, those that followed the same few tokens before (prompt lookup, a case of
-speculative decoding, Leviathan et al. 2023, arXiv:2211.17192), and keeps as many as the model itself would have
-written. The text is that of plain greedy decoding up to the rounding of sums in another order; an answer that goes
-round in circles costs a fraction. What prompts begin with alike is read once, and a text that is over costs nothing.
+A forward pass on several tokens takes hardly longer than on one, because reading the weights dominates. Each step
+therefore also feeds the tokens that followed the same few tokens earlier in the text (a case of speculative decoding,
+Leviathan et al. 2023, arXiv:2211.17192), and keeps those that the model predicts too. The text equals that of plain
+greedy decoding up to rounding; repetitive answers cost a fraction. A common prefix of the prompts is computed once, and
+finished texts leave the batch.
 """
 
 from __future__ import annotations
@@ -20,70 +20,70 @@ from torch import Tensor
 from una_bench.models.decoding.growing_cache import growing_cache, read_on
 
 MATCHES = (6, 3)
-"""Tokens that must have stood together before for what followed them to be a guess; the longer run is asked first."""
+"""Lengths of the token runs to look up, in this order."""
 AT_ONCE = 32
-"""Tokens of all rows together that one step reads at most."""
+"""Maximum tokens per step, over all rows."""
 LEAST_SHARED = 32
-"""Tokens that prompts must begin with alike for that beginning to be read apart."""
+"""Minimum length of a common prefix that is computed separately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """When a text is over."""
+    """Stop conditions of a text."""
 
     tokens: Collection[int]
-    """Tokens that end it; they belong to it."""
+    """End tokens; they are part of the text."""
     stopped: Callable[[list[int]], bool]
-    """Whether the tokens written so far hold something else that ends it."""
+    """Returns whether the generated tokens contain another stop condition."""
     most: int
-    """Tokens that may be written."""
+    """Maximum tokens to generate."""
 
 
 @dataclass(slots=True)
 class Row:
-    """One text and where in it each short run of tokens last stood."""
+    """One text, with an index of its short token runs."""
 
     text: list[int]
     prompt: int
-    """How many of its tokens were given."""
-    wished: int = 2
-    """Tokens to guess at once: more after guesses that were right."""
+    """Number of prompt tokens."""
+    guess_length: int = 2
+    """Tokens to guess per step; grows after correct guesses."""
     after: dict[tuple[int, ...], int] = field(default_factory=dict)
-    """Run of tokens -> where the text went on after it."""
-    known: int = 0
+    """Token run -> position after its last occurrence."""
+    indexed: int = 0
 
     @property
     def written(self) -> list[int]:
-        """Tokens that were not given."""
+        """Generated tokens."""
         return self.text[self.prompt :]
 
     def guess(self, most: int) -> list[int]:
-        """Return what followed the last tokens where they stood before: ``most`` tokens at most, often none."""
-        for end in range(self.known + 1, len(self.text)):  # the run at the very end has nothing after it yet
+        """Return up to ``most`` tokens that followed an earlier occurrence of the last tokens; often none."""
+        for end in range(self.indexed + 1, len(self.text)):  # nothing follows the run at the very end yet
             for size in MATCHES:
                 self.after[tuple(self.text[max(0, end - size) : end])] = end
-        self.known = max(self.known, len(self.text) - 1)
+        self.indexed = max(self.indexed, len(self.text) - 1)
         starts = (self.after.get(tuple(self.text[-size:])) for size in MATCHES if len(self.text) > size)
-        start = next((found for found in starts if found is not None), None)
+        start = next((position for position in starts if position is not None), None)
         if start is None:
             return []
         period = len(self.text) - start
-        return [self.text[start + i % period] for i in range(min(most, self.wished))]
+        return [self.text[start + i % period] for i in range(min(most, self.guess_length))]
 
     def take(self, guess: Sequence[int], best: Sequence[int], ends: Ends) -> tuple[int, bool]:
-        """Append the guesses that the model would have written too, and its next token.
+        """Append the correct guesses and the model's next token.
 
         Args:
-            guess: What was guessed.
-            best: What the model writes after the last token and after each guess.
-            ends: When the text is over.
+            guess: Guessed tokens.
+            best: The model's predictions after the last token and after each guess.
+            ends: Stop conditions.
 
         Returns:
-            How many guesses were right, and whether the text is over.
+            Number of correct guesses, and whether the text is finished.
         """
         right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(guess, best, strict=False)))
         if guess:
-            self.wished = min(2 * self.wished, AT_ONCE) if right == len(guess) else max(2, right)
+            self.guess_length = min(2 * self.guess_length, AT_ONCE) if right == len(guess) else max(2, right)
         for token in best[: right + 1]:
             self.text.append(token)
             if token in ends.tokens or len(self.text) - self.prompt >= ends.most or ends.stopped(self.written):
@@ -93,44 +93,44 @@ class Row:
 
 @torch.no_grad()
 def decode(model: Any, prompts: Sequence[Sequence[int]], ends: Ends) -> list[list[int]]:
-    """Write the most likely token after each prompt, and after that, until the text is over.
+    """Decode greedily from each prompt.
 
     Args:
         model: Causal language model with attention over all tokens, in evaluation mode.
         prompts: Tokens of each prompt, at least one.
-        ends: When a text is over.
+        ends: Stop conditions.
 
     Returns:
-        Tokens written to each prompt, one that ends it included.
+        Generated tokens of each prompt, with the end token.
     """
     rows = [Row(list(prompt), len(prompt)) for prompt in prompts]
-    going = list(rows)
+    active = list(rows)
     cache = growing_cache()
     real_BS = _read(model, [row.text[:-1] for row in rows], cache)
-    while going:
-        room = AT_ONCE // len(going) - 1
-        guesses = [row.guess(min(room, ends.most - len(row.written) - 1)) for row in going]
-        best, real_BS = _step(model, going, guesses, (cache, real_BS))
-        taken = [row.take(guess, answers, ends) for row, guess, answers in zip(going, guesses, best, strict=True)]
-        stay = [i for i, (_, over) in enumerate(taken) if not over]
+    while active:
+        room = AT_ONCE // len(active) - 1
+        guesses = [row.guess(min(room, ends.most - len(row.written) - 1)) for row in active]
+        best, real_BS = _step(model, active, guesses, (cache, real_BS))
+        taken = [row.take(guess, answers, ends) for row, guess, answers in zip(active, guesses, best, strict=True)]
+        stay = [i for i, (_, finished) in enumerate(taken) if not finished]
         if not stay:
             break
-        # A wrong guess leaves its slot in the cache, which nothing may see; at the end, the slot goes too.
+        # Cache slots of wrong guesses are masked; trailing ones are cropped.
         first = real_BS.shape[1] - 1 - max(map(len, guesses))
         for i, (right, _) in enumerate(taken):
             real_BS[i, first + 1 + right :] = 0
         last = first + 1 + max(taken[i][0] for i in stay)
-        cache.crop(last - real_BS.shape[1])  # negative: how many to take off
+        cache.crop(last - real_BS.shape[1])  # negative: number of tokens to remove
         real_BS = real_BS[:, :last]
-        if len(stay) < len(going):
+        if len(stay) < len(active):
             kept = torch.tensor(stay, device=real_BS.device)
             cache.batch_select_indices(kept)
-            going, real_BS = [going[i] for i in stay], real_BS[kept]
+            active, real_BS = [active[i] for i in stay], real_BS[kept]
     return [row.written for row in rows]
 
 
 def _read(model: Any, prompts: Sequence[list[int]], cache: Any) -> Tensor:
-    """Put prompts into the cache, what all begin with alike once; return which slots hold a token of theirs, (B, S)."""
+    """Process prompts into the cache, a common prefix once; return the mask of real tokens, (B, S)."""
     first, last = min(prompts), max(prompts)
     common = next((i for i, token in enumerate(first) if token != last[i]), len(first))
     common = common if len(prompts) > 1 and common >= LEAST_SHARED else 0
@@ -150,7 +150,7 @@ def _read(model: Any, prompts: Sequence[list[int]], cache: Any) -> Tensor:
 def _step(
     model: Any, rows: Sequence[Row], guesses: Sequence[Sequence[int]], seen: tuple[Any, Tensor]
 ) -> tuple[list[list[int]], Tensor]:
-    """Read the last token and the guesses of each row; return the best next token after each, and the new slots."""
+    """Process the last token and the guesses of each row; return the best token after each, and the new mask."""
     width = 1 + max(map(len, guesses))
     cache, real_BS = seen
     ids = [[row.text[-1], *guess, *[0] * (width - 1 - len(guess))] for row, guess in zip(rows, guesses, strict=True)]

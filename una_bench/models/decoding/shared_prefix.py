@@ -1,9 +1,9 @@
-"""What several texts begin with is computed only once, in whatever order they come.
+"""Log-probabilities of many texts, with shared prefixes computed once.
 
-Choices of a question share all but a few tokens, questions of one subject share their examples, and the two responses
-of a pair their prompt. `Reader` sorts texts into a tree of common beginnings, keeps the attention cache of each while
-its branches are computed, and asks the output layer only for the tokens that are scored. Log-likelihoods agree with
-those of whole passes up to the rounding of sums in another order.
+Choices of a question share all but a few tokens, questions of a subject share their examples, and the responses of a
+pair share their prompt. `Reader` sorts texts into a tree of prefixes, keeps the attention cache of each prefix while
+its branches are computed, and computes logits only for scored tokens. Log-likelihoods equal those of whole passes up
+to rounding.
 """
 
 from __future__ import annotations
@@ -22,76 +22,73 @@ from una_bench.models.decoding.grouped_attention import grouped
 from una_bench.models.decoding.growing_cache import attends_to_all
 
 LEAST_SHARED = 32
-"""Tokens that a beginning must have, beyond the one above it, to be computed apart."""
+"""Minimum tokens of a shared prefix, beyond its parent prefix."""
 TOKENS_AT_ONCE = 4096
-"""Tokens, those of the shared beginning counted for each row, in one batch of branches."""
+"""Tokens per batch of branches; the shared prefix counts for each row."""
 
 Ids = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What the model reads for one or several requests, and from where on its predictions count."""
+    """Input of one or several requests, and its first scored position."""
 
     ids: tuple[int, ...]
     scored: int
-    """First position whose prediction is needed; a shared beginning ends there at the latest."""
+    """First position whose prediction is needed; a shared prefix ends here at the latest."""
 
 
 class Reader:
-    """Reads many texts with one model that `can_share`."""
+    """Computes log-probabilities of many texts with a model that `can_share`."""
 
     def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
-        """Take a model in evaluation mode, and the type of log-probabilities; None: that of its logits."""
+        """Take a model in evaluation mode, and the dtype of log-probabilities; None: that of its logits."""
         self.model, self.dtype = model, dtype
         self.forward_tokens = 0
-        """Tokens that went through the model."""
+        """Tokens processed by the model."""
 
     def continuations(self, pairs: Sequence[tuple[Ids, Ids]]) -> Iterator[tuple[int, Tensor]]:
-        """Yield the number of each pair of context and continuation, in any order, with log-probabilities (C, V).
-
-        They are those of every next token where each of the continuation's C tokens stands.
-        """
-        wanted: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        """Yield each pair's index, in any order, and log-probabilities at its C continuation tokens, (C, V)."""
+        requests: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         for place, (context, continuation) in enumerate(pairs):
-            wanted.setdefault((*context, *continuation)[:-1], []).append((place, len(continuation)))
-        texts = [_Text(ids, min(len(ids) - count for _, count in asked)) for ids, asked in sorted(wanted.items())]
+            requests.setdefault((*context, *continuation)[:-1], []).append((place, len(continuation)))
+        texts = [_Text(ids, min(len(ids) - count for _, count in group)) for ids, group in sorted(requests.items())]
         for text, logp_TV in self._predictions(texts):
-            for place, count in wanted[text.ids]:
+            for place, count in requests[text.ids]:
                 yield place, logp_TV[-count:]
 
     def _predictions(self, sequences: Sequence[_Text]) -> Iterator[tuple[_Text, Tensor]]:
-        """Yield log-probabilities from the first scored position of each sequence on, (T, V)."""
+        """Yield the log-probabilities of each sequence from its first scored position, (T, V)."""
         alone, branches = _split(sequences, 0)
         yield from self._leaves(alone, DynamicCache(), 0)
         for branch in branches:
             yield from self._branch(branch, DynamicCache(), 0)
 
     def _branch(self, group: list[_Text], cache: Any, depth: int) -> Iterator[tuple[_Text, Tensor]]:
-        """Compute sequences that begin alike, after the ``depth`` tokens of that beginning that ``cache`` holds."""
+        """Compute sequences with a common prefix, of which ``cache`` holds the first ``depth`` tokens."""
         common = _common(group)
         self._forward([group[0].ids[depth:common]], cache, keep=1)
         alone, branches = _parts(group, common, common)
         yield from self._leaves(alone, cache, common)
         for branch in branches:
             yield from self._branch(branch, cache, common)
-            cache.crop(common - cache.get_seq_length())  # negative: how many tokens to take off
+            cache.crop(common - cache.get_seq_length())  # negative: number of tokens to remove
 
     def _leaves(self, group: list[_Text], cache: Any, depth: int) -> Iterator[tuple[_Text, Tensor]]:
-        """Compute the rest of each sequence, several at a time."""
+        """Compute the rest of each sequence, in batches."""
         for batch in _batches(sorted(group, key=lambda s: -len(s.ids)), depth):
             rows = [s.ids[depth:] for s in batch]
             width = len(rows[0])
             keep = max(width - (s.scored - depth) for s in batch)
-            own = _repeated(cache, len(rows)) if depth else DynamicCache()
-            logits_BTV = self._forward([row + (0,) * (width - len(row)) for row in rows], own, keep=keep)
+            batch_cache = _repeated(cache, len(rows)) if depth else DynamicCache()
+            logits_BTV = self._forward([row + (0,) * (width - len(row)) for row in rows], batch_cache, keep=keep)
             for sequence, row, logits_TV in zip(batch, rows, logits_BTV, strict=True):
                 first = sequence.scored - depth - (width - keep)
                 last = len(row) - (width - keep)
                 yield sequence, logits_TV[first:last].log_softmax(-1, dtype=self.dtype)
 
     def _forward(self, rows: list[tuple[int, ...]], cache: Any, *, keep: int) -> Tensor:
-        """Run the model on (B, T) tokens after those in ``cache``; logits of the last positions, (B, keep, V)."""
+        """Process (B, T) tokens after those in ``cache``, and return logits of the last positions, (B, keep, V)."""
         ids_BT = torch.tensor(rows, device=self.model.device)
         self.forward_tokens += ids_BT.numel()
         with torch.no_grad(), grouped(self.model):
@@ -102,7 +99,7 @@ class Reader:
 
 
 def can_share(model: Any) -> bool:
-    """Whether the attention cache of this model can be cut and repeated: plain attention over all tokens."""
+    """Return whether this model's attention cache can be cropped and repeated: it has full attention."""
     from inspect import signature
 
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -110,14 +107,14 @@ def can_share(model: Any) -> bool:
 
 
 def _common(group: Sequence[_Text]) -> int:
-    """Tokens that sorted sequences begin with alike, no further than to the first position scored in any of them."""
+    """Return the length of the common prefix of sorted sequences, up to the first scored position of any of them."""
     most = min(s.scored for s in group)
     first, last = group[0].ids, group[-1].ids
     return next((i for i in range(most) if first[i] != last[i]), most)
 
 
 def _split(group: Sequence[_Text], depth: int) -> tuple[list[_Text], list[list[_Text]]]:
-    """Sort sequences into those computed one by one and those whose beginning, beyond ``depth``, is worth sharing."""
+    """Split sequences into single ones and groups whose prefix, beyond ``depth``, is worth sharing."""
     common = _common(group) if group else 0
     if len(group) > 1 and common - depth >= LEAST_SHARED:
         return [], [list(group)]
@@ -125,7 +122,7 @@ def _split(group: Sequence[_Text], depth: int) -> tuple[list[_Text], list[list[_
 
 
 def _parts(group: Sequence[_Text], common: int, depth: int) -> tuple[list[_Text], list[list[_Text]]]:
-    """Part sequences by the token after the ``common`` ones; ``depth`` tokens are computed already."""
+    """Split sequences by the token after the ``common`` ones; ``depth`` tokens are already computed."""
     alone = [s for s in group if s.scored == common]
     branches = []
     for _, part in groupby((s for s in group if s.scored > common), key=lambda s: s.ids[common]):
@@ -136,7 +133,7 @@ def _parts(group: Sequence[_Text], common: int, depth: int) -> tuple[list[_Text]
 
 
 def _batches(group: Sequence[_Text], depth: int) -> Iterator[list[_Text]]:
-    """Cut into batches, the longest sequences first."""
+    """Yield batches; sequences are sorted by decreasing length."""
     rest = list(group)
     while rest:
         count = max(1, TOKENS_AT_ONCE // len(rest[0].ids))
@@ -145,7 +142,7 @@ def _batches(group: Sequence[_Text], depth: int) -> Iterator[list[_Text]]:
 
 
 def _repeated(cache: Any, rows: int) -> Any:
-    """Copy the cache of one row for several."""
-    own = copy.deepcopy(cache)
-    own.batch_repeat_interleave(rows)
-    return own
+    """Return a copy of a one-row cache for several rows."""
+    repeated = copy.deepcopy(cache)
+    repeated.batch_repeat_interleave(rows)
+    return repeated

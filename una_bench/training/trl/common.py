@@ -1,4 +1,4 @@
-"""What every use of TRL here shares: quiet arguments that mean the same in every release."""
+"""Helpers for all uses of TRL: quiet arguments with the same meaning in every release."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def quiet_arguments() -> dict[str, Any]:
-    """Training arguments that keep a trainer from writing, printing or recomputing anything by itself.
+    """Return training arguments that keep a trainer from writing, printing or recomputing by default.
 
-    TRL switches gradient checkpointing on by default, for memory; here it is off unless a method's settings ask for it.
+    TRL enables gradient checkpointing by default; here it is off unless a method's settings enable it.
     """
     from transformers import TrainingArguments
 
@@ -26,7 +26,7 @@ def quiet_arguments() -> dict[str, Any]:
 
 
 def own_settings(method: Method) -> dict[str, Any]:
-    """Settings that a method adds to the shared ones; their names are TRL's, so TRL's configuration takes them."""
+    """Return a method's settings beyond the shared ones, under TRL's names for TRL's configuration."""
     from una_bench.interfaces.method import Method
 
     shared = {f.name for f in fields(Method)}
@@ -34,14 +34,14 @@ def own_settings(method: Method) -> dict[str, Any]:
 
 
 def silence(trainer: Any) -> None:
-    """Keep a trainer from printing its logs to standard output, where results go."""
+    """Keep a trainer from printing its logs to standard output, which is for results."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
 
 
 def in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``call`` with each run of it in a phase of its own; its signature stays visible."""
+    """Return ``call`` with each call in a phase; its signature stays visible."""
 
     @wraps(call)
     def measured(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Trains DPO with TRL on the prepared pairs."""
+"""DPO with TRL on the prepared pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Epochs(TrainerCallback):
-    """Tells a sampler the epoch; a dataloader that skips batches after a resume may not pass it on."""
+    """Sets a sampler's epoch; after a resume, a dataloader that skips batches may not do so."""
 
     def __init__(self, sampler: LengthSampler) -> None:
         self.sampler = sampler
@@ -41,7 +41,7 @@ class _DPO(AsPrepared, DPOTrainer):
             order = np.argsort(-_pair_lengths(dataset), kind="stable")
         with reference_pass(self, self.probe):
             once = super()._precompute_ref_logps(dataset.select(order), *args)
-        return once.select(np.argsort(order))  # as it was, so that batches are those of UNA-pairwise
+        return once.select(np.argsort(order))  # original order, so that batches are those of UNA-pairwise
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -53,7 +53,7 @@ class _DPO(AsPrepared, DPOTrainer):
 
 
 def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
-    """Train with TRL's DPOTrainer on the prepared pairs; half as many pairs a step as responses."""
+    """Train with TRL's DPOTrainer on the prepared pairs; a step has half as many pairs as responses."""
     from trl import DPOConfig
 
     own = own_settings(method)
@@ -69,7 +69,7 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
 
 
 def pairs(table: pd.DataFrame) -> Dataset:
-    """Return one row a pair, as DPOTrainer's collator takes them."""
+    """Return one row per pair, as DPOTrainer's collator expects."""
     from datasets import Dataset
 
     chosen, rejected = table[table.chosen].sort_values("pair"), table[~table.chosen].sort_values("pair")
@@ -85,6 +85,6 @@ def pairs(table: pd.DataFrame) -> Dataset:
 
 
 def _pair_lengths(dataset: Dataset) -> np.ndarray:
-    """Tokens of the longer side of each pair, which is what a batch is padded to, (I,)."""
+    """Return the tokens of the longer side of each pair, which determines padding, (I,)."""
     sides = zip(dataset["prompt_ids"], dataset["chosen_ids"], dataset["rejected_ids"], strict=True)
     return np.asarray([len(prompt) + max(len(a), len(b)) for prompt, a, b in sides], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Trains KTO with TRL on the prepared responses and their labels, in an order laid down beforehand."""
+"""KTO with TRL on the prepared responses and their labels, in a precomputed order."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 MOST_PASSES = 16
-"""Passes over the data that are shuffled anew where nobody knows how many it will be."""
+"""Reshuffled passes over the data if their number is not known in advance."""
 
 
 class _KTO(AsPrepared, KTOTrainer):
-    """KTOTrainer on responses as prepared, each row of the training in its place."""
+    """KTOTrainer on responses as prepared, in the precomputed order."""
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any) -> Dataset:
-        """Run the reference once for each response of the data, not each time that the training comes to it."""
+        """Run the reference once per response of the data, not at every visit of the training."""
         _, first, visits = np.unique(dataset["row"], return_index=True, return_inverse=True)
-        met = np.argsort(first)  # in the order of the training, where rows of like length may share a batch
+        visited = np.argsort(first)  # in training order, in which rows of similar length may share a batch
         with reference_pass(self, self.probe):
-            once = super()._precompute_ref_logps(dataset.select(first[met]), *args)
-        return once.select(np.argsort(met)[visits])
+            once = super()._precompute_ref_logps(dataset.select(first[visited]), *args)
+        return once.select(np.argsort(visited)[visits])
 
 
 def train_kto(method: Method, job: Job, probe: Probe) -> Path:
@@ -49,7 +49,7 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
     arguments = KTOConfig(
         **quiet_arguments()
         | common_arguments(method, job)
-        | {"train_sampling_strategy": "sequential"},  # the rows are shuffled and paired beforehand
+        | {"train_sampling_strategy": "sequential"},  # rows are already shuffled and paired
         per_device_train_batch_size=job.batch_responses,
         max_length=None,
         **own_settings(method),
@@ -59,15 +59,14 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
 
 
 def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows that KTO visits, each with the row whose response it borrows for the KL estimate.
+    """Return the rows that KTO visits, each with the row whose response it borrows for the KL estimate.
 
-    Within a batch each prompt borrows the response of the row before it, the first one that of the last, as TRL does
-    at map time.
+    Within a batch, each prompt borrows the response of the previous row, and the first that of the last, as in TRL.
 
     Args:
         passes: Rows of each pass over the data, (P, I), as many passes as the steps need.
         steps: Optimizer steps.
-        batch: Rows of each.
+        batch: Rows per step.
 
     Returns:
         Two integer arrays of ``steps * batch`` row numbers.
@@ -78,7 +77,7 @@ def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArra
 
 
 def lenders(first_pass: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each row the one whose response it borrows throughout: the row before it in the first pass, (I,)."""
+    """Return for each row the one whose response it always borrows: the previous row in the first pass, (I,)."""
     lender = np.empty_like(first_pass)
     lender[first_pass] = np.roll(first_pass, 1)
     return lender
@@ -87,7 +86,7 @@ def lenders(first_pass: NDArray[np.int64]) -> NDArray[np.int64]:
 def shuffled_passes(
     responses: int, passes: int, seed: int, *, batch: int = 1, lengths: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
-    """Shuffle each pass over the data anew, (P, I); with ``lengths`` as `LengthSampler` does it for other methods."""
+    """Return a new shuffle for each pass over the data, (P, I); with ``lengths``, as in `LengthSampler`."""
     if lengths is not None:
         return np.stack([length_grouped(lengths, batch, np.random.default_rng([seed, n])) for n in range(passes)])
     generator = np.random.default_rng(seed)
@@ -95,32 +94,32 @@ def shuffled_passes(
 
 
 def labeled(table: pd.DataFrame, job: Job, *, once: bool = False, grouped: bool = False) -> Dataset:
-    """Lay out the whole training in order, one row a response.
+    """Return the whole training in order, one row per response.
 
     Args:
         table: The prepared responses.
         job: Its budget and batch.
-        once: Whether the reference reads each row once, so that a row must borrow the same response in every pass. As
-            with TRL's own order, which has each row borrow for good.
-        grouped: Whether rows of like length share a batch.
+        once: Whether the reference reads each row once, so that a row must borrow the same response in every pass, as
+            in TRL's own order.
+        grouped: Whether rows of similar length share a batch.
     """
     from datasets import Dataset
 
     batch = job.batch_responses
-    endless = MOST_PASSES * -(-len(table) // batch)  # then the same order again
+    endless = MOST_PASSES * -(-len(table) // batch)  # then the order repeats
     steps = job.optimizer_steps if job.budget.planned else endless
     lengths = (table.prompt_ids.map(len) + table.completion_ids.map(len)).to_numpy() if grouped else None
     passes = shuffled_passes(len(table), -(-steps * batch // len(table)), job.seed, batch=batch, lengths=lengths)
     rows, borrowed = kto_order(passes, steps, batch)
     read = _reader(table)
-    if not once:  # looked up when they are read: a long training has each row many times
+    if not once:  # rows are looked up on access: a long training has each many times
         return Dataset.from_dict({"row": rows, "borrowed": borrowed}).with_transform(read)
-    everyone = {"row": np.arange(len(table)), "borrowed": lenders(passes[0])}
-    return Dataset.from_dict(everyone | read(everyone)).select(rows)
+    unique = {"row": np.arange(len(table)), "borrowed": lenders(passes[0])}
+    return Dataset.from_dict(unique | read(unique)).select(rows)
 
 
 def _reader(table: pd.DataFrame) -> Callable[[Mapping[str, Any]], dict[str, list[Any]]]:
-    """Return what turns numbers of rows, and of those whose responses they borrow, into rows for KTOTrainer."""
+    """Return a function from row numbers and borrowed row numbers to KTOTrainer's rows."""
     prompts, completions = ids(table.prompt_ids), ids(table.completion_ids)
     labels = [bool(label) for label in table.label]
 

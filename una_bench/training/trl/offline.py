@@ -1,4 +1,4 @@
-"""What TRL's offline trainers share here: prepared responses, token for token as every other method sees them."""
+"""TRL's offline trainers on prepared responses, with the same tokens as for every other method."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class AsPrepared:
-    """Mixed into a TRL trainer: responses are tokens already, and its preparation would add an end token to each."""
+    """Mixin of a TRL trainer that skips its preparation: responses are already tokens, and it would add end tokens."""
 
     def __init__(self, *args: Any, probe: Probe, **kwargs: Any) -> None:
         self.probe = probe
@@ -43,9 +43,9 @@ def train_rows(
     *,
     doubled_bos: bool = False,
 ) -> Path:
-    """Train on what ``rows`` makes of the prepared responses, with the trainer that ``kind`` makes."""
+    """Train a ``kind`` of trainer on the dataset that ``rows`` makes of the prepared responses."""
     policy, tokenizer = load_policy(job, probe)
-    # Tables and hashes are the harness's own; what the trainer keeps of them counts from here on.
+    # Tables and hashes belong to the harness; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
         table = doubled_ends(Prepared(job.prepared).responses(), job.prepared, bos=doubled_bos)
         prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
@@ -73,10 +73,10 @@ def train_rows(
 
 @contextmanager
 def reference_pass(trainer: Any, probe: Probe) -> Iterator[None]:
-    """Measure the pass of the reference before training, in the precision of the policy's passes.
+    """Measure the reference pass before training, in the precision of the policy's passes.
 
-    TRL runs this one pass in float32 whatever the precision. With bfloat16 the log-ratios of an untrained policy, which
-    ought to be 0, would then carry all of the rounding and not only what another batch rounds otherwise.
+    TRL runs this pass in float32. With bfloat16, the log-ratios of an untrained policy, which should be 0, would then
+    contain the full rounding error and not only that between different batches.
     """
     watch_trainer(probe, trainer)
     with probe.phase("reference"), trainer.accelerator.autocast():
@@ -90,7 +90,7 @@ def _where_reference(trainer: Any) -> str:
 
 
 def tally(batch: Mapping[str, Any]) -> dict[str, int]:
-    """Count one padded batch. KTO's mismatched rows are a second pass over the same tokens, not further responses."""
+    """Count one padded batch; KTO's mismatched rows are a second pass over the same tokens, not more responses."""
     responses, width = batch["input_ids"].shape
     real, response_tokens = int(batch["attention_mask"].sum()), int(batch["completion_mask"].sum())
     return {
@@ -102,5 +102,5 @@ def tally(batch: Mapping[str, Any]) -> dict[str, int]:
 
 
 def ids(column: pd.Series[Any]) -> list[list[int]]:
-    """Return token ids as the lists of plain numbers that a `datasets.Dataset` is made of."""
+    """Return token ids as lists of int, for a `datasets.Dataset`."""
     return [[int(i) for i in row] for row in column]

@@ -1,4 +1,4 @@
-"""Trains PPO with TRL's PPOTrainer as its users have it, with the instruments fitted from outside."""
+"""PPO with TRL's unmodified PPOTrainer, with the instruments attached from outside."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 MOST_ROLLOUTS = 1024
-"""Rollouts whose prompts are shuffled as one pass; longer trainings shuffle that many again."""
+"""Maximum rollouts whose prompts are shuffled as one pass; longer trainings repeat this."""
 
 
 def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
@@ -42,9 +42,9 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
     counted once per PPO epoch, as often as they are trained on.
 
     Args:
-        method: Its own settings are PPOConfig's, and ``responses_per_rollout``.
-        job: The budget counts repetitions: a response is generated once and trained on ``num_ppo_epochs`` times.
-        probe: Measures.
+        method: Its settings are PPOConfig's, and ``responses_per_rollout``.
+        job: Its budget counts repetitions: a response is generated once and trained on ``num_ppo_epochs`` times.
+        probe: Instruments.
     """
     from trl.experimental.ppo import PPOTrainer
 
@@ -65,11 +65,11 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
             reward_model=reward,
             value_model=_value_model(method, job, probe, value_from or prepared.policy),
             train_dataset=data,
-            eval_dataset=data.select(range(1)),  # a loader is made of it; nothing reads it
+            eval_dataset=data.select(range(1)),  # required for a loader, but never read
             peft_config=lora_config(job),
         )
         silence(trainer)
-    probe.facts["sampling"] = {"temperature": job.temperature, "top_k": 0, "top_p": 1.0}  # TRL cuts nothing off
+    probe.facts["sampling"] = {"temperature": job.temperature, "top_k": 0, "top_p": 1.0}  # TRL has neither
     probe.facts["reference"] = (
         "the policy without its adapters, once a rollout" if job.lora else "a model, once a rollout"
     )
@@ -91,14 +91,14 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
 
 
 def _value_model(method: Method, job: Job, probe: Probe, folder: Path) -> Any:
-    """Load the value model, all of it to be trained, or adapters inside it and its head."""
+    """Load the value model, trained in full, or only adapters inside it and its head."""
     model = _load("AutoModelForSequenceClassification", folder, num_labels=1)
     adapted = job.lora is not None and method.settings()["value_adapters"]
     probe.facts["value_model_trained"] = ADAPTED if adapted else "in full"
     if adapted:
         from peft import inject_adapter_in_model
 
-        # Inside the model and not around it: PPOTrainer takes its body and its head apart.
+        # Inside the model, not around it: PPOTrainer separates body and head.
         model = inject_adapter_in_model(lora_config(job, task="SEQ_CLS"), model)
         model.score.requires_grad_(True)
     return model
@@ -142,28 +142,25 @@ def _arguments(method: Method, job: Job) -> Any:
     )
 
 
-def _at_once(wanted: int | None, rollout: int, parts: int) -> int:
-    """Return the responses of one device batch: the whole rollout, which TRL cuts into mini-batches, or ``wanted``.
+def _at_once(requested: int | None, rollout: int, parts: int) -> int:
+    """Return the responses per device batch: the whole rollout, which TRL splits into mini-batches, or ``requested``.
 
-    With accumulation TRL takes a step after the whole rollout and ignores mini-batches.
+    With accumulation, TRL steps after the whole rollout and ignores mini-batches.
     """
     if rollout % parts:
-        raise UserError(
-            f"responses_per_rollout={rollout} cannot be cut into num_mini_batches={parts} equal parts. "
-            "Choose a multiple."
-        )
-    if wanted is None:
+        raise UserError(f"responses_per_rollout={rollout} must be a multiple of num_mini_batches={parts}.")
+    if requested is None:
         return rollout
-    if parts != 1 or rollout % wanted:
+    if parts != 1 or rollout % requested:
         raise UserError(
-            f"per_device_train_batch_size={wanted} must divide responses_per_rollout={rollout}, and needs "
+            f"per_device_train_batch_size={requested} must divide responses_per_rollout={rollout}, and needs "
             f"num_mini_batches=1, not {parts}."
         )
-    return wanted
+    return requested
 
 
 def _episodes(budget: Budget, rollout: int, *, steps_per_rollout: int, epochs: int) -> int:
-    """Responses to generate; the budget counts them once per epoch."""
+    """Return the responses to generate; the budget counts them once per epoch."""
     if budget.kind == "responses":
         return math.ceil(budget.amount / epochs)
     updates = math.ceil(budget.amount / steps_per_rollout) if budget.planned else ENDLESS_STEPS
@@ -181,8 +178,8 @@ def _load(architecture: str, folder: Path, **options: Any) -> Any:
 def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
     """Load the policy's tokenizer, padding on the left, with a padding token that is not the end token.
 
-    PPOTrainer finds where a response ends by looking for padding: where both are one token, the end token would be
-    neither scored nor trained.
+    PPOTrainer finds the end of a response by its padding: if both were one token, the end token would be neither scored
+    nor trained.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -200,9 +197,9 @@ def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
 
 
 def _prompts(prepared: Prepared, arguments: Any) -> Dataset:
-    """Training prompts, repeated so that all rollouts, or the first many, are one shuffled pass over them.
+    """Return the training prompts, repeated so that all rollouts (up to `MOST_ROLLOUTS`) are one shuffled pass.
 
-    PPOTrainer drops the last incomplete batch of a pass, and loops forever on less than one batch.
+    PPOTrainer drops the last incomplete batch of a pass, and never ends on less than one batch.
     """
     from datasets import Dataset
 
@@ -216,9 +213,9 @@ def _prompts(prepared: Prepared, arguments: Any) -> Dataset:
 
 @contextmanager
 def _mixed_precision(precision: str) -> Iterator[None]:
-    """PPOTrainer's own Accelerator reads only the environment; its training passes then run in bfloat16.
+    """Set the precision of training passes in the environment, the only place that PPOTrainer's Accelerator reads.
 
-    Rollouts, reference and reward model stay in float32, as TRL has them.
+    Rollouts, reference and reward model stay in float32, as in TRL.
     """
     name = "ACCELERATE_MIXED_PRECISION"
     before = os.environ.get(name)

@@ -1,4 +1,4 @@
-"""Fits a reward model to the prepared pairs, with TRL's RewardTrainer."""
+"""Reward-model training on the prepared pairs with TRL's RewardTrainer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 EVALUATION_BATCH = 256
-"""Pairs scored at once when accuracy is read; it changes memory, not the result."""
+"""Pairs scored at once for the accuracy; affects memory, not the result."""
 
 
 def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of one plain training
@@ -21,14 +21,14 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
 ) -> dict[str, float]:
     """Fit a Bradley-Terry reward model to the training pairs and save it with its tokenizer.
 
-    The pairs are used as prepared, token for token; TRL would add an end token to responses that have none. AdamW,
-    5 % of linear warm-up, then cosine to 5 % of the peak.
+    The pairs are used as prepared; TRL would add an end token to responses without one. AdamW, 5 % linear warm-up, then
+    cosine to 5 % of the peak.
 
     Args:
         init: Folder of the causal LM whose body the reward model starts from; the scalar head is new.
         prepared: Folder that `una_bench.interfaces.prepared.Prepared` reads.
         out: Folder to write; `AutoModelForSequenceClassification` loads it.
-        seed: Seeds the head and the order of pairs.
+        seed: Seed of the head and of the order of pairs.
         steps: Optimizer steps.
         batch: Pairs per optimizer step.
         learning_rate: Peak learning rate.
@@ -81,7 +81,7 @@ def _arguments(scratch: str, *, seed: int, steps: int, batch: int, learning_rate
 
 
 def _pairs(prepared: Prepared, split: str) -> Dataset:
-    """Pairs as RewardTrainer takes them already processed: prompt and response in one list of ids."""
+    """Return pairs in RewardTrainer's processed form: prompt and response in one list of ids."""
     from datasets import Dataset
 
     table = prepared.responses(split)
@@ -98,7 +98,7 @@ def _pairs(prepared: Prepared, split: str) -> Dataset:
 
 
 def _accuracy(trainer: Any, pairs: Dataset) -> float:
-    """Share of ``pairs`` where the preferred response gets the higher reward; a tie counts as wrong."""
+    """Return the share of ``pairs`` whose preferred response gets the higher reward; a tie counts as wrong."""
     import torch
 
     trainer.model.eval()

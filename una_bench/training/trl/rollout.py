@@ -1,4 +1,4 @@
-"""Instruments on PPOTrainer, fitted from outside: which phase it is in, and what each update worked through."""
+"""Instruments attached to PPOTrainer from outside: its phases, and the counts of each update."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 NOT_CURVES = ("eps", "episode", "epoch")
-"""What TRL logs beside what training looks like."""
+"""Entries of TRL's logs that are not training curves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """One generated batch: its size, the real tokens in it, and how wide it was."""
+    """Size of a generated batch, its real tokens and its widths."""
 
     responses: int
     prompt_tokens: int
@@ -40,7 +40,7 @@ class Generated:
 
 
 class Instruments:
-    """Wraps the calls that PPOTrainer makes, and counts what goes through them."""
+    """Wraps PPOTrainer's calls in phases and counts."""
 
     def __init__(self, trainer: Any, probe: Probe, reward: Any, budget: Budget) -> None:
         self.trainer, self.probe, self.reward, self.budget = trainer, probe, reward, budget
@@ -48,7 +48,7 @@ class Instruments:
         self.logged: dict[str, float] = {}
         self._count_flops()
         self._fit_phases()
-        # The optimizer itself: accelerate's wrapper is also called where it decides not to step.
+        # On the optimizer itself: accelerate's wrapper is also called without a step.
         self._hook = trainer.optimizer.optimizer.register_step_post_hook(lambda *_: probe.count(optimizer_steps=1))
 
     def _count_flops(self) -> None:
@@ -82,7 +82,7 @@ class Instruments:
         trainer.optimizer.step = phase("optimizer", trainer.optimizer.step)
 
     def _outside_training(self, measured: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
-        """The value model also runs inside the training pass, which is one phase with the policy's."""
+        """Measure the value model only outside the training pass, which is one phase for policy and value."""
 
         @wraps(plain)
         def either(*args: Any, **kwargs: Any) -> Any:
@@ -91,7 +91,7 @@ class Instruments:
         return either
 
     def _reference_context(self, context: Callable[[], Any]) -> Callable[[], Any]:
-        """With adapters the reference is the policy without them, inside this context."""
+        """Measure the context in which the policy runs without adapters, as the reference."""
 
         @contextmanager
         def measured() -> Iterator[None]:
@@ -120,8 +120,6 @@ class Instruments:
             return output
 
         return counted
-
-    # one update -----------------------------------------------------------------------------------------------------
 
     def count_update(self) -> None:
         """Count one update, once per PPO epoch."""
@@ -156,7 +154,7 @@ class Instruments:
         policy.train()
 
     def callback(self) -> TrainerCallback:
-        """Return what PPOTrainer calls at its own events."""
+        """Return the callback for PPOTrainer's events."""
         from transformers import TrainerCallback
 
         instruments = self
@@ -167,7 +165,7 @@ class Instruments:
 
             def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
                 instruments.logged = logs
-                instruments.count_update()  # once an update, just before TRL asks the schedule for the next one
+                instruments.count_update()  # once per update, just before TRL advances the schedule
 
             def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> Any:
                 last = state.global_step >= state.max_steps
@@ -175,13 +173,13 @@ class Instruments:
                 if instruments.budget.spent(instruments.probe):
                     raise Spent  # TRL's loop has no other way out
                 if not last:
-                    stop_request.check()  # TRL's PPO cannot go on from a state: it starts again
+                    stop_request.check()  # TRL's PPO cannot resume: it starts again
                 return control
 
         return Updates()
 
     def close(self) -> None:
-        """Take the hook off and account for what had to be resident."""
+        """Remove the hook and record the resident bytes."""
         self._hook.remove()
         trainer = self.trainer
         self.probe.resident.update(
