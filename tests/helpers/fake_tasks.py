@@ -68,9 +68,9 @@ def end_at_the_request(spec: Any, pipe: Any) -> dict[str, Any]:
 
 
 def hold_memory(spec: Any, pipe: Any) -> dict[str, Any]:
-    from una_bench.instruments.probe import resident_bytes
+    import psutil
 
-    before = resident_bytes("VmRSS")
+    before = psutil.Process().memory_info().rss
     block = bytearray(spec["bytes"])
     return {"before": before, "block": len(block)}
 

@@ -90,7 +90,9 @@ def body_shape(model: Any) -> Shape:
     """Return the shape of a model's body, without its output layer, from its weights and configuration."""
     inner, body = _parts(model)
     config = inner.config.get_text_config()
-    embeddings = {id(e.weight) for e in body.modules() if _is_embedding(e)}
+    embeddings = {
+        id(m.weight) for m in body.modules() if type(m).__name__.endswith("Embedding") and hasattr(m, "weight")
+    }
     products = trained = 0
     for name, weight in body.named_parameters():
         if weight.ndim < 2 or id(weight) in embeddings:
@@ -107,10 +109,6 @@ def _parts(model: Any) -> tuple[Any, Any]:
     """Return the model inside a peft wrapper, and its body without the output layer."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return inner, inner.base_model
-
-
-def _is_embedding(module: Any) -> bool:
-    return type(module).__name__.endswith("Embedding") and hasattr(module, "weight")
 
 
 def _active_share(config: Any) -> float:

@@ -9,7 +9,6 @@ import resource
 import sys
 import weakref
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 STATUS_BYTES = 8192
@@ -47,16 +46,6 @@ class PeakMeter(Protocol):
         """Return the memory in use by the accelerator's driver's count."""
 
 
-def resident_bytes(key: str) -> int:
-    """Return ``VmRSS`` (now) or ``VmHWM`` (peak since the last reset) of this process, in bytes."""
-    return _figure(Path("/proc/self/status").read_bytes(), key.encode() + b":")
-
-
-def _figure(status: bytes, key: bytes) -> int:
-    start = status.index(key) + len(key)
-    return int(status[start : status.index(b"kB", start)]) * 1024
-
-
 def meter(device: str) -> PeakMeter:
     """Return the meter of ``cpu`` or of a CUDA device."""
     return ResidentMeter() if device == "cpu" else CudaMeter(device)
@@ -90,7 +79,9 @@ class ResidentMeter:
         self._usage_is_mark = _most_resident() <= self._read(b"VmHWM:") + COUNTED_LATE_BYTES
 
     def _read(self, key: bytes) -> int:
-        return _figure(os.pread(self._status, STATUS_BYTES, 0), key)
+        status = os.pread(self._status, STATUS_BYTES, 0)
+        start = status.index(key) + len(key)
+        return int(status[start : status.index(b"kB", start)]) * 1024
 
     def reset(self) -> None:
         """Lower the high-water mark to the current resident memory."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from una_bench.instruments import energy, run_queue
 from una_bench.instruments.peak_memory import PeakMeter, meter
-from una_bench.instruments.peak_memory import resident_bytes as resident_bytes
 from una_bench.instruments.phases import EVALUATE, PhasePeak, Phases
 from una_bench.instruments.training_curves import Trace
 from una_bench.record.schema import Curve, StepSamples

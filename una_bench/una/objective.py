@@ -49,7 +49,10 @@ def batch_loss(
     if len(rows.target):
         value = offset(rows)
         reward = rows.reward + value
-        parts.append(_single_losses(reward, rows.target, args))
+        if args.space == "reward":
+            parts.append(losses.una_reward(reward, rows.target))
+        else:
+            parts.append(losses.una_score(reward, rows.target, loss_type=args.loss_type))
         ledger.add(implicit=reward, explicit=rows.target, offset=value, binary=rows.binary)
         ledger.add(logps=scored.logps[2 * pairs :])
     ledger.add(logratio=scored.logps - batch["reference"], length=batch["lengths"])
@@ -57,10 +60,3 @@ def batch_loss(
         ledger.add(entropy=scored.entropy)
     losses_B = torch.cat(parts)
     return losses_B.sum() if args.reduction == "sum" else losses_B.mean(), rows
-
-
-def _single_losses(reward: Tensor, target: Tensor, args: Any) -> Tensor:
-    """Return the loss of each single response, (B,); in UNA Eq. 11-13, labels are scores of 0 and 1."""
-    if args.space == "reward":
-        return losses.una_reward(reward, target)
-    return losses.una_score(reward, target, loss_type=args.loss_type)

@@ -52,7 +52,7 @@ class UNATrainer(UNABaseTrainer):
         ref_model: Any = None,
         **kwargs: Any,
     ) -> None:
-        args = args if args is not None else self._default_args()
+        args = args if args is not None else UNAConfig(output_dir="trainer_output")
         if isinstance(model, str | Path):
             processing_class = processing_class or AutoTokenizer.from_pretrained(model)
             model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
@@ -61,7 +61,9 @@ class UNATrainer(UNABaseTrainer):
         self.reference_kind = _reference_kind(args, model, peft_config, ref_model)
         model, self.ref_model = _with_reference(model, peft_config, ref_model, self.reference_kind)
         if args.disable_dropout:
-            _disable_dropout(model)
+            for module in model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = 0.0
         super().__init__(
             model=model,
             args=args,
@@ -73,12 +75,9 @@ class UNATrainer(UNABaseTrainer):
         )
         inner = self.policy
         self.scorer = ResponseScorer(inner, args.logits_chunk_size)
-        self._set_offset(make_offset(args, _hidden_size(inner), args.device))
+        self._set_offset(make_offset(args, int(inner.config.get_text_config().hidden_size), args.device))
         if self.ref_model is not None:
             self.ref_model.to(args.device)
-
-    def _default_args(self) -> UNAConfig:
-        return UNAConfig(output_dir="trainer_output")
 
     def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
         return None if dataset is None else build_examples(dataset, tokenizer, args)
@@ -92,7 +91,8 @@ class UNATrainer(UNABaseTrainer):
         """Compute reference log-probabilities for ``reference="precomputed"``; `train` calls this first."""
         if self.reference_kind != "precomputed":
             return
-        parts = [self.train_dataset, *_datasets(self.eval_dataset)]
+        evaluation = self.eval_dataset
+        parts = [self.train_dataset, *(evaluation.values() if isinstance(evaluation, Mapping) else [evaluation])]
         todo = [part for part in parts if isinstance(part, Examples) and part.reference is None]
         if not todo:
             return
@@ -155,14 +155,6 @@ class UNATrainer(UNABaseTrainer):
         return (loss, {"logps": scored.logps}) if return_outputs else loss
 
 
-def _datasets(evaluation: Any) -> list[Any]:
-    return list(evaluation.values()) if isinstance(evaluation, Mapping) else [evaluation]
-
-
-def _hidden_size(model: Any) -> int:
-    return int(model.config.get_text_config().hidden_size)
-
-
 def _reference_kind(args: UNAConfig, model: Any, peft_config: Any, ref_model: Any) -> str:
     adapters = peft_config is not None or hasattr(model, "disable_adapter")
     if args.reference is None:
@@ -186,9 +178,3 @@ def _with_reference(model: Any, peft_config: Any, ref_model: Any, kind: str) -> 
 
         model = get_peft_model(model, peft_config)
     return model, ref_model
-
-
-def _disable_dropout(model: nn.Module) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
