@@ -157,7 +157,7 @@ def test_the_command_prints_the_folder(carried: tuple[Carried, Path]) -> None:
 def test_the_list_says_what_is_here(carried: tuple[Carried, Path]) -> None:
     from typer.testing import CliRunner
 
-    assert CliRunner().invoke(app, ["list"]).stdout.endswith(": not here\n")
+    assert CliRunner().invoke(app, ["list"]).stdout.endswith(": not added\n")
 
 
 # Folders and the hub.
