@@ -1,4 +1,4 @@
-"""The shared preparation of a suite: made once, kept in the cache under a content key, used by every cell."""
+"""Shared preparation of a suite, created once and cached under a content key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def _make_room(cache: Path) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"The cache {cache} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE.") from None
+        raise UserError(
+            f"The cache {cache} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE to a writable folder."
+        ) from None
 
 
 def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> Prepared:
@@ -51,7 +53,7 @@ def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> 
         wrong = sealed_folder.damage(folder)
         if wrong:
             if folder.exists():
-                say(f"The prepared suite in the cache is made again: {wrong}")
+                say(f"Preparing the suite again, because its folder in the cache is damaged: {wrong}")
             _make(plan, folder, pool, log=log, say=say)
     return Prepared(folder)
 
@@ -90,7 +92,6 @@ def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str
     if outcomes[0].status is not Status.OK:
         reason = outcomes[0].reason.rstrip(".")
         raise UserError(
-            f"The suite could not be prepared: {reason}. The log is {log}; "
-            "when the cause is gone, the same command prepares it again."
+            f"The suite could not be prepared: {reason}. The log is {log}. Fix this, then run the same command again."
         )
     sealed_folder.write(folder)

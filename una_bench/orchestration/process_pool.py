@@ -1,4 +1,4 @@
-"""Starts worker processes from a fork server, listens to them, and turns every way to end into an outcome."""
+"""Pool of worker processes from a fork server; every end of a process becomes an outcome."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
 """A training that has stepped before is given at least this long for its next step."""
 HANG_FACTOR = 20
-SHARED = "Another run of una-bench uses the same processor cores: times and speeds of both are not theirs alone."
+SHARED = "Another run of una-bench uses the same processor cores: each affects the times and speeds of the other."
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""Runs a plan: shared preparation once, a process per training, evaluation apart, one record a cell."""
+"""Runner of a plan: preparation once, one process per training, separate evaluation, one record per cell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from una_bench.suite.plan import Cell, Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What a run came to."""
+    """Result of a run."""
 
     run: Path
     records: list[Record]
@@ -130,7 +130,7 @@ class Runner:
                 raise KeyboardInterrupt
             self.pool.stop()
             with suppress(RuntimeError):  # this very process may be in the middle of printing
-                self.report.say("Stopping: cells save where they are. Once more to stop at once.")
+                self.report.say("Stopping: cells save their state. Interrupt again to stop at once.")
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -1,6 +1,6 @@
-"""A model of known size on data of known lengths, and what training it must cost by closed formulas.
+"""Model of known size on data of known lengths, with closed formulas for the cost of training.
 
-Nothing here is shared with `una_bench.instruments.flops` and `una_bench.instruments.resident_memory`: the self-check compares those with this.
+It shares no code with `una_bench.instruments.flops` and `resident_memory`, which the self-check compares with it.
 """
 
 from __future__ import annotations

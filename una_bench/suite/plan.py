@@ -1,4 +1,4 @@
-"""From a recipe to the list of cells that a run consists of."""
+"""Plan of a run: the cells of a recipe and their keys."""
 
 from __future__ import annotations
 
