@@ -142,7 +142,7 @@ def test_a_damaged_bundle_is_refused(packed: Path) -> None:
 
 
 def test_a_bundle_of_another_suite_is_refused(packed: Path) -> None:
-    with pytest.raises(UserError, match="holds the suite small, not exact"):
+    with pytest.raises(UserError, match="has the suite small, not exact"):
         bundle.use(packed, "exact")
 
 
@@ -152,7 +152,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_not_written_over_something_else(prepared: Plan, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         bundle.make(prepared, tmp_path, lambda _: None)
 
 

@@ -313,5 +313,5 @@ def test_a_reward_model_with_fewer_tokens_than_the_policy_cannot(tmp_path: Path)
 
 
 def test_a_trained_reward_model_reads_text(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="policy_tokens is for a named reward model"):
+    with pytest.raises(ValueError, match="policy_tokens needs a reward model"):
         prepared_with(tmp_path, reward_model={"reads": "policy_tokens"})

@@ -112,7 +112,7 @@ def _scored(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
     )
 
 
-def known(scoring: Scoring) -> dict[str, Format]:
+def layouts(scoring: Scoring) -> dict[str, Format]:
     """Return the layouts by name, the most specific first."""
     attributes = tuple(scoring.weights)
     return {
@@ -133,7 +133,7 @@ def detect(columns: Sequence[str], scoring: Scoring, where: str) -> str:
     Raises:
         UserError: They match no layout.
     """
-    formats = known(scoring)
+    formats = layouts(scoring)
     for name, format_ in formats.items():
         if set(format_.needs) <= set(columns):
             return name
@@ -149,7 +149,7 @@ def judged(rows: Sequence[Row], scoring: Scoring, where: str) -> tuple[list[Judg
     """
     columns = list(dict.fromkeys(name for row in rows[:100] for name in row))
     name = detect(columns, scoring, where)
-    format_ = known(scoring)[name]
+    format_ = layouts(scoring)[name]
     counts: Counter[str] = Counter()
     responses: list[Judged] = []
     for place, row in enumerate(rows):
