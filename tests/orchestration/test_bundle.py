@@ -188,7 +188,7 @@ def test_with_a_network_only_what_it_does_not_fetch_by_itself_is_missing(
 
 
 def test_a_path_that_does_not_exist_is_told_apart_from_a_hub_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such folder or file"):
+    with pytest.raises(UserError, match="neither a folder, a file nor a name"):
         missing_inputs.check(small_plan(tmp_path, policy="./lost", dataset="./lost.jsonl"))
 
 

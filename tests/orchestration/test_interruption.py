@@ -181,7 +181,7 @@ def test_a_killed_preparation_is_told_in_one_message_and_made_by_the_same_comman
     code, err = stopped(process)
     assert code == 2
     assert "could not be prepared: killed by SIGKILL, which the kernel sends when memory runs out" in err
-    assert "the same command prepares it again" in err
+    assert "run the same command again" in err
     assert plugin.call(tmp_path, recipe)[0] == 0
 
 
@@ -229,7 +229,7 @@ def test_a_run_that_waits_for_another_ones_preparation_can_be_stopped(start: Any
     first.kill()
     first.communicate()
     assert code == 130
-    assert "Waiting for another run that prepares the same suite" in err
+    assert "Waiting for another run that is preparing the same suite" in err
 
 
 # what a resumed training says ------------------------------------------------------------------------------------

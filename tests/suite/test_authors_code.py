@@ -308,7 +308,7 @@ def test_a_reward_model_with_fewer_tokens_than_the_policy_cannot(tmp_path: Path)
     tokenizer = byte_tokenizer(extra=tuple(f"<{i}>" for i in range(9)))
     tokenizer.save_pretrained(tmp_path / "model")
     named = {"name": str(write_reward_model(tmp_path / "reward")), "reads": "policy_tokens"}
-    with pytest.raises(UserError, match="knows 264 tokens and the policy writes 268"):
+    with pytest.raises(UserError, match="has 264 tokens and the policy 268"):
         prepared_with(tmp_path, reward_model=named)
 
 

@@ -188,7 +188,7 @@ def test_a_card_that_is_not_there(command: str, attempt: Any, monkeypatch: pytes
 
     monkeypatch.setattr(hardware, "CARDS", ())
     suite = {"run": ["exact"], "reproduce": ["una-table4", "--scale", "small"]}[command]
-    assert "device=cuda: there is no card here" in attempt(command, *suite, "--set", "device=cuda")
+    assert "device=cuda: no GPU is visible" in attempt(command, *suite, "--set", "device=cuda")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "README.md"])

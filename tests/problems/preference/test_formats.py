@@ -113,7 +113,7 @@ def test_unknown_columns_are_named_with_those_that_are_needed() -> None:
 
 def test_a_row_that_lacks_a_column_is_named() -> None:
     rows = [{"prompt": "p", "response": "r", "score": 1}, {"prompt": "p", "score": 0}]
-    with pytest.raises(UserError, match="data: row 1 has no response"):
+    with pytest.raises(UserError, match="data: row 1 lacks response"):
         judged(rows, SCORING, "data")
 
 
