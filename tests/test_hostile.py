@@ -174,14 +174,14 @@ def packed(folder: Path, files: dict[str, str]) -> Path:
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "prepared/../../outside"])
 def test_a_bundle_whose_list_leads_out_of_it_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("x")
-    with pytest.raises(UserError, match="leads out of the bundle"):
+    with pytest.raises(UserError, match="is outside the bundle"):
         bundle.use(packed(tmp_path / "bundle", {name: "0" * 64}), "exact")
 
 
 def test_a_link_in_a_bundle_is_refused(tmp_path: Path) -> None:
     folder = packed(tmp_path / "bundle", {"prepared/link": "0" * 64})
     (folder / "prepared" / "link").symlink_to("/etc/hostname")
-    with pytest.raises(UserError, match="leads out of the bundle"):
+    with pytest.raises(UserError, match="is outside the bundle"):
         bundle.use(folder, "exact")
 
 

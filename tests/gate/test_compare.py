@@ -322,7 +322,7 @@ def test_update_prints_what_moved(write: Callable[..., Path], tmp_path: Path) ->
 def test_update_of_the_same_moves_nothing(write: Callable[..., Path], tmp_path: Path) -> None:
     file, run = tmp_path / "b.json", write("a", one())
     call("baseline", "update", run, "--baseline", file)
-    assert "nothing moved" in call("baseline", "update", run, "--baseline", file).output
+    assert "no changes" in call("baseline", "update", run, "--baseline", file).output
 
 
 def test_update_leaves_limits_that_were_set_by_hand(write: Callable[..., Path], tmp_path: Path) -> None:

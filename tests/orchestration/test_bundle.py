@@ -142,7 +142,7 @@ def test_a_damaged_bundle_is_refused(packed: Path) -> None:
 
 
 def test_a_bundle_of_another_suite_is_refused(packed: Path) -> None:
-    with pytest.raises(UserError, match="holds the suite small, not exact"):
+    with pytest.raises(UserError, match="has the suite small, not exact"):
         bundle.use(packed, "exact")
 
 
@@ -152,7 +152,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_not_written_over_something_else(prepared: Plan, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         bundle.make(prepared, tmp_path, lambda _: None)
 
 
@@ -188,7 +188,7 @@ def test_with_a_network_only_what_it_does_not_fetch_by_itself_is_missing(
 
 
 def test_a_path_that_does_not_exist_is_told_apart_from_a_hub_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such folder or file"):
+    with pytest.raises(UserError, match="neither a folder, a file nor a name"):
         missing_inputs.check(small_plan(tmp_path, policy="./lost", dataset="./lost.jsonl"))
 
 

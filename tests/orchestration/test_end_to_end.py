@@ -150,7 +150,7 @@ def test_running_again_trains_nothing_and_changes_no_record(run: Any) -> None:
 def test_a_changed_recipe_is_refused_in_the_same_folder(run: Any) -> None:
     code, _, err = run.finish("--set", "budget.responses=512")
     assert code == 2
-    assert "holds a run of another recipe" in err
+    assert "is a run of another recipe" in err
 
 
 def test_a_second_run_is_told_who_holds_the_folder(run: Run) -> None:
@@ -165,7 +165,7 @@ def test_a_second_run_is_told_who_holds_the_folder(run: Run) -> None:
         first.send_signal(signal.SIGINT)
         first.communicate(timeout=120)
     assert code == 2
-    assert f"is being written by process {first.pid} since 20" in err
+    assert f"is in use by process {first.pid} since 20" in err
 
 
 def test_interrupting_keeps_what_is_done_and_says_how_to_go_on(run: Run) -> None:
@@ -174,4 +174,4 @@ def test_interrupting_keeps_what_is_done_and_says_how_to_go_on(run: Run) -> None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "To go on: una-bench run" in err
+    assert "To resume: una-bench run" in err

@@ -109,7 +109,7 @@ def test_asking_twice_stops_at_once(start: Any, first: signal.Signals, tmp_path:
     assert process.poll() is None, "one request lets the cell save"
     process.send_signal(signal.SIGINT)
     code, err = stopped(process)
-    assert (code, "the same command goes on from there" in err) == (130, True)
+    assert (code, "To resume: " in err) == (130, True)
     assert all_gone(children)
 
 
@@ -134,7 +134,7 @@ def test_a_run_stopped_during_its_report_says_how_to_go_on(start: Any, number: s
     assert process.stdout.readline() == "reporting\n"
     process.send_signal(number)
     code, err = stopped(process)
-    assert (code, "the same command goes on from there: una-bench run" in err) == (130, True), err
+    assert (code, "To resume: una-bench run" in err) == (130, True), err
 
 
 def test_the_workers_of_a_killed_run_end_with_it(start: Any, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_stopped_preparation_leaves_nothing_half_made_and_is_made_anew(start: 
     wait_for((tmp_path / "prepared.txt").exists, process)
     process.send_signal(signal.SIGINT)
     code, err = stopped(process, 3.5)
-    assert (code, "the same command goes on from there" in err) == (130, True)
+    assert (code, "To resume: " in err) == (130, True)
     assert plugin.call(tmp_path, recipe)[0] == 0
     assert [p.name for p in (tmp_path / "cache" / "prepared").iterdir() if p.is_dir() and p.name.startswith(".")] == []
 
@@ -181,7 +181,7 @@ def test_a_killed_preparation_is_told_in_one_message_and_made_by_the_same_comman
     code, err = stopped(process)
     assert code == 2
     assert "could not be prepared: killed by SIGKILL, which the kernel sends when memory runs out" in err
-    assert "the same command prepares it again" in err
+    assert "run the same command again" in err
     assert plugin.call(tmp_path, recipe)[0] == 0
 
 
@@ -192,8 +192,8 @@ def test_a_stopped_evaluation_keeps_what_was_trained_and_judged(start: Any, tmp_
     wait_for(lambda: list(tmp_path.glob("run/cells/breaks-*/evaluated.json")), process)
     process.send_signal(signal.SIGINT)
     code, err = stopped(process)
-    assert (code, "To go on: una-bench run" in err) == (130, True), err
-    assert "Trained, kept, and not evaluated yet: breaks[how=not-" in err
+    assert (code, "To resume: una-bench run" in err) == (130, True), err
+    assert "Trained and kept, but not evaluated yet: breaks[how=not-" in err
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("run/cells/*/trained.json")}
     code, out, err = plugin.call(tmp_path, recipe)
     assert (code, "0 cells trained now, 4 in the table" in out) == (0, True), err
@@ -229,7 +229,7 @@ def test_a_run_that_waits_for_another_ones_preparation_can_be_stopped(start: Any
     first.kill()
     first.communicate()
     assert code == 130
-    assert "Waiting for another run that prepares the same suite" in err
+    assert "Waiting for another run that is preparing the same suite" in err
 
 
 # what a resumed training says ------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ def test_a_request_that_a_library_turns_into_its_own_error_is_a_request(
         except KeyboardInterrupt:
             raise ValueError("Invalid affine transformation matrix") from None
     assert end.value.exit_code == 130
-    assert "the same command goes on from there: una-bench run x" in capsys.readouterr().err
+    assert "To resume: una-bench run x" in capsys.readouterr().err
 
 
 def test_an_error_that_nobody_asked_for_stays_one() -> None:
@@ -306,5 +306,5 @@ def test_an_interrupt_while_the_run_is_planned_is_one_line(
     monkeypatch.setattr(sys, "argv", ["una-bench", "run", "exact"])
     with pytest.raises(SystemExit) as end:
         app.main()
-    said = "una-bench: Interrupted. To do it again: una-bench run exact\n"
+    said = "una-bench: Interrupted. To run it again: una-bench run exact\n"
     assert (end.value.code, capsys.readouterr().err, list(tmp_path.iterdir())) == (130, said, [])

@@ -78,7 +78,7 @@ def test_a_damaged_prepared_suite_is_made_again(damage: Callable[[Path], Any], t
     folder = prepared(ensure(tmp_path)[0])
     damage(folder)
     (said,) = ensure(tmp_path)
-    assert "The prepared suite in the cache is made again: " in said
+    assert "Preparing the suite again, because its folder in the cache is damaged: " in said
     assert (times_prepared(tmp_path), (folder / "data.txt").read_text()) == (2, "data")
 
 

@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_records_as_they_were(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", write)
-    with pytest.raises(UserError, match=r"cannot be written: No space left on device\. Make room"):
+    with pytest.raises(UserError, match=r"cannot be written: No space left on device\. Free space"):
         storage.append_record(tmp_path, record("dpo", 2))
     assert (tmp_path / "records.jsonl").read_text() == before
 
@@ -158,14 +158,14 @@ def test_a_file_that_came_later_is_not_looked_at(sealed: Path) -> None:
 
 
 def test_a_folder_without_a_seal_was_not_finished(tmp_path: Path) -> None:
-    assert sealed_folder.damage(tmp_path) == "it was not finished"
+    assert sealed_folder.damage(tmp_path) == "it is incomplete"
 
 
 @pytest.mark.parametrize("content", [b"12346", b"123", None])
 def test_a_damaged_file_of_a_sealed_folder_is_named(content: bytes | None, sealed: Path) -> None:
     file = sealed / "policy" / "weights"
     file.unlink() if content is None else file.write_bytes(content)
-    assert sealed_folder.damage(sealed) == "policy/weights is damaged or gone"
+    assert sealed_folder.damage(sealed) == "policy/weights is damaged or missing"
 
 
 def test_a_large_file_is_read_again_only_where_it_was_touched(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +173,6 @@ def test_a_large_file_is_read_again_only_where_it_was_touched(sealed: Path, monk
     file = sealed / "policy" / "weights"
     stamp = file.stat().st_mtime_ns
     file.write_bytes(b"54321")
-    assert sealed_folder.damage(sealed) == "policy/weights is damaged or gone"
+    assert sealed_folder.damage(sealed) == "policy/weights is damaged or missing"
     os.utime(file, ns=(stamp, stamp))
     assert sealed_folder.damage(sealed) == ""

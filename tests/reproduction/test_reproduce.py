@@ -110,7 +110,7 @@ def test_again_it_trains_nothing_and_keeps_its_table(small: Any) -> None:
 
 def test_another_scale_is_refused_in_the_same_folder(small: Any) -> None:
     other = small("--preset", "paper", "--scale", "small", "--out", str(small.out))
-    assert (other.returncode, "holds a run of another recipe" in other.stderr) == (2, True)
+    assert (other.returncode, "is a run of another recipe" in other.stderr) == (2, True)
 
 
 def test_an_unknown_preset_is_one_message(small: Any) -> None:

@@ -308,10 +308,10 @@ def test_a_reward_model_with_fewer_tokens_than_the_policy_cannot(tmp_path: Path)
     tokenizer = byte_tokenizer(extra=tuple(f"<{i}>" for i in range(9)))
     tokenizer.save_pretrained(tmp_path / "model")
     named = {"name": str(write_reward_model(tmp_path / "reward")), "reads": "policy_tokens"}
-    with pytest.raises(UserError, match="knows 264 tokens and the policy writes 268"):
+    with pytest.raises(UserError, match="has 264 tokens and the policy 268"):
         prepared_with(tmp_path, reward_model=named)
 
 
 def test_a_trained_reward_model_reads_text(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="policy_tokens is for a named reward model"):
+    with pytest.raises(ValueError, match="policy_tokens needs a reward model"):
         prepared_with(tmp_path, reward_model={"reads": "policy_tokens"})

@@ -75,7 +75,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(change: str, message: st
 
 
 def test_a_suite_without_presets_says_so() -> None:
-    with pytest.raises(UserError, match=r"has no preset 'paper'\. It has none; leave it out\."):
+    with pytest.raises(UserError, match=r"has no preset 'paper'\. It has no presets\."):
         recipe.load("exact", ["preset=paper"])
 
 
@@ -85,7 +85,7 @@ def test_a_preset_with_a_misspelled_setting_is_refused(tmp_path: Path) -> None:
 
 
 def test_presets_that_are_no_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'presets' must hold names"):
+    with pytest.raises(UserError, match="'presets' must contain names"):
         recipe.load(write(tmp_path, small(presets=[1])))
 
 

@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function and prints. Results on stdout, progress on stderr."""
+"""Command line: each command parses, calls one function and prints. Results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from una_bench.reporting.tables.table import Table
 
 
 class Commands(TyperGroup):
-    """The commands; one that is stopped before or outside a run says so, where typer would say nothing."""
+    """Command group that prints a message if a command is interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that is asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            messages.wrong(f"Interrupted. To do it again: {shlex.join(['una-bench', *sys.argv[1:]])}")
+            messages.wrong(f"Interrupted. To run it again: {shlex.join(['una-bench', *sys.argv[1:]])}")
             raise typer.Exit(messages.STOPPED) from None
 
 
 app = typer.Typer(
     cls=Commands,
     name="una-bench",
-    help="Compare PPO, DPO, KTO and UNA on one model and data: how good, how fast, how much memory, and how fairly.",
+    help="Compare PPO, DPO, KTO and UNA on one model and data: quality, speed, memory and fairness.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,7 +46,7 @@ app = typer.Typer(
 )
 
 DEFAULT_BASELINE = "dpo"
-"""What reports compare with where nothing else is asked for; a run without it has no differences."""
+"""Default baseline of reports; a run without it has no table of differences."""
 MOST_SEEDS = 1000
 app.add_typer(model_commands.models, name="models")
 app.command("bundle")(model_commands.bundle)
@@ -75,12 +75,12 @@ def _seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not _is_seed(first) or (dash and not _is_seed(last)) or (dash and int(last) < int(first)):
-            raise UserError(f"--seeds {text}: '{part}' is not a seed. Write numbers from 0 up, as 0,1,2 or 0-4.")
+            raise UserError(f"--seeds {text}: '{part}' is not a seed. Use numbers from 0, such as 0,1,2 or 0-4.")
         seeds.extend(islice(range(int(first), int(last or first) + 1), MOST_SEEDS + 1))
         if len(seeds) > MOST_SEEDS:
-            raise UserError(f"--seeds {text}: more than {MOST_SEEDS} seeds. Write fewer.")
+            raise UserError(f"--seeds {text}: more than {MOST_SEEDS} seeds. Give fewer.")
     if len(set(seeds)) != len(seeds):
-        raise UserError(f"--seeds {text}: a seed is given twice. Write each once.")
+        raise UserError(f"--seeds {text}: a seed is given twice. Give each once.")
     return seeds
 
 
@@ -91,7 +91,7 @@ def _is_seed(text: str) -> bool:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise UserError("--methods is empty. Write names or groups, for example --methods ppo,dpo,kto,una.")
+        raise UserError("--methods is empty. Give names or groups, for example --methods ppo,dpo,kto,una.")
     return names
 
 
@@ -104,7 +104,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
     baseline: Baseline = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
-    retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    retry: Annotated[str, typer.Option(help="`failed`: repeat cells that failed.")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
     bundle: Annotated[Path | None, typer.Option(help="Folder that `una-bench bundle` wrote.")] = None,
     report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
@@ -123,7 +123,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     from una_bench.suite import recipe as recipes
 
     if retry not in {"", "failed"}:
-        raise UserError(f"--retry {retry}: only `--retry failed` is known.")
+        raise UserError(f"--retry {retry} is not supported. Use --retry failed.")
     if offline:
         offlines.enable()
     if bundle is not None:
@@ -139,7 +139,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         try:
             _note_missing(missing_inputs.check(plan))
         except UserError as error:
-            messages.note(f"As things are this run would not start. {error}")
+            messages.note(f"This run cannot start: {error}")
         return
     require_device(recipe.device)
     _note_missing(missing_inputs.check(plan))
@@ -207,7 +207,7 @@ def leaderboard(runs: Runs) -> None:
 
 @app.command()
 def report(run: OneRun) -> None:
-    """Make the report of a run again from its records, and print where it is."""
+    """Create the report of a run again from its records, and print its path."""
     from una_bench.reporting import report as reports
 
     typer.echo(reports.write(_run(run)))
@@ -215,7 +215,7 @@ def report(run: OneRun) -> None:
 
 @app.command()
 def audit(run: OneRun, json: Annotated[bool, typer.Option("--json", help="Print the ledger as JSON.")] = False) -> None:
-    """Print the fairness ledger of a run: what was the same for every method, and what was not."""
+    """Print the fairness ledger of a run: which conditions were equal for all methods and which differed."""
     from una_bench.record import reader
     from una_bench.reporting import fairness
 
@@ -232,7 +232,7 @@ def export(
     format: Annotated[str, typer.Option("--format", help="csv, parquet, json or hf-model-card.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
 ) -> None:
-    """Write the records of a run in a format that other tools read, and print where."""
+    """Write the records of a run in a format for other tools, and print the path."""
     from una_bench.reporting import export as exports
 
     suffix = {"hf-model-card": "README.md"}.get(format, f"export.{format}")
@@ -241,13 +241,13 @@ def export(
 
 @app.command()
 def doctor(
-    measure: Annotated[bool, typer.Option("--measure", help="Measure what is known, and the noise.")] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="With --measure: file for the findings.")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Check instruments and measure noise.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="With --measure: file for the results.")] = None,
 ) -> None:
-    """Say what is installed, which device is there, what each suite would need, and whether hubs are off."""
+    """Show installed versions, the device, the needs of each suite, and whether the Hugging Face Hub is off."""
     if not measure:
         if json is not None:
-            raise UserError("--json belongs to --measure: una-bench doctor --measure --json FILE.")
+            raise UserError("--json needs --measure: una-bench doctor --measure --json FILE.")
         from una_bench.cli import doctor as doctors
 
         doctors.show(_console())
@@ -255,18 +255,18 @@ def doctor(
     from una_bench.orchestration import self_check
     from una_bench.record import storage
 
-    found = self_check.measure(say=messages.note)
+    report = self_check.measure(say=messages.note)
     if json is not None:
-        storage.write_text(json, dumps(found.to_json(), indent=1) + "\n")
-    self_check.show(_console(), found)
-    if not found.ok:
+        storage.write_text(json, dumps(report.to_json(), indent=1) + "\n")
+    self_check.show(_console(), report)
+    if not report.ok:
         raise typer.Exit(3)
 
 
 def _run(folder: Path) -> Path:
     if not (folder / "records.jsonl").is_file():
         raise UserError(
-            f"{folder} is not a run: it has no records.jsonl. `una-bench run` prints the folder it writes, "
+            f"{folder} is not a run: it has no records.jsonl. `una-bench run` prints the folder of a run, "
             "by default below results/runs/."
         )
     return folder
@@ -284,20 +284,20 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Say what una-bench is."""
+    """Compare alignment methods."""
 
 
 def main() -> None:
-    """Run the command line; what a user can fix is one message and status 2."""
+    """Run the command line; errors that a user can fix are one message and status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an arrow that a terminal cannot show must not end a command
+            stream.reconfigure(errors="replace")  # a terminal may not be able to show an arrow
     try:
         app()
     except UserError as error:
         messages.wrong(str(error))
         raise SystemExit(2) from None
-    except OSError as error:  # a disk that is full, a folder that went away
+    except OSError as error:  # such as a full disk or a deleted folder
         where = f"{error.filename}: " if error.filename else ""
-        messages.wrong(f"{where}{error.strerror or error}. When that is mended, the same command goes on from there.")
+        messages.wrong(f"{where}{error.strerror or error}. Fix this, then run the same command to resume.")
         raise SystemExit(2) from None

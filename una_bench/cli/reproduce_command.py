@@ -1,4 +1,4 @@
-"""`una-bench reproduce`: run a suite that a paper has published numbers of, and put them beside ours."""
+"""Command ``reproduce``: run the suite of a paper and compare the results with its numbers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 def reproduce(  # noqa: PLR0913 - one parameter an option
     suite: Annotated[str, typer.Argument(help="A suite that reproduces a paper: una-table1, una-table4, or a file.")],
-    preset: Annotated[str, typer.Option(help="Whose settings: paper, authors_code or controlled.")] = "",
-    scale: Annotated[str, typer.Option(help="`small`: the same on a small model, to prove the path.")] = "",
-    set_: Annotated[list[str], typer.Option("--set", help="Change one key, as problem.dataset=FILE.")] = [],  # noqa: B006
+    preset: Annotated[str, typer.Option(help="Settings: paper, authors_code or controlled.")] = "",
+    scale: Annotated[str, typer.Option(help="`small`: a small model, to test that the suite runs.")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="Change one key: problem.dataset=FILE.")] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show hours, memory and disk that it needs.")] = False,
-    retry: Annotated[str, typer.Option(help="`failed`: train the cells again that failed before.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the hours, memory and disk needed.")] = False,
+    retry: Annotated[str, typer.Option(help="`failed`: repeat cells that failed.")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
-    """Run a suite of a paper and print its numbers beside ours, with a verdict each; run it again to resume."""
+    """Run the suite of a paper and compare each number with ours; run it again to resume."""
     from rich.console import Console
 
     from una_bench.cli import messages
@@ -46,7 +46,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     from una_bench.suite import recipe as recipes
 
     if retry not in {"", "failed"}:
-        raise UserError(f"--retry {retry}: only `--retry failed` is known.")
+        raise UserError(f"--retry {retry} is not supported. Use --retry failed.")
     if offline:
         offlines.enable()
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -98,7 +98,7 @@ def _run(console: Console, plan: Plan, folder: RunFolder, options: Options) -> F
 
 
 def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) -> None:
-    """Print the comparison with what is published, and save it beside the records."""
+    """Print the comparison with the published numbers, and save it beside the records."""
     from una_bench.record import storage
     from una_bench.reporting.tables import render
     from una_bench.reporting.tables.terminal import Terminal

@@ -46,7 +46,7 @@ def card() -> Card | None:
 def require_device(name: str) -> None:
     """Refuse ``cuda`` where the kernel shows no card of any maker, before anything is prepared."""
     if name == "cuda" and not any(path.exists() for path in CARDS):
-        raise UserError("device=cuda: there is no card here that this process can see. Leave it out, or device=cpu.")
+        raise UserError("device=cuda: no GPU is visible to this process. Leave it out, or use device=cpu.")
 
 
 def resolve_precision(name: str, device: str) -> str:

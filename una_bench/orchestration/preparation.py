@@ -1,4 +1,4 @@
-"""The shared preparation of a suite: made once, kept in the cache under a content key, used by every cell."""
+"""Shared preparation of a suite, created once and cached under a content key."""
 
 from __future__ import annotations
 
@@ -18,21 +18,17 @@ from una_bench.suite.plan import Plan
 
 
 def folder_of(plan: Plan) -> Path:
-    """Where the prepared suite of a plan is, or will be."""
+    """Return the folder of the prepared suite of a plan."""
     return storage.cache_folder() / "prepared" / f"{plan.recipe.problem['kind']}-{plan.problem_key}"
 
 
 def check(plan: Plan) -> None:
-    """Refuse a cache that cannot be written, before anything is; leave nothing in it.
-
-    Raises:
-        UserError: It says why.
-    """
+    """Raise `UserError` if the cache cannot be written; leave nothing in it."""
     cache = folder_of(plan).parent
     missing = [folder for folder in (cache, *cache.parents) if not folder.exists()]
     _make_room(cache)
     for folder in missing:
-        with suppress(OSError):  # another run uses it by now
+        with suppress(OSError):  # another run may use it already
             folder.rmdir()
 
 
@@ -40,30 +36,32 @@ def _make_room(cache: Path) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"The cache {cache} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE.") from None
+        raise UserError(
+            f"The cache {cache} cannot be written: {error.strerror}. Set UNA_BENCH_CACHE to a writable folder."
+        ) from None
 
 
 def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> Prepared:
-    """Return the prepared suite, making it in a worker if no run has yet; several runs may ask at once."""
+    """Return the prepared suite, after preparing it in a worker if necessary; safe for concurrent runs."""
     folder = folder_of(plan)
     _make_room(folder.parent)
     with _alone(folder, pool, say):
-        wrong = sealed_folder.damage(folder)
-        if wrong:
+        damage = sealed_folder.damage(folder)
+        if damage:
             if folder.exists():
-                say(f"The prepared suite in the cache is made again: {wrong}")
+                say(f"Preparing the suite again, because its folder in the cache is damaged: {damage}")
             _make(plan, folder, pool, log=log, say=say)
     return Prepared(folder)
 
 
 @contextmanager
 def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[None]:
-    """Be the only run that prepares ``folder``; while another one does, wait until told to stop."""
+    """Lock ``folder`` for preparation; wait while another run has the lock, unless stopped."""
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say("Waiting for another run that prepares the same suite")
+        say("Waiting for another run that is preparing the same suite")
         while not lock.is_locked:
             if pool.stopping:
                 raise KeyboardInterrupt from None
@@ -76,7 +74,7 @@ def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[Non
 
 
 def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str], None]) -> None:
-    """Prepare in a worker, and seal what it made; what a killed preparation left is removed."""
+    """Remove the remains of a killed preparation, prepare in a worker, and seal the folder."""
     for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
         shutil.rmtree(leftover, ignore_errors=True)
     say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
@@ -90,7 +88,6 @@ def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str
     if outcomes[0].status is not Status.OK:
         reason = outcomes[0].reason.rstrip(".")
         raise UserError(
-            f"The suite could not be prepared: {reason}. The log is {log}; "
-            "when the cause is gone, the same command prepares it again."
+            f"The suite could not be prepared: {reason}. The log is {log}. Fix this, then run the same command again."
         )
     sealed_folder.write(folder)

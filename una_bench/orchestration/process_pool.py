@@ -1,4 +1,4 @@
-"""Starts worker processes from a fork server, listens to them, and turns every way to end into an outcome."""
+"""Pool of worker processes from a fork server; every end of a process becomes an outcome."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from una_bench.worker import entry
 
 TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
-"""A training that has stepped before is given at least this long for its next step."""
+"""Least time without a step after which a training counts as hung."""
 HANG_FACTOR = 20
-SHARED = "Another run of una-bench uses the same processor cores: times and speeds of both are not theirs alone."
+SHARED = "Another run of una-bench uses the same processor cores: each affects the times and speeds of the other."
 
 
 @dataclass(kw_only=True)
@@ -37,21 +37,21 @@ class Task:
     log: Path
     timeout_seconds: float
     alone: bool = False
-    """Whether nothing runs beside it, so that it may use the cores of all workers."""
+    """Whether it may use the cores of all workers, because nothing else runs."""
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """How a task ended."""
+    """Result of a task."""
 
     task: Task
     status: Status
     result: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
     phase: str = ""
-    """Phase in which it failed, where the worker could say."""
+    """Phase in which it failed, if the worker reported it."""
     step: int | None = None
-    """Optimizer steps done, as last reported."""
+    """Last reported number of optimizer steps."""
     log_tail: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -77,12 +77,12 @@ Listener = Callable[[Task, str, Any], None]
 
 
 class Pool:
-    """Runs tasks, at most ``workers`` at a time, each in a fresh process that shares only its imports."""
+    """Pool of at most ``workers`` processes; each task gets a new process that shares only imports."""
 
     def __init__(
         self, *, workers: int, threads: int, listen: Listener, preload: Sequence[str] = ("una_bench.worker.preload",)
     ) -> None:
-        """Prepare the fork server, which imports ``preload`` once; nothing starts before the first task."""
+        """Configure the fork server, which imports ``preload`` once; it starts with the first task."""
         self.threads = threads
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
@@ -92,18 +92,18 @@ class Pool:
         self._running: list[_Running] = []
         self.stopping = False
         self.at_once = False
-        """Whether to end without waiting; an interrupt alone is lost where Python is inside a destructor."""
+        """Whether to end without waiting; Python drops a KeyboardInterrupt that is raised in a destructor."""
         self.import_seconds = 0.0
-        """How long the first start of a process took, which waits for the fork server's imports."""
+        """Duration of the first start of a process, which includes the fork server's imports."""
 
     def stop(self) -> None:
-        """Start nothing more, and ask what runs to stop where it can go on later."""
+        """Start no more tasks, and ask running ones to save their state and stop."""
         self.stopping = True
         for running in self._running:
             running.process.terminate()
 
     def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
-        """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
+        """Run all tasks and call ``done`` with each outcome. Children are killed if this is interrupted."""
         with core_affinity.claimed(self.workers * self.threads) as (claimed, shared):
             self._cores = [claimed[i * self.threads :][: self.threads] for i in range(self.workers)] if claimed else []
             if shared and tasks:
@@ -131,7 +131,7 @@ class Pool:
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
         with process_environment.environment(process_environment.for_tracker()):
-            resource_tracker.ensure_running()  # which would unblock what the fork server must be started without
+            resource_tracker.ensure_running()  # before the signals are blocked, because it would unblock them
         with process_environment.environment(process_environment.for_workers(self.threads)), process_environment.deaf():
             forkserver.ensure_running()
         with process_environment.environment(process_environment.for_workers(self.threads)):
@@ -142,7 +142,7 @@ class Pool:
         self.import_seconds = self.import_seconds or time.monotonic() - began
         sender.close()
         self._running.append(_Running(task, process, receiver, time.monotonic(), slot))
-        if self.stopping:  # asked to stop while the fork server was importing
+        if self.stopping:  # stopped while the fork server was importing
             process.terminate()
         self.listen(task, "start", None)
 
@@ -203,7 +203,7 @@ class Pool:
 
 
 def _note_step(running: _Running, content: Mapping[str, Any]) -> None:
-    """Keep how far training is, and the longest time between two reports so far."""
+    """Update the progress and the longest time between two steps."""
     now = time.monotonic()
     if running.heard:
         running.longest_wait = max(running.longest_wait, now - running.heard)
@@ -211,12 +211,12 @@ def _note_step(running: _Running, content: Mapping[str, Any]) -> None:
 
 
 def _lateness(running: _Running) -> str:
-    """Say why a process must be taken for stuck, or nothing."""
+    """Return why a process counts as hung, empty if it does not."""
     now = time.monotonic()
     if now - running.started > running.task.timeout_seconds:
         return f"took longer than {running.task.timeout_seconds:.0f} s"
     if not running.longest_wait or running.done >= 1:
-        return ""  # nothing is known of its steps yet, or they are over
+        return ""  # before the second step or after the last
     patience = max(HANG_SECONDS, HANG_FACTOR * running.longest_wait)
     if now - running.heard > patience:
         return f"no step for {patience:.0f} s, {HANG_FACTOR} times the longest wait before (hang)"
@@ -224,7 +224,7 @@ def _lateness(running: _Running) -> str:
 
 
 def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]:
-    """Read the status of an ended process from what it said, how it went, and whether it was asked to stop."""
+    """Return status and reason of an ended process; ``asked`` says whether it was asked to stop."""
     code = running.process.exitcode or 0
     if running.result is not None and code == 0:
         return Status.OK, ""
@@ -238,7 +238,7 @@ def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]
         if memory:
             return Status.OUT_OF_MEMORY, reason
         return (Status.DIVERGED if running.failure["type"] == "Diverged" else Status.FAILED), reason
-    if asked and code != -signal.SIGKILL:  # it had no time to listen yet, and ended as Python or the kernel has it
+    if asked and code != -signal.SIGKILL:  # the signal came before the worker handled signals
         return Status.INTERRUPTED, "stopped on request"
     if code < 0:
         name = signal.Signals(-code).name
@@ -248,7 +248,7 @@ def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]
 
 
 def _tail(log: Path) -> tuple[str, ...]:
-    """Last lines of a log, of which no more is read than they can need."""
+    """Return the last lines of a log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))

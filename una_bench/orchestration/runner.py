@@ -1,4 +1,4 @@
-"""Runs a plan: shared preparation once, a process per training, evaluation apart, one record a cell."""
+"""Runner of a plan: preparation once, one process per training, separate evaluation, one record per cell."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from una_bench.suite.plan import Cell, Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What a run came to."""
+    """Result of a run."""
 
     run: Path
     records: list[Record]
     trained: int
-    """Cells that this call trained; the others were there."""
+    """Number of cells that this call trained."""
     stopped: bool = False
-    """Whether the user stopped it before the end."""
+    """Whether the user stopped it."""
     waiting: tuple[str, ...] = ()
-    """Cells that are trained and not evaluated yet, because it was stopped."""
+    """Cells that are trained but, because of a stop, not evaluated."""
     time: Accounting | None = None
-    """Where the time of this call went, so far."""
+    """Time accounting of this call."""
 
     @property
     def failed(self) -> list[Record]:
@@ -52,18 +52,18 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to run, none of which changes a result."""
+    """Options of a run that do not affect results."""
 
     quiet: bool = False
     retry_failed: bool = False
-    """Train cells again whose last record is a failure."""
+    """Repeat cells whose last record is a failure."""
     fail_fast: bool = False
     """Stop at the first failure."""
     command: str = ""
     report_to: tuple[str, ...] = ()
     """Experiment trackers that follow each training."""
     baseline: str = ""
-    """Method that reports compare with, where it ran."""
+    """Baseline of reports, if it is among the methods."""
 
 
 class Runner:
@@ -82,11 +82,11 @@ class Runner:
         self.gave_up = False
         self.started: dict[str, str] = {}
         self.prepared = Prepared(preparation.folder_of(plan))
-        found = [registry.benchmark(name) for name in plan.recipe.benchmarks]
-        self.evaluates = any(benchmark.evaluate is not Benchmark.evaluate for benchmark in found)
+        benchmarks = [registry.benchmark(name) for name in plan.recipe.benchmarks]
+        self.evaluates = any(benchmark.evaluate is not Benchmark.evaluate for benchmark in benchmarks)
 
     def run(self) -> Finished:
-        """Do what is missing, write the records, and return all of them."""
+        """Train and evaluate the missing cells, write their records, and return all records."""
         with self.folder.hold(), self.report, self._signals():
             self.prepared = preparation.ensure(
                 self.plan, self.pool, log=self.folder.path / "prepare.log", say=self.report.say
@@ -115,22 +115,22 @@ class Runner:
         )
 
     def _missing(self) -> list[Cell]:
-        """Cells without a result; failures count as results unless they are to be tried again."""
+        """Return the cells without a result; failures count as results unless they are retried."""
         last = {r.key: r.status for r in self.folder.records(self.plan)}
         final = {Status.OK} if self.options.retry_failed else set(Status) - {Status.INTERRUPTED}
         return [c for c in self.plan.cells if last.get(c.key) not in final]
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """First SIGINT or SIGTERM: stop where cells can go on later. Second: stop now."""
+        """On the first SIGINT or SIGTERM stop where cells can be resumed, on the second stop at once."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self.pool.stopping:
                 self.pool.at_once = True
                 raise KeyboardInterrupt
             self.pool.stop()
-            with suppress(RuntimeError):  # this very process may be in the middle of printing
-                self.report.say("Stopping: cells save where they are. Once more to stop at once.")
+            with suppress(RuntimeError):  # the signal may interrupt printing
+                self.report.say("Stopping: cells save their state. Interrupt again to stop at once.")
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -144,7 +144,7 @@ class Runner:
         return self.plan.recipe.timeout_minutes * 60
 
     def _train(self, cells: list[Cell]) -> None:
-        """Train each cell in a process of its own."""
+        """Train each cell in a new process."""
         by_name = {c.name: c for c in cells}
         self.report.expect(len(cells), f"Training {len(cells)} cells")
 
@@ -172,8 +172,8 @@ class Runner:
     def _train_task(self, cell: Cell) -> Task:
         out = self.folder.cell(cell)
         out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # half-made by a killed training, or damaged
-        for stage in ("trained", "evaluated"):  # of that checkpoint
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # incomplete after a killed training, or damaged
+        for stage in ("trained", "evaluated"):
             (out / f"{stage}.json").unlink(missing_ok=True)
         spec = {
             "key": cell.key,
@@ -194,7 +194,7 @@ class Runner:
         return Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=self._timeout)
 
     def _job_facts(self, cell: Cell) -> dict[str, Any]:
-        """Return what this cell trains on, without paths."""
+        """Return the job of a cell without paths, for its record."""
         manifest = self.prepared.manifest
         lengths = (int(manifest["max_prompt_length"]), int(manifest["max_new_tokens"]))
         out = self.folder.cell(cell)
@@ -202,7 +202,7 @@ class Runner:
         return plans.job_facts(job)
 
     def _evaluate(self, cells: list[Cell]) -> None:
-        """Evaluate what trained, in processes that pay their imports once; start again past a cell that breaks one."""
+        """Evaluate cells in one process per worker; after a crash continue with the cells that remain."""
         todo = {c.name: c for c in cells if not self._complete(c)}
         self.report.expect(len(todo), f"Evaluating {len(todo)} checkpoints")
         while todo and not self.pool.stopping:
@@ -218,7 +218,7 @@ class Runner:
                 self._settle(outcome, todo)
 
     def _settle(self, outcome: Outcome, todo: dict[str, Cell]) -> None:
-        """Write the records of one evaluation process; the cell that broke it fails, those after it stay to do."""
+        """Write the records of one evaluation process; the cell that ended it fails, later ones remain in ``todo``."""
         for name in [spec["name"] for spec in outcome.task.spec["cells"]]:
             if self._complete(todo[name]):
                 del todo[name]
@@ -248,7 +248,7 @@ class Runner:
         return Task(kind="evaluate", name=f"evaluate-{number}", spec=spec, log=log, timeout_seconds=limit)
 
     def _complete(self, cell: Cell) -> bool:
-        """Append the record of a cell that is trained and evaluated; say whether it is."""
+        """Append the record of a cell and return True if it is trained and evaluated."""
         trained, evaluated = self.folder.result(cell, "trained"), self._evaluated(cell)
         if trained is None or evaluated is None:
             return False
@@ -256,11 +256,11 @@ class Runner:
         return True
 
     def _evaluated(self, cell: Cell) -> dict[str, Any] | None:
-        """Return what the evaluation of a cell left; at once, where no benchmark of the suite evaluates anything."""
+        """Return the result of the evaluation of a cell, an empty one if no benchmark evaluates."""
         return self.folder.result(cell, "evaluated") if self.evaluates else {"measurements": [], "seconds": 0.0}
 
     def _common(self, cell: Cell) -> dict[str, Any]:
-        """What every record of a cell says, however the cell ended."""
+        """Return the fields common to all records of a cell."""
         return {
             "run": self.folder.path.name,
             "suite": self.plan.recipe.name,

@@ -1,4 +1,4 @@
-"""Measures what is known: whether memory and operations agree with arithmetic here, and how noisy this machine is."""
+"""Self-check: memory and operations against arithmetic, and the noise of this machine."""
 
 from __future__ import annotations
 
@@ -161,7 +161,6 @@ def show(console: Console, report: Report) -> None:
     console.print(table)
     count = len(next(iter(report.noise.values())).readings)
     console.print(
-        "The last columns: the smallest difference between two methods with that many seeds each that stands out from "
-        f"this machine's noise (95 %), from {count} trainings of one cell in turn. "
-        "Real differences between seeds come on top."
+        "Last columns: the smallest difference between two methods with that many seeds each that can be told from "
+        f"this machine's noise (95 %), from {count} trainings of one cell. The spread over seeds is not included."
     )

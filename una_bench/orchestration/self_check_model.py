@@ -1,7 +1,6 @@
-"""A model of known size on data of known lengths, with closed formulas for the cost of its training.
+"""Model of known size on data of known lengths, with closed formulas for the cost of training.
 
-Shares no code with `una_bench.instruments.flops` and `una_bench.instruments.resident_memory`, which the self-check
-compares with it.
+It shares no code with `una_bench.instruments.flops` and `resident_memory`, which the self-check compares with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A folder that is whole: checksums of its files, written last, by which a damaged or half-made one is known."""
+"""Checksums of a folder's files, written last, to detect a damaged or incomplete folder."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from una_bench.record import storage
 
 SEAL = "sealed.json"
 READ_ALWAYS = 64 * 2**20
-"""Files up to this many bytes are read again at each look; larger ones only where their time of change is another."""
+"""Files up to this many bytes are always hashed; larger ones only if their modification time differs."""
 
 
 def write(folder: Path) -> None:
-    """Seal ``folder`` as it is now; files that come later are not looked at."""
+    """Seal ``folder``; files added later are not checked."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
     storage.write_json(folder / SEAL, {"files": {str(p.relative_to(folder)): _facts(p) for p in files}})
 
 
 def damage(folder: Path) -> str:
-    """Say what is wrong with a sealed folder, nothing where it is whole."""
+    """Describe the damage of a sealed folder, empty if it is intact."""
     seal = storage.read_json(folder / SEAL)
     if seal is None:
-        return "it was not finished"
+        return "it is incomplete"
     for name, facts in seal["files"].items():
         if not _same(folder / name, facts):
-            return f"{name} is damaged or gone"
+            return f"{name} is damaged or missing"
     return ""
 
 
@@ -40,8 +40,8 @@ def _same(file: Path, facts: dict[str, Any]) -> bool:
         status = file.stat()
         if status.st_size != facts["bytes"]:
             return False
-        untouched = status.st_size > READ_ALWAYS and status.st_mtime_ns == facts["changed"]
-        return untouched or bool(_sha256(file) == facts["sha256"])
+        unmodified = status.st_size > READ_ALWAYS and status.st_mtime_ns == facts["changed"]
+        return unmodified or bool(_sha256(file) == facts["sha256"])
     except OSError:
         return False
 

@@ -1,4 +1,4 @@
-"""Files that survive a kill: written beside and renamed, or appended in one write with a checksum."""
+"""Atomic writes: files are written beside and renamed, records are appended in one write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEALED = re.compile(r'(.*),"sha256":"([0-9a-f]{64})"\}\s*', re.DOTALL)
 
 
 def cache_folder() -> Path:
-    """Where prepared suites are kept: ``UNA_BENCH_CACHE``, else the user's cache folder."""
+    """Return the cache folder: ``UNA_BENCH_CACHE``, else below the user's cache folder."""
     return Path(os.environ.get("UNA_BENCH_CACHE") or platformdirs.user_cache_path("una-bench"))
 
 
@@ -32,7 +32,7 @@ def write_text(path: Path, text: str) -> None:
         UserError: It cannot be written; the old file stays.
     """
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is no file, and would be replaced. Choose another name.")
+        raise UserError(f"{path} is not a regular file. Choose another name.")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"{path} cannot be written: {error.strerror}. Make room or give the right to write; "
-        "the same command then goes on from there."
+        f"{path} cannot be written: {error.strerror}. Free space or make it writable, "
+        "then run the same command to resume."
     )
 
 

@@ -1,4 +1,4 @@
-"""A run's results for other programs: CSV, Parquet, JSON, and a model card for the Hugging Face hub."""
+"""Export of a run: CSV, Parquet, JSON, and a model card for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Info = Mapping[str, Any]
 
 
 def write(run: Path, fmt: str, out: Path) -> Path:
-    """Write a run's records as ``fmt`` into the file ``out`` and return it.
+    """Write a run's records as ``fmt`` to the file ``out`` and return it.
 
     ``csv`` and ``parquet`` have one line per measurement of a cell, in base units; ``json`` has everything.
     """
     if fmt not in FORMATS:
         raise UserError(f"There is no format '{fmt}'.{nearest(fmt, FORMATS)} Choose from: {', '.join(FORMATS)}.")
     if out.is_dir():
-        raise UserError(f"{out} is a folder. Give the name of a file to write.")
+        raise UserError(f"{out} is a folder. Give the name of a file.")
     records = reader.some(run)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def _csv(records: Sequence[Record], info: Info, out: Path) -> None:
 
 
 def _plain(value: object) -> object:
-    """Return a cell that neither a terminal nor a spreadsheet takes for a command."""
+    """Return a cell that neither a terminal nor a spreadsheet interprets as a command."""
     return formatting.no_formula(formatting.clean(value)) if isinstance(value, str) else value
 
 
@@ -87,8 +87,8 @@ def _card(records: Sequence[Record], info: Info, out: Path) -> None:
 
 
 def _index(records: Sequence[Record], suite: str) -> list[dict[str, Any]]:
-    """Results of each row as the hub's metadata wants them; means over seeds."""
-    known = frame.metrics(records)
+    """Return the means over seeds of each row in the format of the hub's metadata."""
+    metrics = frame.metrics(records)
     return [
         {
             "name": row.label,
@@ -97,7 +97,7 @@ def _index(records: Sequence[Record], suite: str) -> list[dict[str, Any]]:
                     "task": {"type": "text-generation"},
                     "dataset": {"name": _dataset(name, suite), "type": suite},
                     "metrics": [
-                        {"type": name, "value": fmean(values.values()), "name": f"{name} [{known[name].unit}]"}
+                        {"type": name, "value": fmean(values.values()), "name": f"{name} [{metrics[name].unit}]"}
                     ],
                 }
                 for name, values in row.values.items()

@@ -1,4 +1,4 @@
-"""Whether this machine can hold a run: its need beside what is here, and a refusal with the figure where it cannot."""
+"""Memory, disk and time that a run needs, compared with this machine."""
 
 from __future__ import annotations
 

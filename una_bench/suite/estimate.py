@@ -1,4 +1,4 @@
-"""What a run will need, from arithmetic and from earlier measurements; each figure says which."""
+"""Predicted time and memory of a run, from arithmetic and earlier measurements."""
 
 from __future__ import annotations
 

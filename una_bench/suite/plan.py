@@ -1,4 +1,4 @@
-"""From a recipe to the list of cells that a run consists of."""
+"""Plan of a run: the cells of a recipe and their keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
 SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "checkpoint_minutes", "expected", "about"}
-"""Keys of a recipe that choose cells or how to run them, but change no result."""
+"""Keys of a recipe that do not affect results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,11 @@ class Cell:
     settings_changed: tuple[str, ...]
     trains: bool
     key: str
-    """Content hash of everything that decides the result."""
+    """Content hash of everything that affects the result."""
 
     @property
     def name(self) -> str:
-        """``METHOD[variant]-sSEED``, as tables and messages call it."""
+        """``METHOD[variant]-sSEED``, for tables and messages."""
         variant = f"[{self.variant}]" if self.variant else ""
         return f"{self.method}{variant}-s{self.seed}"
 
@@ -47,28 +47,28 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Every cell of a run, in the order they start."""
+    """All cells of a run."""
 
     recipe: Recipe
     cells: tuple[Cell, ...]
     key: str
-    """Content hash of the recipe without what merely selects cells: one run folder, one key."""
+    """Content hash of the recipe without `SELECTION`, which identifies the run's folder."""
 
     @property
     def problem_key(self) -> str:
-        """Content hash that names the prepared folder."""
+        """Content hash of the problem, which identifies the prepared folder."""
         kind = registry.problem_type(str(self.recipe.problem["kind"]))
         return content_hash({"problem": before(self.recipe.problem, kind.later), "revision": kind.revision})
 
 
 def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
-    """Lay out the cells of a recipe for the chosen methods and seeds (default: the recipe's own).
+    """Return the plan of a recipe for the given methods and seeds (default: the recipe's).
 
-    The untrained policy is always a row.
+    The untrained policy is always included.
     """
     names = registry.expand_methods([*(methods or recipe.methods), "base"])
-    made = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds} | _precisions(recipe)
-    chosen = recipe.model_copy(update=made)
+    selection = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds}
+    chosen = recipe.model_copy(update=selection | _precisions(recipe))
     identity = identity_of(chosen)
     cells = [
         _cell(chosen, identity, name, method, variant, seed)
@@ -81,7 +81,7 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
 
 
 def _precisions(recipe: Recipe) -> dict[str, Any]:
-    """Turn each ``auto``, of training and benchmarks, into what is fast here: a run goes on where it is the same."""
+    """Resolve each precision ``auto`` for this device, so that it is part of the key."""
     benchmarks = {name: dict(settings) for name, settings in recipe.benchmarks.items()}
     for settings in benchmarks.values():
         if "precision" in settings:
@@ -90,7 +90,7 @@ def _precisions(recipe: Recipe) -> dict[str, Any]:
 
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:
-    """Return what of a recipe decides its results."""
+    """Return the part of a recipe that affects results."""
     kind = registry.problem_type(str(recipe.problem["kind"]))
     identity = recipe.model_dump(mode="json", exclude=SELECTION)
     return identity | {"problem": before(recipe.problem, kind.later)}
@@ -114,7 +114,7 @@ def before(settings: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, A
 
 
 def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
-    """Each variant with the settings that tell it from its siblings."""
+    """Return each variant of a method and its name, which consists of the settings that differ between variants."""
     built = recipes.variants(recipe, name)
     if len(built) == 1:
         return [(built[0], "")]
@@ -145,7 +145,7 @@ def _cell(recipe: Recipe, identity: dict[str, Any], name: str, method: Method, v
 
 
 def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengths: tuple[int, int]) -> Job:
-    """Return what ``cell`` trains on; ``lengths`` are the longest prompt and response in tokens."""
+    """Return the job of ``cell``; ``lengths`` are the largest prompt and response lengths in tokens."""
     recipe = plan.recipe
     return Job(
         prepared=prepared,
@@ -165,7 +165,7 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """Return the part of a job that belongs in a record: no paths of this machine."""
-    apart = {"prepared", "out", "seed", "checkpoint_minutes", "report_to"}
+    """Return the part of a job that belongs in a record, without paths and unused budgets."""
+    omitted = {"prepared", "out", "seed", "checkpoint_minutes", "report_to"}
     unused = {name for name, value in asdict(job).items() if name.startswith("budget_") and value is None}
-    return {k: v for k, v in asdict(job).items() if k not in apart | unused}
+    return {k: v for k, v in asdict(job).items() if k not in omitted | unused}

@@ -1,4 +1,4 @@
-"""A suite as data: one YAML file, validated, with every default written out."""
+"""Recipe of a suite: a validated YAML file with every default written out."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from una_bench.suite import overrides, presets
 
 SCHEMA = 1
 MOST_BYTES, MOST_VALUES = 2**20, 10_000
-"""Sizes beyond which a file is no recipe; YAML's references can unfold a small file to any size."""
+"""Largest size of a recipe; YAML aliases can expand a small file to any size."""
 MOST_SEED = 2**32 - 1
-"""NumPy's highest."""
+"""NumPy's largest seed."""
 NAME = re.compile(r"[^\W_][\w .-]{0,99}")
-"""A name becomes part of a folder's name, so it must not lead elsewhere."""
+"""A name becomes part of a path, so it must not contain separators."""
 
 
 class Budget(BaseModel):
-    """What every method may use up, exactly one of these; all stop at the same figure."""
+    """Training budget of every method, exactly one of these."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     responses: int | None = Field(default=None, gt=0)
-    """Responses trained on, repetitions counted."""
+    """Responses trained on, including repetitions."""
     steps: int | None = Field(default=None, gt=0)
     """Optimizer steps."""
     tokens: int | None = Field(default=None, gt=0)
-    """Tokens trained on, prompt and response, repetitions counted, padding not."""
+    """Tokens trained on, prompt and response, including repetitions, excluding padding."""
     flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Floating-point operations of all passes of all models."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds of training, evaluations not counted."""
+    """Seconds of training, excluding evaluations."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Budget:
@@ -59,12 +59,12 @@ class Budget(BaseModel):
 
     @model_serializer
     def given(self) -> dict[str, float]:
-        """Return the one that is given."""
+        """Return the given budget."""
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
 class Recipe(BaseModel):
-    """One suite: what is learned, by which methods, with what budget, and what is measured."""
+    """One suite: problem, methods, budget and benchmarks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -72,42 +72,42 @@ class Recipe(BaseModel):
     name: str
     about: str = ""
     problem: dict[str, Any]
-    """Settings of the problem; ``kind`` names it."""
+    """Kind (``kind``) and settings of the problem."""
     methods: tuple[str, ...] = ("all",)
-    """Methods that run when the command line names none."""
+    """Default methods."""
     seeds: tuple[int, ...] = (0, 1, 2)
     training: dict[str, Any] = {}
-    """Settings given to every method that has a field of that name."""
+    """Settings of all methods that have a field of that name."""
     settings: dict[str, tuple[dict[str, Any], ...]] = {}
-    """Per method, a list of variants; each is a set of settings on top of ``training``."""
+    """Method -> variants, each with settings that override ``training``."""
     budget: Budget
     batch_responses: int = Field(gt=0)
     reward: Literal["learned", "true"] = "learned"
     temperature: float = Field(default=1.0, gt=0)
     benchmarks: dict[str, dict[str, Any]]
     evaluate_points: int = Field(default=0, ge=0)
-    """How often the benchmarks look at the policy during training."""
+    """Number of evaluations during training."""
     lora: Lora | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of products in training, with weights in float32; ``auto`` is bfloat16 where the device is faster with it."""
+    """Precision of matrix products, with float32 weights; ``auto`` is bfloat16 if the device is faster with it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto`` is ``cuda`` where there is a card; CUDA_VISIBLE_DEVICES chooses among several."""
+    """``auto`` is ``cuda`` if there is a GPU; CUDA_VISIBLE_DEVICES selects among several."""
     threads: int = Field(default=1, gt=0)
     """Processor threads of one cell."""
     workers: int = Field(default=1, gt=0)
-    """Cells that train at the same time, never more than the cores hold."""
+    """Cells that train at the same time, limited by the number of cores."""
     timeout_minutes: float = Field(default=60.0, gt=0)
-    """A cell that takes longer is stopped and recorded as such."""
+    """Time after which a cell is stopped and recorded as ``timeout``."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
-    """How often a long training saves a state to go on from after a kill."""
+    """Interval at which a training saves its state for resuming."""
     expected: dict[str, dict[str, float]] = {}
-    """Per method what one cell took where the suite was last measured: ``seconds``, ``peak_bytes``. For --dry-run."""
+    """Method -> measured ``seconds`` and ``peak_bytes`` of one cell, for --dry-run."""
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError("seeds must be different numbers from 0 up, at least one")
+            raise ValueError("give at least one seed, all distinct and not negative")
         if max(seeds) > MOST_SEED:
             raise ValueError(f"seeds must not be above {MOST_SEED}")
         return seeds
@@ -116,50 +116,51 @@ class Recipe(BaseModel):
     @classmethod
     def _plain(cls, name: str) -> str:
         if not NAME.fullmatch(name):
-            raise ValueError("a name has letters, digits, spaces and . _ - only, and begins with a letter or digit")
+            raise ValueError("use only letters, digits, spaces and . _ -, and begin with a letter or digit")
         return name
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """Read a suite by name or a recipe file, apply preset, scale and ``key=value`` changes, and validate all of it."""
+    """Read a suite by name or file, apply preset, scale and ``key=value`` changes, and validate it."""
     chosen = choose(name, changes)
     return validate(chosen.raw, chosen.source)
 
 
 def choose(name: str, changes: Sequence[str] = ()) -> presets.Chosen:
-    """Read a suite and apply what is chosen, without validating it."""
+    """Read a suite and apply preset, scale and changes, without validating it."""
     path = _find(name)
     raw = _read(path)
     if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold keys and values, as the suites that `una-bench list` names do.")
+        raise UserError(f"{path} must contain keys and values. `una-bench show exact` prints an example.")
     raw.setdefault("name", path.stem)
     keys = {f.alias or n for n, f in Recipe.model_fields.items()}
     return presets.choose(raw, [overrides.parse(change) for change in changes], keys, str(path))
 
 
 def _read(path: Path) -> Any:
-    """Return the plain data of a YAML file; what a file could do to its reader is refused."""
+    """Return the plain data of a YAML file, within limits of size and depth."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path} has more than {MOST_BYTES} bytes; a recipe has a few thousand. Give another file.")
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. Give a file that can.") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}. Give a readable file.") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not text in UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
     except RecursionError:
-        raise UserError(f"{path} is nested too deeply. Write it as the suites that `una-bench list` names.") from None
-    except (yaml.YAMLError, ValueError) as error:  # a date may be none
-        said = " ".join(str(error).split())
-        raise UserError(f"{path} is not valid YAML: {said}. Mend it there; text with signs needs quotes.") from None
-    left, seen = [raw], 0
-    while left:
-        one, seen = left.pop(), seen + 1
-        if seen > MOST_VALUES:
+        raise UserError(f"{path} is nested too deeply. `una-bench show exact` prints an example.") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not valid YAML: {reason}. Text with special characters needs quotes.") from None
+    unvisited, count = [raw], 0
+    while unvisited:
+        value, count = unvisited.pop(), count + 1
+        if count > MOST_VALUES:
             raise UserError(
-                f"{path} unfolds to more than {MOST_VALUES} values; a recipe has about a hundred. Write fewer."
+                f"{path} expands to more than {MOST_VALUES} values; a recipe has about a hundred. Remove YAML aliases."
             )
-        left.extend([*one.keys(), *one.values()] if isinstance(one, dict) else one if isinstance(one, list) else ())
+        inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        unvisited.extend(inner if isinstance(inner, list) else ())
     return raw
 
 
@@ -168,19 +169,18 @@ def _find(name: str) -> Path:
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if path.is_file():
             return path
-        raise UserError(f"There is no recipe file {name}. `una-bench list` names the suites that are built in.")
-    wanted = registry.canonical(name).replace("_", "-")
-    known = registry.suite_names()
-    if wanted not in known:
+        raise UserError(f"There is no recipe file {name}. `una-bench list` shows the built-in suites.")
+    suite = registry.canonical(name).replace("_", "-")
+    suites = registry.suite_names()
+    if suite not in suites:
         raise UserError(
-            f"There is no suite '{name}'.{nearest(wanted, known)} Choose from: {', '.join(known)}, or give a file."
+            f"There is no suite '{name}'.{nearest(suite, suites)} Choose from: {', '.join(suites)}, or give a file."
         )
-    folder = registry.recipe_folder()
-    return next(p for p in folder.glob("*.yaml") if p.stem.replace("_", "-") == wanted)
+    return next(p for p in registry.recipe_folder().glob("*.yaml") if p.stem.replace("_", "-") == suite)
 
 
 def validate(raw: Mapping[str, Any], source: str) -> Recipe:
-    """Validate a recipe and everything it names, and write the problem's and benchmarks' defaults out."""
+    """Validate a recipe with its problem, methods and benchmarks, and fill in the problem's defaults."""
     raw = dict(raw)
     number = raw.get("schema", SCHEMA)
     if isinstance(number, int) and number > SCHEMA:
@@ -214,21 +214,21 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
 
 
 def _check_benchmark(name: str, settings: dict[str, Any], source: str) -> None:
-    """Refuse settings that a benchmark does not have, and numbers or switches that are none."""
+    """Raise `UserError` for settings that a benchmark does not have, and for values of another type."""
     cls = registry.benchmark(name)
     try:
         cls(**settings)
     except TypeError as error:
         hint = nearest(str(error), vars(cls))
-        raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.{hint} Leave it out.") from None
+        raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.{hint} Remove it.") from None
     for key, value in settings.items():
         kind = type(getattr(cls, key))
         if kind in {bool, int, float, str}:
             try:
                 TypeAdapter(kind).validate_python(value)
             except ValidationError as error:
-                said = expected(error.errors()[0]["msg"])
-                raise UserError(f"{source}: 'benchmarks.{name}.{key}' is {reprlib.repr(value)}: {said}.") from None
+                reason = expected(error.errors()[0]["msg"])
+                raise UserError(f"{source}: 'benchmarks.{name}.{key}' is {reprlib.repr(value)}: {reason}.") from None
 
 
 def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
@@ -239,11 +239,11 @@ def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str)
 
 
 def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
-    """Say the first thing that is wrong, with the key and the nearest valid one."""
+    """Describe the first error, with the nearest valid key."""
     errors = error.errors()
-    # A misspelled key is also a missing one: the spelling is what the user can see.
+    # A misspelled key also causes a missing one; the spelling is the better message.
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    where = prefix + ".".join(str(part) for part in first["loc"])
+    where = (prefix + ".".join(str(part) for part in first["loc"])).rstrip(".")
     if first["type"] == "extra_forbidden":
         owner: Any = model
         for part in first["loc"][:-1]:
@@ -254,21 +254,21 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
         keys = [f.alias or n for n, f in owner.model_fields.items()] if owner is not None else []
         return f"there is no key '{where}'.{nearest(str(first['loc'][-1]), keys)} Valid keys: {', '.join(keys)}."
     if first["type"] == "missing":
-        return f"the key '{where}' is missing. Add it; `una-bench show exact` prints a whole recipe."
-    return f"'{where or prefix[:-1]}' is {reprlib.repr(first['input'])}: {expected(first['msg'])}."
+        return f"the key '{where}' is missing. Add it; `una-bench show exact` prints a complete recipe."
+    return f"'{where}' is {reprlib.repr(first['input'])}: {expected(first['msg'])}."
 
 
 def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
     """Build every variant of one method with the recipe's settings."""
     cls = registry.method(name)
-    own = {f.name for f in fields(cls) if f.init}
-    shared = {k: v for k, v in recipe.training.items() if k in own}
+    names = {f.name for f in fields(cls) if f.init}
+    shared = {k: v for k, v in recipe.training.items() if k in names}
     built = []
     for extra in recipe.settings.get(name, ({},)):
         for key in extra:
-            if key not in own:
+            if key not in names:
                 raise UserError(
-                    f"{source or recipe.name}: settings.{name}: there is no setting '{key}'.{nearest(key, own)} "
+                    f"{source or recipe.name}: settings.{name}: there is no setting '{key}'.{nearest(key, names)} "
                     f"`una-bench show {name}` lists them."
                 )
         try:
@@ -288,7 +288,7 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
 
 
 def changed_settings(method: Method) -> tuple[str, ...]:
-    """Names of settings that differ from the method's own defaults."""
+    """Return the names of settings that differ from the method's defaults."""
     defaults = type(method)().settings()
     return tuple(sorted(k for k, v in method.settings().items() if v != defaults[k]))
 

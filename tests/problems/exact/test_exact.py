@@ -329,7 +329,7 @@ def test_true_reward_of_a_response_is_what_its_feedback_was_drawn_from(prepared:
 
 
 def test_an_offset_that_contradicts_its_variant_is_refused() -> None:
-    with pytest.raises(ValidationError, match="leave out the variant"):
+    with pytest.raises(ValidationError, match="omit the variant"):
         Exact(kind="exact", variant="E0", shift=2.0)
 
 

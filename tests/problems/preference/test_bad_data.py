@@ -17,14 +17,18 @@ PAIR = '{"prompt": "x", "chosen": "a", "rejected": "b"}'
 ROWS: list[tuple[str, str, str]] = [
     ("a.jsonl", "", "a.jsonl has no rows."),
     ("a.jsonl", '{"prompt": "x"}\n{"prompt": ', "a.jsonl cannot be read as jsonl: line 2, column 12:"),
-    ("a.jsonl", '["x"]\n', "a.jsonl cannot be read as jsonl: one object a row is needed."),
-    ("a.json", '{"prompt": "x"}', "a.json cannot be read as json: one object a row is needed."),
+    ("a.jsonl", '["x"]\n', "a.jsonl cannot be read as jsonl: every row must be an object."),
+    ("a.json", '{"prompt": "x"}', "a.json cannot be read as json: every row must be an object."),
     ("a.csv", "a,b\n1\n", "a.csv cannot be read as csv:"),
     ("a.parquet", "PAR1", "a.parquet cannot be read as parquet:"),
-    ("a.jsonl", '{"q": "x", "a": "y"}\n', "has the columns q, a. Needed is one of these sets: prompt, response"),
-    ("a.jsonl", '{"chosen": "a", "rejected": "b"}\n', "so a column prompt is needed beside them."),
-    ("a.jsonl", '{"prompt": 3, "chosen": "a", "rejected": "b"}\n', "prompt holds int; text or a list of messages"),
-    ("a.jsonl", f'{PAIR}\n{{"prompt": "x", "chosen": "a"}}\n', "row 1 has no rejected, which other rows have."),
+    ("a.jsonl", '{"q": "x", "a": "y"}\n', "has the columns q, a. It needs one of these sets: prompt, response"),
+    ("a.jsonl", '{"chosen": "a", "rejected": "b"}\n', "so a column prompt is needed."),
+    (
+        "a.jsonl",
+        '{"prompt": 3, "chosen": "a", "rejected": "b"}\n',
+        "prompt is int; it must be text or a list of messages",
+    ),
+    ("a.jsonl", f'{PAIR}\n{{"prompt": "x", "chosen": "a"}}\n', "row 1 lacks rejected, which other rows have."),
 ]
 
 
@@ -68,8 +72,8 @@ def test_a_model_that_cannot_be_used(files: dict[str, str], message: str, tmp_pa
 
 
 TEMPLATES: list[tuple[dict[str, Any], str]] = [
-    ({"chat_template": None}, "mine has no chat template. Give one (problem.chat_template=FILE)"),
-    ({"chat_template": "{{ raise_exception('no') }}"}, "The chat template of mine cannot be used: no. Give one"),
+    ({"chat_template": None}, "mine has no chat template. Set problem.chat_template=FILE"),
+    ({"chat_template": "{{ raise_exception('no') }}"}, "The chat template of mine cannot be used: no. Set problem"),
     ({"chat_template": "{% if %}"}, "The chat template of mine cannot be used:"),
     ({"chat_template": "{{ messages[0]['content'] }}", "eos_token": None}, "mine has no end token"),
 ]
@@ -155,7 +159,7 @@ INFOS: list[tuple[str, str, str]] = [
     ("run", "{", "run.json is damaged. Choose another --out, or delete the folder."),
     ("run", "[]", "run.json is damaged. Choose another --out, or delete the folder."),
     ("run", '{"schema": 99}', "run.json has format 99; this una-bench 0.1.0 reads up to 1. Upgrade una-bench."),
-    ("run", '{"suite": "exact", "key": "0"}', "holds a run of another recipe (suite exact, key 0; this one has key"),
+    ("run", '{"suite": "exact", "key": "0"}', "is a run of another recipe (suite exact, key 0; this one has key"),
 ]
 
 
@@ -169,7 +173,7 @@ def test_a_damaged_description_of_a_run(command: str, content: str, message: str
 def test_a_folder_with_something_else_in_it(attempt: Any, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    assert "--out out is not empty and holds no run of una-bench. Choose" in attempt("run", "--out", "out")
+    assert "--out out is not empty and is not a run of una-bench. Choose" in attempt("run", "--out", "out")
 
 
 @pytest.mark.parametrize("value", ["/dev/null/cache", "/proc/una"])
@@ -184,7 +188,7 @@ def test_a_card_that_is_not_there(command: str, attempt: Any, monkeypatch: pytes
 
     monkeypatch.setattr(hardware, "CARDS", ())
     suite = {"run": ["exact"], "reproduce": ["una-table4", "--scale", "small"]}[command]
-    assert "device=cuda: there is no card here" in attempt(command, *suite, "--set", "device=cuda")
+    assert "device=cuda: no GPU is visible" in attempt(command, *suite, "--set", "device=cuda")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "README.md"])
@@ -193,7 +197,7 @@ def test_an_export_into_what_is_no_file(suffix: str, attempt: Any, tmp_path: Pat
     form = {"README.md": "hf-model-card"}.get(suffix, suffix)
     os.mkfifo(tmp_path / "pipe")
     said = attempt("export", "r", "--format", form, "--out", "pipe")
-    assert "pipe is no file, and would be replaced. Choose another name." in said
+    assert "pipe is not a regular file. Choose another name." in said
 
 
 def test_an_unknown_format_of_export(attempt: Any, tmp_path: Path) -> None:

@@ -107,16 +107,16 @@ def test_a_score_outside_its_range_is_left_out_and_counted() -> None:
 
 
 def test_unknown_columns_are_named_with_those_that_are_needed() -> None:
-    with pytest.raises(UserError, match=r"data has the columns question, answer\. Needed is one of.*chosen, rejected"):
+    with pytest.raises(UserError, match=r"data has the columns question, answer\. It needs one of.*chosen, rejected"):
         detect(["question", "answer"], SCORING, "data")
 
 
 def test_a_row_that_lacks_a_column_is_named() -> None:
     rows = [{"prompt": "p", "response": "r", "score": 1}, {"prompt": "p", "score": 0}]
-    with pytest.raises(UserError, match="data: row 1 has no response"):
+    with pytest.raises(UserError, match="data: row 1 lacks response"):
         judged(rows, SCORING, "data")
 
 
 def test_a_prompt_that_is_no_text_is_named() -> None:
-    with pytest.raises(UserError, match="prompt holds int"):
+    with pytest.raises(UserError, match="prompt is int"):
         judged([{"prompt": 3, "response": "r", "score": 1}], SCORING, "data")

@@ -297,11 +297,11 @@ def test_data_without_the_needed_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_data_that_is_empty_after_filtering_says_where_it_went(tmp_path: Path) -> None:
-    refused(tmp_path, "Nothing of .* is left to train on: 24 rows.*9 prompt too long", max_prompt_length=3)
+    refused(tmp_path, "No pair of .* is left to train on: 24 rows.*9 prompt too long", max_prompt_length=3)
 
 
 def test_a_policy_that_has_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "is not the model that was asked for", policy_fingerprint="0" * 16)
+    refused(tmp_path, "have changed since the recipe was written", policy_fingerprint="0" * 16)
 
 
 def test_a_setting_that_no_problem_has_is_refused() -> None:

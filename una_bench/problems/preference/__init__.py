@@ -1,1 +1,1 @@
-"""A language model with judged responses, from files or the hub to token ids. It knows no method."""
+"""Preference data for a language model: reading, pairing, templating and tokenization. It knows no method."""

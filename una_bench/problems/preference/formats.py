@@ -1,4 +1,4 @@
-"""The layouts of preference data that are known, and how each becomes judged responses."""
+"""Supported layouts of preference data and their conversion to judged responses."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ PAIR_SCORES = (
     ("chosen_score", "rejected_score"),
     ("chosen-rating", "rejected-rating"),
 )
-"""Names that data sets of pairs give to the two scores."""
+"""Column names of the two scores in data sets of pairs."""
 TURN = re.compile(r"<extra_id_1>(User|Assistant)\n")
-"""Marks where a speaker begins within HelpSteer2's prompts of several turns."""
+"""Marker of a turn within HelpSteer2's multi-turn prompts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A known layout."""
+    """A supported layout."""
 
     about: str
     needs: tuple[str, ...]
-    """Columns without which it is not this layout."""
+    """Required columns."""
     read: Reader
 
 
@@ -55,8 +55,8 @@ def turns(prompt: str) -> Messages:
     """Split a HelpSteer2 prompt into its turns; the first is the user's."""
     first, *rest = TURN.split(prompt)
     later = [(role.lower(), text.strip("\n")) for role, text in zip(rest[::2], rest[1::2], strict=True)]
-    found = (("user", first.strip("\n") if later else first), *later)
-    return tuple((role, text) for role, text in found if text.strip())
+    messages = (("user", first.strip("\n") if later else first), *later)
+    return tuple((role, text) for role, text in messages if text.strip())
 
 
 def _ultrafeedback(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
@@ -65,7 +65,7 @@ def _ultrafeedback(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
         try:
             raw, score = scoring.scaled(completion.get("overall_score"), ULTRAFEEDBACK)
         except ScoreError:
-            continue  # one judgment of four is missing; the other three stand
+            continue  # the other completions of the row remain
         yield Judged(messages=messages, response=answer(completion["response"], "completions"), raw=raw, score=score)
 
 
@@ -85,7 +85,7 @@ def _pair_prompt(row: Row) -> Messages:
     if row.get("prompt") is not None:
         return conversation(row["prompt"], "prompt")
     if isinstance(row["chosen"], str):
-        raise UserError("columns chosen and rejected are text, so a column prompt is needed beside them.")
+        raise UserError("chosen and rejected are text, so a column prompt is needed.")
     return conversation(row["chosen"], "chosen")[:-1]
 
 
@@ -112,8 +112,8 @@ def _scored(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
     )
 
 
-def known(scoring: Scoring) -> dict[str, Format]:
-    """Layouts by name, the most telling first."""
+def layouts(scoring: Scoring) -> dict[str, Format]:
+    """Return the layouts by name, the most specific first."""
     attributes = tuple(scoring.weights)
     return {
         "helpsteer": Format(about="attributes", needs=("prompt", "response", *attributes), read=_helpsteer),
@@ -128,40 +128,40 @@ def known(scoring: Scoring) -> dict[str, Format]:
 
 
 def detect(columns: Sequence[str], scoring: Scoring, where: str) -> str:
-    """Return the name of the layout that ``columns`` have.
+    """Return the name of the layout of ``columns``.
 
     Raises:
-        UserError: They are none that is known.
+        UserError: They match no layout.
     """
-    formats = known(scoring)
+    formats = layouts(scoring)
     for name, format_ in formats.items():
         if set(format_.needs) <= set(columns):
             return name
     choices = "; ".join(f"{', '.join(f.needs)}" for f in formats.values())
-    raise UserError(f"{where} has the columns {', '.join(columns)}. Needed is one of these sets: {choices}.")
+    raise UserError(f"{where} has the columns {', '.join(columns)}. It needs one of these sets: {choices}.")
 
 
 def judged(rows: Sequence[Row], scoring: Scoring, where: str) -> tuple[list[Judged], dict[str, Any]]:
-    """Bring rows into judged responses; rows without a valid judgment are left out and counted.
+    """Convert rows to judged responses; rows without a valid judgment are dropped and counted.
 
     Returns:
         The responses in the order of the rows, and facts for the manifest: ``format``, ``rows_without_valid_score``.
     """
     columns = list(dict.fromkeys(name for row in rows[:100] for name in row))
     name = detect(columns, scoring, where)
-    format_ = known(scoring)[name]
+    format_ = layouts(scoring)[name]
     counts: Counter[str] = Counter()
-    found: list[Judged] = []
+    responses: list[Judged] = []
     for place, row in enumerate(rows):
         missing = [column for column in format_.needs if column not in row]
         if missing:
             raise UserError(
-                f"{where}: row {place} has no {', '.join(missing)}, which other rows have. Fill it in, or drop the row."
+                f"{where}: row {place} lacks {', '.join(missing)}, which other rows have. Add it, or remove the row."
             )
         try:
-            found.extend(list(format_.read(place, row, scoring)))
+            responses.extend(list(format_.read(place, row, scoring)))
         except UserError as error:
             raise UserError(f"{where}, row {place}: {error}") from None
         except ScoreError:
             counts["rows_without_valid_score"] += 1
-    return found, {"format": name, **counts}
+    return responses, {"format": name, **counts}

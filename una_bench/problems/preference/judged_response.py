@@ -1,4 +1,4 @@
-"""One response with what a judge said of it: the form that every kind of data set is brought into."""
+"""A response with its judgment, the common form of all data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from una_bench.errors import UserError
 HELPSTEER_WEIGHTS = {"helpfulness": 0.65, "correctness": 0.8, "coherence": 0.45}
 """UNA (arXiv:2408.15339) section 3; complexity and verbosity are not used."""
 HELPSTEER_MOST = 4.0
-"""Attributes of HelpSteer2 are 0 to 4."""
+"""Largest value of HelpSteer2's attributes; the smallest is 0."""
 Messages = tuple[tuple[str, str], ...]
 """(role, content) of each message before the response."""
 
@@ -25,13 +25,13 @@ class Judged:
     messages: Messages
     response: str
     raw: float
-    """As the judge gave it, or as the attributes weigh."""
+    """Score given by the judge, or weighted sum of attributes."""
     score: float
-    """The same in [0, 1]."""
+    """``raw`` scaled to [0, 1]."""
     side: bool | None = None
-    """Preferred or desirable, where the data says so itself."""
+    """Whether preferred or desirable, if the data has labels."""
     together: int | None = None
-    """Number of the pair, where the data has pairs."""
+    """Number of the pair, if the data has pairs."""
 
 
 class ScoreError(ValueError):
@@ -40,17 +40,17 @@ class ScoreError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How judgments become scores."""
+    """Conversion of judgments to scores."""
 
     weights: Mapping[str, float]
-    """Weight of each attribute, where responses are judged by attributes."""
+    """Weight of each attribute."""
     score_range: tuple[float, float] | None = None
-    """What counts as 0 and as 1; None: what the format is known for."""
+    """Judgments that map to 0 and 1; None: the range of the layout."""
     turns: str = "split"
-    """``split``: a prompt of several turns becomes messages; ``one``: it stays one message of the user, as it is."""
+    """``split``: split a multi-turn prompt into messages; ``one``: keep it as one user message."""
 
     def weighted(self, attributes: Mapping[str, Any]) -> tuple[float, float]:
-        """Return the weighted sum of attributes (each 0 to 4 unless a range is set), and the score it means."""
+        """Return the weighted sum of attributes (each 0 to 4 unless a range is set), raw and as a score."""
         low, high = self.score_range or (0.0, HELPSTEER_MOST)
         values = {name: number(attributes.get(name)) for name in self.weights}
         for value in values.values():
@@ -60,7 +60,7 @@ class Scoring:
         return raw, min(1.0, max(0.0, (raw - low * total) / ((high - low) * total)))
 
     def scaled(self, value: Any, usual: tuple[float, float]) -> tuple[float, float]:
-        """Return a judgment and the score it means; ``usual`` is the range that the format is known for."""
+        """Return a judgment, raw and as a score; ``usual`` is the range of the layout."""
         low, high = self.score_range or usual
         raw = number(value)
         in_range(raw, low, high)
@@ -68,45 +68,33 @@ class Scoring:
 
 
 def number(value: Any) -> float:
-    """Return a judgment as a number.
-
-    Raises:
-        ScoreError: It is missing or no finite number.
-    """
+    """Return a judgment as a finite number, or raise `ScoreError`."""
     try:
-        found = float(value)
+        result = float(value)
     except (TypeError, ValueError):
         raise ScoreError from None
-    if not math.isfinite(found):
+    if not math.isfinite(result):
         raise ScoreError
-    return found
+    return result
 
 
 def in_range(value: float, low: float, high: float) -> None:
-    """Refuse a judgment outside its range.
-
-    Raises:
-        ScoreError: It is outside.
-    """
+    """Raise `ScoreError` if a judgment is outside its range."""
     if not low <= value <= high:
         raise ScoreError
 
 
 def conversation(value: Any, where: str) -> Messages:
-    """Return a prompt, text or list of messages, as messages.
-
-    Raises:
-        UserError: It is neither.
-    """
+    """Return a prompt, which is text or a list of messages, as messages; raise `UserError` otherwise."""
     if isinstance(value, str):
         return (("user", value),) if value.strip() else ()
     if isinstance(value, list | tuple) and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in value):
         return tuple((str(m["role"]), str(m["content"])) for m in value)
-    raise UserError(f"{where} holds {type(value).__name__}; text or a list of messages (role, content) is needed.")
+    raise UserError(f"{where} is {type(value).__name__}; it must be text or a list of messages (role, content).")
 
 
 def answer(value: Any, where: str) -> str:
-    """Return a response, text or a list that ends in the assistant's message, as text."""
+    """Return a response as text; a list of messages ends with the response."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -116,5 +104,5 @@ def answer(value: Any, where: str) -> str:
 
 
 def key(messages: Messages) -> str:
-    """Return what makes two prompts the same."""
+    """Return the identity of a prompt."""
     return json.dumps(messages, ensure_ascii=False)

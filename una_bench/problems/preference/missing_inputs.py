@@ -1,4 +1,4 @@
-"""What a problem made of models and data needs that is not on this machine."""
+"""Models and data of a preference problem that this machine lacks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def of_problem(problem: PreferenceSettings) -> list[Need]:
-    """Return every model and data set that is missing, each with the command that brings it."""
+    """Return the missing models and data sets, each with the command to get it."""
     reward = problem.reward_model
-    wanted = [("policy", problem.policy, problem.policy_revision)]
+    models = [("policy", problem.policy, problem.policy_revision)]
     if reward and (reward.name or reward.init):
-        wanted.append(("reward model", reward.name or reward.init, reward.revision))
-    found = [need for role, name, revision in wanted if (need := _model(role, name, revision))]
+        models.append(("reward model", reward.name or reward.init, reward.revision))
     sources = [("data", problem.dataset), *([("held-out data", problem.heldout)] if problem.heldout else [])]
-    return found + [need for role, source in sources if (need := _data(role, source))]
+    needs = [_model(*model) for model in models] + [_data(*source) for source in sources]
+    return [need for need in needs if need]
 
 
 def _model(role: str, name: str, revision: str) -> Need | None:
@@ -32,7 +32,7 @@ def _model(role: str, name: str, revision: str) -> Need | None:
     if Path(name).exists():
         return None
     if Path(name).suffix == ".gguf" or name.count("/") != 1 or name.startswith((".", "/", "~")):
-        return Need(what=f"{role}: {name}", command="no such folder or file, and no name on the hub")
+        return Need(what=f"{role}: {name}", command="neither a folder, a file nor a name on the hub")
     if hub.is_here(name, revision):
         return None
     return Need(what=f"{role}: {name}", command=hub.model_command(name, revision), automatic=True)

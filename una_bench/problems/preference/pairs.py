@@ -1,4 +1,4 @@
-"""From judged responses to pairs, by stated rules, so that every method learns from the same responses."""
+"""Pairing of judged responses by fixed rules, so that all methods learn from the same responses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RULES = (
     "A pair whose two scores (or labels) are equal is a tie: left out, or kept where ties are kept.",
     "Preferred is the response that the data says, else the one with the higher score, else (a tie) the second.",
 )
-"""What happens to the data, in this order; the manifest repeats it."""
+"""Rules in order of application; copied to the manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,22 +30,22 @@ class Pair:
 
     @property
     def prompt(self) -> str:
-        """What makes two prompts the same."""
+        """Identity of the prompt."""
         return key(self.first.messages)
 
 
 def pair_up(responses: Sequence[Judged], *, keep_ties: bool) -> tuple[list[Pair], dict[str, int]]:
-    """Make pairs by `RULES`.
+    """Form pairs by `RULES`.
 
     Returns:
-        The pairs in the order of the data, and how many responses or pairs each rule concerned.
+        The pairs in the order of the data, and the number of responses or pairs to which each rule applied.
     """
     counts: Counter[str] = Counter()
     explicit = any(r.together is not None for r in responses)
     couples = _given(responses, counts) if explicit else _consecutive(responses, counts)
     pairs = []
     for first, second in couples:
-        tie = _tied(first, second)
+        tie = first.score == second.score
         counts["ties_kept" if keep_ties else "ties_left_out"] += tie
         if keep_ties or not tie:
             pair = Pair(first=first, second=second, second_preferred=_second_preferred(first, second))
@@ -53,10 +53,6 @@ def pair_up(responses: Sequence[Judged], *, keep_ties: bool) -> tuple[list[Pair]
             counts["preferred_has_lower_score"] += low.score > high.score
             pairs.append(pair)
     return pairs, {name: count for name, count in sorted(counts.items()) if count}
-
-
-def _tied(first: Judged, second: Judged) -> bool:
-    return first.score == second.score
 
 
 def _second_preferred(first: Judged, second: Judged) -> bool:
@@ -70,7 +66,7 @@ def _empty(response: Judged) -> bool:
 
 
 def _given(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[tuple[Judged, Judged]]:
-    """Pairs as the data has them, each once."""
+    """Yield the pairs of the data, each once."""
     seen: set[tuple[str, str, str]] = set()
     for first, second in zip(responses[::2], responses[1::2], strict=True):
         identity = (key(first.messages), first.response, second.response)
@@ -84,7 +80,7 @@ def _given(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[tuple[
 
 
 def _consecutive(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[tuple[Judged, Judged]]:
-    """Responses to the same prompt, two at a time."""
+    """Yield consecutive distinct responses to the same prompt as pairs."""
     by_prompt: dict[str, dict[str, list[Judged]]] = {}
     for response in responses:
         if _empty(response):
@@ -100,7 +96,7 @@ def _consecutive(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[
 
 
 def _merged(same: Sequence[Judged]) -> Judged:
-    """One response for several judgments of it: the mean score, and no side where the judgments disagree."""
+    """Merge judgments of one response: the mean score, and no label if they disagree."""
     first = same[0]
     side = first.side if all(s.side == first.side for s in same) else None
     return replace(first, raw=fmean(s.raw for s in same), score=fmean(s.score for s in same), side=side)

@@ -1,4 +1,4 @@
-"""Brings the policy into the prepared folder, after checking that it can be one."""
+"""The policy in the prepared folder: checks, template and files."""
 
 from __future__ import annotations
 
@@ -18,40 +18,36 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(model: Model) -> Any:
-    """Return the tokenizer that comes with a model.
-
-    Raises:
-        UserError: It has none that can be read.
-    """
+    """Return the tokenizer of a model, or raise `UserError` if it cannot be loaded."""
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(model.folder, trust_remote_code=model.trusted)
     except (OSError, ValueError, KeyError, TypeError) as error:
         line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{model.name} has no tokenizer that can be read: {line}") from None
+        raise UserError(f"The tokenizer of {model.name} cannot be loaded: {line}") from None
 
 
 def make_template(problem: PreferenceSettings, model: Model) -> Template:
-    """Check the policy and return how text looks to it.
+    """Check the policy and return its template.
 
     Raises:
-        UserError: It is no causal language model, has no template where one is needed, or is too short.
+        UserError: It is not a causal language model, lacks a chat template, or its context is too short.
     """
     _require_causal(model)
-    most = model.config.get("max_position_embeddings")
-    wanted = problem.max_prompt_length + problem.max_response_length
-    if isinstance(most, int) and wanted > most:
+    context = model.config.get("max_position_embeddings")
+    needed = problem.max_prompt_length + problem.max_response_length
+    if isinstance(context, int) and needed > context:
         raise UserError(
-            f"{model.name} reads {most} tokens, but max_prompt_length + max_response_length is {wanted}. Lower them."
+            f"{model.name} reads {context} tokens, but max_prompt_length + max_response_length is {needed}. Lower them."
         )
     tokenizer = load_tokenizer(model)
     if problem.chat_template:
         tokenizer.chat_template = problem.chat_template
-    made = templates.make(tokenizer, chat=problem.template == "chat", name=model.name)
+    template = templates.make(tokenizer, chat=problem.template == "chat", name=model.name)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return made
+    return template
 
 
 def _require_causal(model: Model) -> None:
@@ -65,15 +61,15 @@ def _require_causal(model: Model) -> None:
     }
     if architectures[0] not in causal and not (model.trusted and "CausalLM" in architectures[0]):
         raise UserError(
-            f"{model.name} is {architectures[0]}, not a causal language model. Choose a model that writes text."
+            f"{model.name} is {architectures[0]}, not a causal language model. Choose one that generates text."
         )
 
 
 def write_policy(model: Model, template: Template, out: Path) -> None:
-    """Put weights, configuration and tokenizer of the policy into ``out``."""
+    """Write weights, configuration and tokenizer of the policy to ``out``."""
     link_files(model, out)
     tokenizer = template.tokenizer
-    # Sampling settings that a model recommends would make its samples something else than samples of the policy.
+    # A model's recommended sampling settings would change the distribution of its samples.
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     write_generation_config(ids, out)
     tokenizer.save_pretrained(out)
@@ -82,18 +78,18 @@ def write_policy(model: Model, template: Template, out: Path) -> None:
 
 
 def write_generation_config(ids: dict[str, int | None], out: Path) -> None:
-    """Write generation settings that name the special tokens and nothing else."""
+    """Write generation settings that contain only the special tokens."""
     from transformers import GenerationConfig
 
     GenerationConfig(**ids).save_pretrained(out)
 
 
 def link_files(model: Model, out: Path) -> None:
-    """Bring weights and configuration to ``out``: by a link where the file cannot change, else by a copy."""
+    """Link or copy weights and configuration to ``out``; files of a local folder may change and are copied."""
     out.mkdir(parents=True, exist_ok=True)
-    wanted = {".safetensors", ".json", *({".py"} if model.trusted else ())}
+    suffixes = {".safetensors", ".json", *({".py"} if model.trusted else ())}
     for file in model.folder.iterdir():
-        if file.suffix in wanted and file.name not in {"una-bench.json", "generation_config.json"}:
+        if file.suffix in suffixes and file.name not in {"una-bench.json", "generation_config.json"}:
             _place(file.resolve(), out / file.name, share=model.source != "local folder")
 
 
@@ -102,6 +98,6 @@ def _place(file: Path, target: Path, *, share: bool) -> None:
         try:
             os.link(file, target)
             return
-        except OSError:  # another file system, or one without links
+        except OSError:  # another file system, or no support for links
             pass
     shutil.copyfile(file, target)

@@ -1,4 +1,4 @@
-"""What a policy thinks of given responses, and how far its own have moved from the reference; no gradients here."""
+"""Log-probabilities of given responses, samples of a policy, and their KL to the reference, without gradients."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from una_bench.una.logprobs import causal_model
 
 Ids = Sequence[int]
 TOKENS_AT_ONCE = 2048
-"""Padded tokens in one forward pass: their logits are what takes memory."""
+"""Padded tokens per forward pass, which limits the memory of logits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A response that a policy wrote."""
+    """A sampled response."""
 
     prompt_ids: list[int]
     completion_ids: list[int]
     ended: bool
-    """Whether it holds an end token; the others were cut at the length limit."""
+    """Whether it ends with an end token instead of at the length limit."""
 
 
 def log_probabilities(model: Any, prompts: Sequence[Ids], completions: Sequence[Ids]) -> list[float]:
-    """Return log π(completion | prompt) of each pair, nats; a prompt that several share is read once."""
+    """Return log π(completion | prompt) of each pair, nats; shared prompts are read once if the model allows."""
     out = [0.0] * len(prompts)
     if can_share(model):
         for place, logp_CV in Reader(model, torch.float32).continuations(list(zip(prompts, completions, strict=True))):
@@ -46,11 +46,11 @@ def log_probabilities(model: Any, prompts: Sequence[Ids], completions: Sequence[
 
 
 def divergences(model: Any, reference: Any, prompts: Sequence[Ids], completions: Sequence[Ids]) -> list[float]:
-    """Return the divergence of the policy from the reference along each completion, nats.
+    """Return the KL from the reference along each completion, nats.
 
-    At every token of a completion that the policy sampled, KL(π(·|x, y<t) ‖ π_ref(·|x, y<t)) is summed over the whole
-    vocabulary. The mean over samples estimates KL(π ‖ π_ref) without bias, never below 0, and with less noise than the
-    log-ratio of the sampled tokens alone.
+    It is the sum over tokens of KL(π(·|x, y<t) ‖ π_ref(·|x, y<t)) over the whole vocabulary. For completions sampled
+    from the policy its mean is an unbiased, non-negative estimate of KL(π ‖ π_ref), with less variance than the
+    log-ratio of the sampled tokens.
     """
     out = [0.0] * len(prompts)
     ours = _response_logits(model, prompts, completions)
@@ -64,27 +64,27 @@ def divergences(model: Any, reference: Any, prompts: Sequence[Ids], completions:
 
 
 def sample(model: Any, tokenizer: Any, prompts: Sequence[Ids], *, max_new_tokens: int, seed: int) -> list[Sample]:
-    """Sample one response to each prompt at temperature 1; the same random numbers for every model."""
+    """Sample one response per prompt at temperature 1, with the same random numbers for every model."""
     from una_bench.una.generation import Sampling, end_tokens, generate, uniform_numbers
 
     ends = end_tokens(model, tokenizer)
     sampling = Sampling(max_new_tokens=max_new_tokens, eos=ends, pad=int(tokenizer.pad_token_id))
     numbers_BT = uniform_numbers(len(prompts), max_new_tokens, (seed, 0))
-    asked = [list(map(int, prompt)) for prompt in prompts]
-    written = generate(model, asked, sampling, numbers_BT, batch=max(1, len(asked)))
+    prompt_ids = [list(map(int, prompt)) for prompt in prompts]
+    completions = generate(model, prompt_ids, sampling, numbers_BT, batch=max(1, len(prompt_ids)))
     return [
         Sample(prompt_ids=p, completion_ids=c, ended=bool(c) and c[-1] in ends)
-        for p, c in zip(asked, written, strict=True)
+        for p, c in zip(prompt_ids, completions, strict=True)
     ]
 
 
 def _response_logits(
     model: Any, prompts: Sequence[Ids], completions: Sequence[Ids]
 ) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
-    """Yield, a batch at a time: which pairs, log-probabilities at their N response tokens (N, V), the tokens (N,), and
-    the row of the batch that each token belongs to (N,).
+    """Yield per batch: indices of the pairs, log-probabilities at their N response tokens (N, V), the tokens (N,), and
+    the row of each token in the batch (N,).
 
-    Padding stands on the right, where no real token attends to it.
+    Padding is on the right, where no other token attends to it.
     """
     whole = [[*p, *c] for p, c in zip(prompts, completions, strict=True)]
     cuts = "logits_to_keep" in signature(causal_model(model).forward).parameters
@@ -94,9 +94,9 @@ def _response_logits(
         spans = [(len(prompts[i]), len(whole[i])) for i in places]
         rows_N = torch.tensor([r for r, (a, b) in enumerate(spans) for _ in range(a, b)], device=model.device)
         columns_N = torch.tensor([t for a, b in spans for t in range(a, b)], device=model.device)
-        first = min(a for a, _ in spans) - 1 if cuts else 0  # what comes before predicts no response token
+        first = min(a for a, _ in spans) - 1 if cuts else 0  # earlier logits predict no response token
         kept = {"logits_to_keep": width - first} if cuts else {}
-        # Closed before the yield: two of these generators run in turn, and each would restore the other's mode.
+        # no_grad ends before the yield: two of these generators alternate and would restore each other's mode.
         with torch.no_grad():
             logits_BTV = model(input_ids=ids_BT, use_cache=False, **kept).logits
             logp_NV = logits_BTV[rows_N, columns_N - 1 - first].float().log_softmax(-1)
@@ -104,7 +104,7 @@ def _response_logits(
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places of sequences, the longest first, as many at a time as `TOKENS_AT_ONCE` allows."""
+    """Yield indices of sequences, the longest first, in batches of at most `TOKENS_AT_ONCE` padded tokens."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     while order:
         count = max(1, TOKENS_AT_ONCE // max(1, lengths[order[0]]))

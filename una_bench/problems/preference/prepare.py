@@ -1,4 +1,4 @@
-"""Fills the prepared folder of a problem made of a language model and preference data."""
+"""Preparation of a preference problem."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     )
     if problem.policy_fingerprint not in {"", catalog.fingerprint(problem.policy)}:
         raise UserError(
-            f"{problem.policy} is not the model that was asked for: its files have changed. Restore them, or leave out "
+            f"The files of {problem.policy} have changed since the recipe was written. Restore them, or remove "
             "problem.policy_fingerprint."
         )
     template = make_template(problem, model)
@@ -63,72 +63,71 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
 
 
 def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
-    """Read and judge the data, and put it into the template.
+    """Read, pair and tokenize the data.
 
     Returns:
         Training pairs, held-out pairs, and facts about both for the manifest.
 
     Raises:
-        UserError: Data is missing, has not the needed columns, or nothing of it is left.
+        UserError: Data is missing, lacks required columns, or no pairs are left.
     """
     pairs, facts = _pairs(problem, problem.dataset)
     if problem.heldout is None:
         train, heldout = tables.split(pairs, problem.heldout_share, problem.seed)
         rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
-        aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
+        heldout_facts: dict[str, Any] = {"source": "split off the training data", "rule": rule}
     else:
-        heldout, aside = _pairs(problem, problem.heldout)
-        asked = {pair.prompt for pair in heldout}
-        train = [pair for pair in pairs if pair.prompt not in asked]
+        heldout, heldout_facts = _pairs(problem, problem.heldout)
+        heldout_prompts = {pair.prompt for pair in heldout}
+        train = [pair for pair in pairs if pair.prompt not in heldout_prompts]
         facts["prompt_is_held_out"] = len(pairs) - len(train)
     limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
-    wider = Limits(
+    heldout_limits = Limits(
         prompt=problem.heldout_max_prompt_length or limits.prompt,
         response=problem.heldout_max_response_length or limits.response,
     )
     written = []
-    parts = ((train, facts, problem.pairs, limits), (heldout, aside, problem.heldout_pairs, wider))
-    for part, known, most, limits in parts:
+    parts = ((train, facts, problem.pairs, limits), (heldout, heldout_facts, problem.heldout_pairs, heldout_limits))
+    for part, part_facts, most, limits in parts:
         chosen, dropped = tables.write(part, template, limits, most=most, seed=problem.seed)
-        known |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped, "pairs": len(chosen)}
-        known["content_sha256"] = content_hash([[w.prompt, *w.completions, w.pair.second_preferred] for w in chosen])
+        part_facts |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped, "pairs": len(chosen)}
+        content = [[w.prompt, *w.completions, w.pair.second_preferred] for w in chosen]
+        part_facts["content_sha256"] = content_hash(content)
         written.append(chosen)
         if not chosen:
             where = (problem.heldout or problem.dataset).name if part is heldout else problem.dataset.name
-            raise UserError(_nothing_left(where, known, "hold out" if part is heldout else "train on"))
-    return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_own_rules(problem)]}
+            raise UserError(_nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
+    rules = [*RULES, *_rules_of(problem)]
+    return written[0], written[1], {"train": facts, "heldout": heldout_facts, "rules": rules}
 
 
 def _pairs(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dict[str, Any]]:
     rows, facts = sources.read(source)
     scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
-    judged, found = formats.judged(rows, scoring, source.name)
+    judged, format_facts = formats.judged(rows, scoring, source.name)
     pairs, counts = pair_up(judged, keep_ties=problem.ties == "keep")
-    known = {**facts, **found, "responses": len(judged), "rules_applied": counts, "pairs_made": len(pairs)}
-    return pairs, known
+    counted = {"responses": len(judged), "rules_applied": counts, "pairs_made": len(pairs)}
+    return pairs, {**facts, **format_facts, **counted}
 
 
-def _own_rules(problem: PreferenceSettings) -> list[str]:
+def _rules_of(problem: PreferenceSettings) -> list[str]:
     label = (
         "Desirable is the preferred response of each pair."
         if problem.label_threshold is None
         else f"Desirable is a response with a score of at least {problem.label_threshold:g}."
     )
+    whole = f", or both more than {problem.max_length}" if problem.max_length else ""
     return [
         f"Ties: {problem.ties.replace('_', ' ')}.",
         label,
         f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more than "
-        f"{problem.max_response_length}{_together(problem)}, for every method alike.",
+        f"{problem.max_response_length}{whole}, for every method alike.",
         "No prompt is both trained on and held out.",
     ]
 
 
-def _together(problem: PreferenceSettings) -> str:
-    return f", or both more than {problem.max_length}" if problem.max_length else ""
-
-
 def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
-    """Say at which step the data ran out."""
+    """Describe how much data each step left."""
     steps = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("rows", "responses", "pairs_made") if key in facts]
     reasons = {**facts.get("rules_applied", {}), **facts["left_out"]}
     for key in ("rows_without_valid_score", "prompt_is_held_out"):
@@ -136,8 +135,8 @@ def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
             reasons[key] = facts[key]
     lost = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in reasons.items())
     return (
-        f"Nothing of {where} is left to {purpose}: {', '.join(steps) or 'no prompts'}; left out: {lost or 'nothing'}. "
-        "Raise problem.max_prompt_length or problem.max_response_length, keep ties, or see which scores are expected."
+        f"No pair of {where} is left to {purpose}: {', '.join(steps) or 'no prompts'}; dropped: {lost or 'nothing'}. "
+        "Raise problem.max_prompt_length or problem.max_response_length, keep ties, or check the range of scores."
     )
 
 

@@ -1,4 +1,4 @@
-"""A language model with preference data as the engine meets it."""
+"""Problem interface of a language model with preference data."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class Preference(PreferenceSettings):
     """Preparation of a language model, preference data and a reward model."""
 
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
-        """Read, judge, pair, tokenize and split the data, and fit or fetch the reward model."""
+        """Read, pair, tokenize and split the data, and train or load the reward model."""
         from una_bench.problems.preference.prepare import prepare
 
         prepare(self, out, say)
 
     def needs(self) -> list[Need]:
-        """Return what is not on this machine: policy, reward model and data."""
+        """Return the models and data that this machine lacks."""
         from una_bench.problems.preference.missing_inputs import of_problem
 
         return of_problem(self)
 
     def parameter_count(self) -> int | None:
-        """Parameters of a policy that is on this machine."""
+        """Return the parameters of the policy, None if it is not on this machine."""
         from una_bench.models import catalog, weight_files
 
         folder = catalog.added_folder(self.policy) if catalog.is_added(self.policy) else Path(self.policy)

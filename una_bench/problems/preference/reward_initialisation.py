@@ -1,4 +1,4 @@
-"""What a reward model is trained from: weights, a tokenizer that shows where a response ends, the pairs as it reads."""
+"""Initialization of a reward model: weights, a tokenizer with an end token, and the pairs in its tokens."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def from_same_tokens(model: Model, template: Template, out: Path) -> None:
-    """Start from a model that reads the policy's tokens.
+    """Initialize from a model with the policy's tokenizer.
 
-    A decoder's reward is read at the last token that is not padding. So padding must not be the end token, or the
-    reward would be read before the end in one library and at the end in another.
+    A decoder's reward is read at the last token that is not padding. If padding were the end token, libraries would
+    disagree on whether that is before or at the end token.
     """
     link_files(model, out)
     tokenizer = copy.deepcopy(template.tokenizer)
@@ -32,14 +32,16 @@ def from_same_tokens(model: Model, template: Template, out: Path) -> None:
         elif config["vocab_size"] > len(tokenizer):
             tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         else:
-            raise UserError(f"{model.name} has no token to pad with apart from its end token. Name a reward model.")
-    _as_it_stands(tokenizer)
+            raise UserError(
+                f"{model.name} has no padding token other than its end token. Choose another reward_model.init."
+            )
+    _without_special_tokens(tokenizer)
     tokenizer.save_pretrained(out)
     (out / "config.json").write_text(json.dumps({**config, "pad_token_id": tokenizer.pad_token_id}), encoding="utf-8")
 
 
-def _as_it_stands(tokenizer: Any) -> None:
-    """Keep a tokenizer from adding tokens: the policy's texts have their special tokens in them already."""
+def _without_special_tokens(tokenizer: Any) -> None:
+    """Keep a tokenizer from adding special tokens: the policy's texts already contain them."""
     from tokenizers.processors import TemplateProcessing
 
     if tokenizer("a")["input_ids"] != tokenizer("a", add_special_tokens=False)["input_ids"]:
@@ -47,9 +49,9 @@ def _as_it_stands(tokenizer: Any) -> None:
 
 
 def from_other_tokens(model: Model, tokenizer: Any, template: Template, prepared: Prepared, out: Path) -> None:
-    """Start from a model with a tokenizer of its own, taught the special tokens that the policy's texts hold.
+    """Initialize from a model with another tokenizer, to which the special tokens of the policy's texts are added.
 
-    So a turn's marks are one token each, and the policy's end token ends a response for the reward model too.
+    So each marker of a turn is one token, and the policy's end token ends responses for the reward model too.
     """
     from transformers import AutoModel
 
@@ -58,7 +60,7 @@ def from_other_tokens(model: Model, tokenizer: Any, template: Template, prepared
     tokenizer.add_special_tokens({"additional_special_tokens": marks})
     tokenizer.eos_token = template.end
     if tokenizer.pad_token is None:
-        raise UserError(f"The tokenizer of {model.name} has no padding token. Start from another model.")
+        raise UserError(f"The tokenizer of {model.name} has no padding token. Choose another reward_model.init.")
     body = AutoModel.from_pretrained(model.folder, trust_remote_code=model.trusted)
     _make_room(body, len(tokenizer))
     body.save_pretrained(out)
@@ -66,7 +68,7 @@ def from_other_tokens(model: Model, tokenizer: Any, template: Template, prepared
 
 
 def _make_room(body: Any, tokens: int) -> None:
-    """Add embeddings for new tokens, each the mean of the old ones: no random numbers."""
+    """Add embeddings for new tokens, each the mean of the old ones, so that they are deterministic."""
     import torch
 
     before = body.get_input_embeddings().weight.shape[0]
@@ -78,21 +80,21 @@ def _make_room(body: Any, tokens: int) -> None:
 
 
 def retokenize(prepared: Prepared, tokenizer: Any, model: Model, out: Path) -> None:
-    """Write the pairs as the reward model reads them: prompt and response as one text.
+    """Write the pairs in the reward model's tokens, with prompt and response as one text.
 
     Raises:
-        UserError: A text is longer than the model reads.
+        UserError: A text is longer than the model's context.
     """
     out.mkdir(parents=True)
-    most = model.config.get("max_position_embeddings")
+    context = model.config.get("max_position_embeddings")
     for split, name in (("train", "responses"), ("heldout", "responses_heldout")):
         table = prepared.responses(split)
         ids = tokenizer([p + c for p, c in zip(table.prompt, table.completion, strict=True)])["input_ids"]
         longest = max(map(len, ids))
-        if isinstance(most, int) and longest > most:
+        if isinstance(context, int) and longest > context:
             raise UserError(
-                f"The reward model {model.name} reads {most} tokens, but a prompt with its response has {longest} of "
-                "its tokens. Lower problem.max_prompt_length or problem.max_response_length, or start from another."
+                f"The reward model {model.name} reads {context} tokens, but a prompt with its response has {longest}. "
+                "Lower problem.max_prompt_length or problem.max_response_length, or choose another reward_model.init."
             )
         table["prompt_ids"] = table["prompt_ids"].map(lambda _: [])
         table["completion_ids"] = ids

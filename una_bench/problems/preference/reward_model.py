@@ -1,4 +1,4 @@
-"""The reward model of preference data: fitted to the pairs once, or named by the user."""
+"""Reward model of a preference problem: trained on the pairs, or given by the user."""
 
 from __future__ import annotations
 
@@ -23,31 +23,30 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 MOST_TO_CENTRE = 256
-"""Training responses whose mean reward becomes 0."""
+"""Number of training responses whose mean reward is set to 0."""
 THREADS = 2
-"""Of training, while nothing else runs: always as many, because sums over more or fewer come out otherwise."""
+"""Threads of training; fixed, because their number changes rounding."""
 
 
 def write_reward_model(problem: PreferenceSettings, out: Path, template: Template, say: Say) -> dict[str, Any]:
-    """Fill ``out / "reward"`` and return what the manifest says of it.
+    """Write ``out / "reward"`` and return its facts for the manifest.
 
     Raises:
-        UserError: The model cannot be had or used, or its tokenizer is not the policy's and that was not allowed.
+        UserError: The model is missing or unusable, or has another tokenizer without ``own_tokenizer``.
     """
     settings = problem.reward_model
     assert settings is not None
     name = settings.name or settings.init or problem.policy
-    own = bool(settings.name or settings.init)
-    revision = settings.revision if own else problem.policy_revision
-    say(f"reward model: {'reading' if settings.name else 'training from'} {name}")
+    separate = bool(settings.name or settings.init)
+    revision = settings.revision if separate else problem.policy_revision
+    say(f"reward model: {'loading' if settings.name else 'training from'} {name}")
     model = catalog.resolve(name, revision=revision, trusted=problem.trust_remote_code, say=say)
-    tokenizer = load_tokenizer(model) if own else template.tokenizer
-    same = not own or same_tokens(tokenizer, template.tokenizer)
+    tokenizer = load_tokenizer(model) if separate else template.tokenizer
+    same = not separate or same_tokens(tokenizer, template.tokenizer)
     if not same and not settings.own_tokenizer and settings.reads == "text":
         raise UserError(
-            f"The reward model {name} has another tokenizer than the policy {problem.policy}: the policy's tokens "
-            "would mean something else to it. Choose one with the same tokenizer, or let it read text: "
-            "--set problem.reward_model.own_tokenizer=true"
+            f"The reward model {name} has another tokenizer than the policy {problem.policy}. Choose one with the same "
+            "tokenizer, or let it tokenize text itself: --set problem.reward_model.own_tokenizer=true"
         )
     if settings.name:
         figures = _use(model, settings, out, template)
@@ -62,21 +61,21 @@ def write_reward_model(problem: PreferenceSettings, out: Path, template: Templat
 
 
 def same_tokens(tokenizer: Any, other: Any) -> bool:
-    """Whether the ids of one tokenizer mean the same to the other."""
+    """Return whether two tokenizers have the same vocabulary."""
     return bool(tokenizer.get_vocab() == other.get_vocab())
 
 
 def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> dict[str, Any]:
-    """Take a reward model as it is."""
+    """Use a reward model without training."""
     architecture = (model.config.get("architectures") or ["of unknown architecture"])[0]
     outputs = len(model.config.get("id2label") or ("0", "1"))
     if not architecture.endswith("ForSequenceClassification") or outputs != 1:
         raise UserError(
-            f"{model.name} is {architecture} with {outputs} outputs. A reward model is a sequence classifier with one."
+            f"{model.name} is {architecture} with {outputs} outputs. Choose a sequence classifier with one output."
         )
     tokenizer = load_tokenizer(model)
     if settings.own_template and not tokenizer.chat_template:
-        raise UserError(f"{model.name} has no chat template of its own: leave out own_template.")
+        raise UserError(f"{model.name} has no chat template. Leave out reward_model.own_template.")
     reward = out / "reward"
     link_files(model, reward)
     if tokenizer.pad_token is None:
@@ -96,16 +95,16 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
 
 
 def _require_room(model: Model, template: Template) -> None:
-    known = int(model.config.get("vocab_size", 0))
-    if len(template.tokenizer) > known:
+    vocabulary = int(model.config.get("vocab_size", 0))
+    if len(template.tokenizer) > vocabulary:
         raise UserError(
-            f"{model.name} knows {known} tokens and the policy writes {len(template.tokenizer)}: it cannot read the "
+            f"{model.name} has {vocabulary} tokens and the policy {len(template.tokenizer)}, so it cannot read the "
             "policy's tokens. Leave out reward_model.reads."
         )
 
 
 def _train(model: Model, settings: RewardModel, out: Path, template: Template, foreign: Any) -> dict[str, Any]:
-    """Fit a reward model to the pairs; ``foreign`` is its tokenizer where that is not the policy's."""
+    """Train a reward model on the pairs; ``foreign`` is its tokenizer if that is not the policy's."""
     from una_bench.training.trl.reward import train_reward_model
 
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -132,9 +131,9 @@ def _train(model: Model, settings: RewardModel, out: Path, template: Template, f
 
 
 def _center(out: Path) -> dict[str, float]:
-    """Say where rewards lie, and put their mean at 0 where the head has a bias.
+    """Return mean and spread of rewards, and set the mean to 0 if the head has a bias.
 
-    Preferences tell nothing about a constant added to all rewards, so what training leaves there is an accident.
+    Preferences do not determine a constant added to all rewards.
     """
     prepared = Prepared(out)
     scorer = Scorer(prepared)

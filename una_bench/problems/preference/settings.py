@@ -1,9 +1,9 @@
-"""A language model and preference data that somebody else made, from a hub or from files."""
+"""Settings of a preference problem: a language model and preference data, from a hub or local files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -11,34 +11,31 @@ from una_bench.interfaces.problem import Problem
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
 from una_bench.problems.preference.sources import Source
 
-if TYPE_CHECKING:
-    pass
-
 
 class RewardModel(BaseModel):
-    """Where the reward model comes from: trained on the pairs, or named."""
+    """Settings of the reward model, which is trained on the pairs or given."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: str = ""
-    """A reward model to use as it is: folder, hub name or carried model. Nothing is trained then."""
+    """Reward model to use without training: folder, hub name or packaged model."""
     init: str = ""
-    """What a trained one starts from; empty: the policy."""
+    """Model to start training from; empty: the policy."""
     revision: str = ""
-    """Of ``name`` or ``init`` on the hub."""
+    """Hub revision of ``name`` or ``init``."""
     own_tokenizer: bool = False
-    """Allow a reward model whose tokenizer is not the policy's; it then gets text, and tokenizes that itself."""
+    """Allow a reward model with another tokenizer than the policy's; it then tokenizes the text itself."""
     own_template: bool = False
-    """Write prompts and responses in the reward model's chat template instead of the policy's."""
+    """Format prompts and responses with the reward model's chat template instead of the policy's."""
     reads: Literal["text", "policy_tokens"] = "text"
-    """``policy_tokens``: a named one gets the policy's token ids whatever they mean to it, as in the code released with
-    UNA. Its rewards are not meaningful then."""
+    """``policy_tokens``: a given reward model with another tokenizer receives the policy's token ids, as in the code
+    released with UNA; its rewards are then meaningless."""
     steps: int = Field(default=100, ge=1)
     """Optimizer steps of training."""
     batch: int = Field(default=8, ge=1)
     """Pairs per step."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """Peak."""
+    """Peak learning rate."""
     seed: int = Field(default=0, ge=0)
     fingerprint: str = ""
     """Tells versions of a local model apart; filled in."""
@@ -46,16 +43,16 @@ class RewardModel(BaseModel):
     @model_validator(mode="after")
     def _checked(self) -> RewardModel:
         if self.name and self.init:
-            raise ValueError("reward_model has a name and an init: name one to use, or one to start from")
+            raise ValueError("set either name (a model to use) or init (a model to start training from), not both")
         if self.own_template and not (self.name and self.own_tokenizer):
-            raise ValueError("own_template is for a named reward model with its own tokenizer; leave it out")
+            raise ValueError("own_template needs a reward model with name and own_tokenizer; leave it out")
         if self.reads == "policy_tokens" and (not self.name or self.own_template):
-            raise ValueError("policy_tokens is for a named reward model without own_template; leave it out")
+            raise ValueError("policy_tokens needs a reward model with name and without own_template; leave it out")
         return self
 
 
 class PreferenceSettings(Problem):
-    """Settings of a problem made of a language model and preference data."""
+    """Settings of a preference problem."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
@@ -64,59 +61,59 @@ class PreferenceSettings(Problem):
 
     kind: Literal["preference"] = "preference"
     policy: str
-    """Folder, ``.gguf`` file, hub name, or a model that `una-bench models list` names; where every method starts."""
+    """Initial policy of every method: folder, ``.gguf`` file, hub name, or a model in `una-bench models list`."""
     policy_revision: str = ""
     """Branch, tag or commit on the hub."""
     policy_fingerprint: str = ""
     """Tells versions of a local policy apart; filled in."""
     trust_remote_code: str = ""
-    """Name of the policy or reward model whose own code may run; empty: none."""
+    """Name of the policy or reward model whose custom code may run; empty: none."""
     template: Literal["chat", "plain"] = "chat"
     """``chat``: the policy's chat template; ``plain``: prompts and responses as they are."""
     chat_template: str = ""
-    """A chat template (Jinja), or the file that holds one, to use instead of the policy's own."""
+    """Chat template (Jinja) or a file with one, to use instead of the policy's."""
     dataset: Source
     """Judged responses to train on."""
     heldout: Source | None = None
-    """Judged responses to measure preference accuracy with; none: a share of the prompts of ``dataset``."""
+    """Held-out judged responses for preference accuracy; none: a share of the prompts of ``dataset``."""
     heldout_share: float = Field(default=0.1, gt=0, lt=1)
-    """Part of the prompts set aside where ``heldout`` names no data."""
+    """Share of the prompts held out without ``heldout``."""
     score_weights: dict[str, float] = Field(default_factory=lambda: dict(HELPSTEER_WEIGHTS))
     """Weights of attributes (0 to 4), divided by their sum times 4; the default is the paper's for HelpSteer2."""
     score_range: tuple[float, float] | None = None
-    """Judgments that mean 0 and 1; none: 1 to 10 for UltraFeedback and scored pairs, 0 to 1 for scores."""
+    """Judgments that map to 0 and 1; none: 1 to 10 for UltraFeedback and scored pairs, 0 to 1 for scores."""
     turns: Literal["split", "one"] = "split"
-    """HelpSteer2's prompts of several turns: ``split`` into messages, or ``one`` message of the user, turn marks and
-    all, as the authors of UNA have it."""
+    """HelpSteer2's multi-turn prompts: ``split`` into messages, or ``one`` user message including the markers of turns,
+    as in the UNA authors' code."""
     ties: Literal["leave_out", "keep"] = "leave_out"
-    """Pairs with equal scores. ``keep``: the second response counts as preferred, as the authors of UNA have it."""
+    """Pairs with equal scores. ``keep``: the second response counts as preferred, as in the UNA authors' code."""
     label_threshold: float | None = None
-    """Score from which a response is desirable; none: the preferred one of each pair is."""
+    """Smallest score of a desirable response; none: the preferred response of each pair is desirable."""
     max_prompt_length: int = Field(default=512, ge=1)
-    """Tokens, template included; pairs with a longer prompt are left out for every method alike."""
+    """Tokens including the template; pairs with a longer prompt are dropped for all methods."""
     max_response_length: int = Field(default=512, ge=2)
-    """Tokens, end token included; pairs with a longer response are left out. Generation stops there too."""
+    """Tokens including the end token; pairs with a longer response are dropped. Also the limit of generation."""
     max_length: int | None = Field(default=None, ge=2)
-    """Tokens of prompt and response together; none: no limit beside the two."""
+    """Tokens of prompt and response together; none: no further limit."""
     heldout_max_prompt_length: int | None = Field(default=None, ge=1)
-    """Of held-out pairs, which are only judged; none: as for training."""
+    """``max_prompt_length`` of held-out pairs; none: as for training."""
     heldout_max_response_length: int | None = Field(default=None, ge=2)
-    """Of held-out pairs; none: as for training."""
+    """``max_response_length`` of held-out pairs; none: as for training."""
     pairs: int | None = Field(default=None, ge=1)
-    """Training pairs at most, chosen by the seed."""
+    """Largest number of training pairs, chosen by the seed."""
     heldout_pairs: int | None = Field(default=None, ge=1)
-    """Held-out pairs at most, chosen by the seed."""
+    """Largest number of held-out pairs, chosen by the seed."""
     seed: int = Field(default=0, ge=0)
-    """Of the choice of pairs and of the split."""
+    """Seed of the choice of pairs and of the split."""
     reward_model: RewardModel | None = RewardModel()
-    """None: no reward model, so that no method can learn from generated responses."""
+    """None: no reward model, so that online methods cannot run."""
     sft: Literal[False] = False
-    """Supervised fine-tuning beforehand is not offered: the policy is the reference as it comes."""
+    """Supervised fine-tuning is not supported: the policy is the reference."""
 
     @model_validator(mode="before")
     @classmethod
     def _note_versions(cls, given: Any) -> Any:
-        """Note what local models are now: the same settings must mean the same models."""
+        """Fill in fingerprints of local models: equal settings must mean equal models."""
         from una_bench.models import catalog
 
         if not isinstance(given, dict):
@@ -133,13 +130,13 @@ class PreferenceSettings(Problem):
     @field_validator("chat_template")
     @classmethod
     def _read_template(cls, given: str) -> str:
-        """Put the file's content in its place, so that it is part of the settings."""
+        """Replace a file name by its content, so that it is part of the settings."""
         if not given or "{{" in given:
             return given
         try:
             return Path(given).read_text(encoding="utf-8")
         except OSError:
-            raise ValueError("there is no such file, and it is no template; give one of the two") from None
+            raise ValueError("it is neither an existing file nor a Jinja template") from None
 
     @field_validator("score_weights")
     @classmethod

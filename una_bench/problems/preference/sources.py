@@ -1,4 +1,4 @@
-"""Reads rows from a hub data set or from local files, and says exactly which rows they were."""
+"""Rows of a hub data set or of local files, with hashes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 class Source(BaseModel):
-    """Where rows come from."""
+    """Source of rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,16 +28,16 @@ class Source(BaseModel):
     config: str = ""
     """Configuration of a hub data set."""
     split: str = "train"
-    """Split of a hub data set; files have none."""
+    """Split of a hub data set; ignored for files."""
     revision: str = ""
     """Branch, tag or commit of a hub data set."""
     sha256: str = ""
-    """Hash of local files, filled in where they are there; files that do not match it are refused."""
+    """Hash of local files, filled in if they exist; files that do not match it are refused."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, given: Any) -> Any:
-        """Take a bare name, and note what the files hold now: the same settings must mean the same rows."""
+        """Accept a bare name, and fill in the hash of files: equal settings must mean equal rows."""
         values = {"source": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else given
         if isinstance(values, dict) and isinstance(values.get("source"), str) and not values.get("sha256"):
             files = local_files(values["source"])
@@ -46,12 +46,12 @@ class Source(BaseModel):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return self.source
 
 
 def local_files(source: str) -> list[Path]:
-    """Files behind a local source, sorted; none where it is no path on this machine."""
+    """Return the sorted files of a local source, empty if there is no such path."""
     path = Path(source)
     if path.is_file():
         return [path]
@@ -59,15 +59,15 @@ def local_files(source: str) -> list[Path]:
 
 
 def files_hash(files: Sequence[Path]) -> str:
-    """SHA-256 over the contents of files, whatever they are called, 16 hex digits."""
+    """Return 16 hex digits of the SHA-256 of the files' contents, independent of their names."""
     return content_hash([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
 
 
 def read(source: Source) -> tuple[list[Row], dict[str, Any]]:
-    """Return all rows, and facts for the manifest: where they came from, how many, and a hash over them.
+    """Return all rows, and facts for the manifest: source, number of rows, hash.
 
     Raises:
-        UserError: The source cannot be had or read, has changed, or has no rows.
+        UserError: The source is missing, unreadable or changed, or has no rows.
     """
     if Path(source.source).exists() or Path(source.source).suffix in FORMATS:
         rows, facts = _from_files(source)
@@ -76,7 +76,7 @@ def read(source: Source) -> tuple[list[Row], dict[str, Any]]:
         rows = data.to_list()
         facts = {"source": source.source, "config": source.config, "split": source.split, "revision": source.revision}
     if not rows:
-        raise UserError(f"{source.name} has no rows. Give data with at least one.")
+        raise UserError(f"{source.name} has no rows. Give data with at least one row.")
     return rows, {**facts, "rows": len(rows), "rows_sha256": content_hash(rows)}
 
 
@@ -84,17 +84,17 @@ def _from_files(source: Source) -> tuple[list[Row], dict[str, Any]]:
     files = local_files(source.source)
     if not files:
         raise UserError(
-            f"There is no data at {source.source}: give a file or a folder with {', '.join(sorted(FORMATS))}, "
+            f"There is no data at {source.source}. Give a file or a folder with {', '.join(sorted(FORMATS))}, "
             "or the name of a data set on the hub."
         )
-    found = files_hash(files)
-    if source.sha256 and found != source.sha256:
+    digest = files_hash(files)
+    if source.sha256 and digest != source.sha256:
         raise UserError(
-            f"{source.source} is not the data that was asked for: its hash is {found}, not {source.sha256}. "
-            "It has changed or is damaged; restore it, or leave out sha256."
+            f"{source.source} has changed or is damaged: its hash is {digest}, not {source.sha256}. "
+            "Restore it, or leave out sha256."
         )
     rows = [row for file in files for row in _file_rows(file)]
-    return rows, {"source": ", ".join(file.name for file in files), "sha256": found}
+    return rows, {"source": ", ".join(file.name for file in files), "sha256": digest}
 
 
 def _file_rows(file: Path) -> list[Row]:
@@ -103,10 +103,10 @@ def _file_rows(file: Path) -> list[Row]:
     try:
         return _parse(file)
     except (OSError, ValueError, RecursionError, pyarrow.ArrowException) as error:
-        deep = isinstance(error, RecursionError)  # of which Python says only how deep it went itself
-        said = "it is nested too deeply" if deep else str(error).strip().partition("\n")[0].rstrip(".")
+        deep = isinstance(error, RecursionError)
+        reason = "it is nested too deeply" if deep else str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(
-            f"{file} cannot be read as {file.suffix[1:] or 'data'}: {said}. Mend the file, or give another."
+            f"{file} cannot be read as {file.suffix[1:] or 'data'}: {reason}. Fix the file, or give another."
         ) from None
 
 
@@ -120,15 +120,15 @@ def _parse(file: Path) -> list[Row]:
 
         rows = pyarrow.csv.read_csv(file).to_pylist()
     elif file.suffix == ".jsonl":
-        # Not splitlines: JSON strings may hold line separators that are no newlines.
+        # Not splitlines: JSON strings may contain other line separators.
         lines = file.read_text(encoding="utf-8").split("\n")
         rows = [_json_line(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
     elif file.suffix == ".json":
         rows = json.loads(file.read_text(encoding="utf-8"))
     else:
-        raise ValueError(f"one of {', '.join(sorted(FORMATS))} is needed")
+        raise ValueError(f"the suffix must be one of {', '.join(sorted(FORMATS))}")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("one object a row is needed")
+        raise ValueError("every row must be an object")
     return rows
 
 

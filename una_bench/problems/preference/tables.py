@@ -1,4 +1,4 @@
-"""From pairs to the tables of the prepared folder: templated, tokenized, bounded in length, split, numbered."""
+"""Tables of the prepared folder: templated, tokenized pairs within the length limits, split by prompt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A pair as the policy sees it."""
+    """A templated and tokenized pair."""
 
     pair: Pair
     prompt: str
@@ -29,29 +29,29 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Lengths in tokens that no method is given more of."""
+    """Length limits in tokens."""
 
     prompt: int
     response: int
-    """With its end token."""
+    """Including the end token."""
     whole: int | None = None
-    """Of prompt and response together."""
+    """Prompt and response together."""
 
 
 def write(
     pairs: Sequence[Pair], template: Template, limits: Limits, *, most: int | None, seed: int
 ) -> tuple[list[Written], dict[str, int]]:
-    """Put pairs into the template and leave out those with anything too long: both responses, or neither.
+    """Template and tokenize pairs, and drop those with a text beyond the limits.
 
     Args:
-        pairs: In the order of the data.
-        template: Of the policy.
-        limits: Lengths.
-        most: Pairs to keep at most, those that a random order of all pairs meets first; None: all.
-        seed: Of that order.
+        pairs: Pairs in the order of the data.
+        template: Template of the policy.
+        limits: Length limits.
+        most: Largest number of pairs to keep, the first in a random order; None: all.
+        seed: Seed of that order.
 
     Returns:
-        What remains, in the order of the data, and the counts of what was left out and why among the pairs looked at.
+        The kept pairs in the order of the data, and the number of pairs examined and dropped by reason.
     """
     counts: Counter[str] = Counter()
     order = range(len(pairs)) if most is None else np.random.default_rng([seed, 2]).permutation(len(pairs))
@@ -69,7 +69,7 @@ def write(
 
 
 def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
-    """Return the pair as the policy sees it, or why it is left out."""
+    """Return the tokenized pair, or the reason for dropping it."""
     from jinja2 import TemplateError
 
     try:
@@ -91,25 +91,25 @@ def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
 
 
 def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Set prompts aside for judging: whole prompts, so that none is in both parts; order kept.
+    """Split pairs by prompt into training and held-out pairs, each in the order of the data.
 
     Args:
         pairs: All pairs.
-        share: Part of the prompts to set aside, at least one.
-        seed: Of the choice, which depends on nothing else.
+        share: Share of the prompts to hold out, at least one prompt.
+        seed: Seed of the choice.
     """
     prompts = sorted({pair.prompt for pair in pairs})
     count = min(len(prompts) - 1, max(1, round(share * len(prompts)))) if prompts else 0
-    aside = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
-    return [p for p in pairs if p.prompt not in aside], [p for p in pairs if p.prompt in aside]
+    heldout = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
+    return [p for p in pairs if p.prompt not in heldout], [p for p in pairs if p.prompt in heldout]
 
 
 def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
-    """Return one row a response, rows 2k and 2k+1 a pair; columns as in `una_bench.interfaces.prepared`.
+    """Return one row per response, rows 2k and 2k+1 form a pair; columns as in `una_bench.interfaces.prepared`.
 
     Args:
-        written: Pairs in order.
-        label_threshold: Score from which a response is desirable; None: the preferred one of each pair is.
+        written: The pairs.
+        label_threshold: Smallest score of a desirable response; None: the preferred response of each pair.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Puts prompts and responses into the words that the policy expects, once, and turns them into tokens, once."""
+"""Chat template and tokenization of prompts and responses."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from una_bench.errors import UserError
 from una_bench.problems.preference.judged_response import Messages
 
 PROBE = "una bench probe"
-"""A response that no template changes, to see what a template puts around one."""
-OTHERWISE = "Give one (problem.chat_template=FILE), or use the words as they are (problem.template=plain)."
+"""A response that no template changes, to find what a template adds around responses."""
+OTHERWISE = "Set problem.chat_template=FILE, or problem.template=plain to use texts unchanged."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """How a prompt and a response look to the policy."""
+    """Format of prompts and responses for the policy."""
 
     tokenizer: Any
     chat: bool
     lead: str = ""
-    """What the template puts between the generation prompt and the response."""
+    """Text of the template between the generation prompt and the response."""
     end: str = ""
-    """What ends a response: one token."""
+    """End token of a response."""
     start: str = ""
-    """What a plain prompt begins with: the tokenizer's own first token, if it puts one."""
+    """Start token of a plain prompt, if the tokenizer adds one."""
 
     def prompt(self, messages: Messages) -> str:
-        """Return the text up to where the policy begins to write."""
+        """Return the text up to the response."""
         if not self.chat:
             return self.start + "\n".join(content for _, content in messages)
         chat = [{"role": role, "content": content} for role, content in messages]
@@ -35,75 +35,71 @@ class Template:
         return text
 
     def completion(self, response: str) -> str:
-        """Return the response as the policy should have written it, with its end."""
+        """Return the response with lead and end token."""
         return self.lead + response + self.end
 
     def ids(self, text: str) -> list[int]:
-        """Tokenize text that has its special tokens in it already."""
+        """Tokenize text that already contains its special tokens."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def completion_ids(self, prompt: str, prompt_ids: list[int], completion: str) -> list[int]:
-        """Tokenize a response as it follows its prompt.
+        """Tokenize a response after its prompt.
 
-        Where prompt and response share a token in the whole text, the response is tokenized alone: the policy answers
-        after the prompt's tokens, which must stay as they are.
+        If a token spans prompt and response in the whole text, the response is tokenized alone, so that the prompt's
+        tokens stay unchanged.
         """
         whole = self.ids(prompt + completion)
         after = len(prompt_ids)
         return whole[after:] if whole[:after] == prompt_ids else self.ids(completion)
 
     def describe(self) -> dict[str, Any]:
-        """Return what a manifest says of it."""
+        """Return the facts for the manifest."""
         return {"chat": self.chat, "lead": self.lead, "end": self.end, "start": self.start}
 
 
 def make(tokenizer: Any, *, chat: bool, name: str) -> Template:
-    """Look at what the tokenizer's template does around a response.
+    """Return the template of a tokenizer.
 
-    Where the template ends a turn with another token than the tokenizer's end token, that one becomes the tokenizer's:
-    the policy must stop where its turn ends.
+    If the chat template ends a turn with another token than the tokenizer's end token, that becomes the end token, so
+    that the policy stops at the end of its turn.
 
     Raises:
-        UserError: There is no chat template, or no token that ends a response.
+        UserError: There is no chat template, or no end token.
     """
     lead, end = _around_a_response(tokenizer, name) if chat else ("", "")
     if end and end != tokenizer.eos_token:
         tokenizer.eos_token = end
     if tokenizer.eos_token is None:
-        raise UserError(
-            f"The tokenizer of {name} has no end token, so that no response could end. Give it an eos_token."
-        )
+        raise UserError(f"The tokenizer of {name} has no end token, so responses could not end. Set its eos_token.")
     return Template(
         tokenizer=tokenizer, chat=chat, lead=lead, end=tokenizer.eos_token, start="" if chat else _start(tokenizer)
     )
 
 
 def _around_a_response(tokenizer: Any, name: str) -> tuple[str, str]:
-    """Return what the chat template puts before a response, and the special token right after it, if there is one."""
+    """Return the text of the chat template before a response, and the special token after it, if there is one."""
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
         raise UserError(f"{name} has no chat template. {OTHERWISE}")
-    asked = [{"role": "user", "content": PROBE}]
-    answered = [*asked, {"role": "assistant", "content": PROBE}]
+    prompt = [{"role": "user", "content": PROBE}]
+    chat = [*prompt, {"role": "assistant", "content": PROBE}]
     try:
-        before = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template(answered, tokenize=False)
+        before = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(chat, tokenize=False)
     except (TemplateError, ValueError) as error:
-        said = str(error).rstrip(".")
-        raise UserError(f"The chat template of {name} cannot be used: {said}. {OTHERWISE}") from None
+        raise UserError(f"The chat template of {name} cannot be used: {str(error).rstrip('.')}. {OTHERWISE}") from None
     if not whole.startswith(before) or PROBE not in whole[len(before) :]:
-        return "", ""  # the template writes past turns in other words; what it asks for now is what counts
+        return "", ""  # the template formats past turns differently; the generation prompt counts
     lead, _, rest = whole[len(before) :].partition(PROBE)
     return lead, _first_special(tokenizer, rest)
 
 
 def _first_special(tokenizer: Any, text: str) -> str:
-    """Return the special token that ``text`` begins with, white space aside."""
+    """Return the longest special token at the start of ``text``, ignoring white space."""
     tokens = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
-    found = [token for token in tokens if token and text.lstrip().startswith(token)]
-    return max(found, key=len, default="")
+    return max((token for token in tokens if token and text.lstrip().startswith(token)), key=len, default="")
 
 
 def _start(tokenizer: Any) -> str:
