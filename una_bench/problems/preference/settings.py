@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from una_bench.interfaces.problem import Problem
+from una_bench.interfaces.settings import Settings
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
 from una_bench.problems.preference.sources import Source
 
@@ -15,10 +16,8 @@ if TYPE_CHECKING:
     pass
 
 
-class RewardModel(BaseModel):
+class RewardModel(Settings):
     """Where the reward model comes from: trained on the pairs, or named."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: str = ""
     """A reward model to use as it is: folder, hub name or carried model. Nothing is trained then."""
@@ -57,7 +56,6 @@ class RewardModel(BaseModel):
 class PreferenceSettings(Problem):
     """Settings of a problem made of a language model and preference data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
 
     later: ClassVar[dict[str, Any]] = {"turns": "split", "max_length": None, "reward_model.reads": "text"}
