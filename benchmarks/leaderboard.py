@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from una_bench.errors import UserError
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.interfaces.settings import Count, Positive, WholeNumber
 from una_bench.machine.hardware import resolve_precision
 
 if TYPE_CHECKING:
@@ -20,35 +20,27 @@ class Leaderboard(Benchmark):
 
     label = "Task scores (lm-eval)"
     about = "lm-eval's scores of the checkpoint, on the suite's tasks or on any that lm-eval knows"
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | str = ()
     """Names of tasks, groups or tags, or ``leaderboard-v1``, ``leaderboard-v2``; none: the suite's own tasks."""
-    limit: float | None = None
+    limit: Positive | None = None
     """Maximum documents, or a fraction of them if below 1."""
-    limit_per: str = "subtask"
+    limit_per: Literal["subtask", "task"] = "subtask"
     """``subtask``: per task of a group, as in lm-eval; ``task``: spread over the tasks of a group."""
-    num_fewshot: int | None = None
+    num_fewshot: WholeNumber | None = None
     """Few-shot examples, for tasks that do not fix them."""
-    bootstrap_iters = 100
+    bootstrap_iters: WholeNumber = 100
     """Draws for standard errors without a formula (means have one); 0: no standard errors."""
-    batch_size = 64
+    batch_size: Count = 64
     """Requests per batch."""
-    apply_chat_template = False
-    precision = "float32"
+    apply_chat_template: bool = False
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """``bfloat16`` is faster on processors that support it, but changes log-likelihoods by some tenths of a nat, and so
     a few answers (docs/data.md). ``auto``: bfloat16 where its products are fast, as for training."""
-    share_prefixes = True
+    share_prefixes: bool = True
     """Compute shared prefixes once and draft repeated text. False: lm-eval's own model; scores agree up to rounding."""
-    keep_results = True
+    keep_results: bool = True
     """Use cached results if this model has run the same task before."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._harness: Harness | None = None
-        for name, choices in (("precision", ("float32", "bfloat16", "auto")), ("limit_per", ("subtask", "task"))):
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"benchmarks.leaderboard.{name} is '{getattr(self, name)}': write {' or '.join(choices)}."
-                )
+    _harness: Harness | None = None
 
     def applies(self, prepared: Prepared) -> bool:
         """Return whether there are tasks: named ones, or the suite's."""

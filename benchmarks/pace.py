@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import PrivateAttr
 
 from una_bench.instruments.phases import YARDSTICK
 from una_bench.interfaces.benchmark import Benchmark
+from una_bench.interfaces.settings import Positive
 from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
@@ -25,14 +28,11 @@ class Pace(Benchmark):
 
     label: ClassVar[str] = "Pace"
     about: ClassVar[str] = "time of a training step over that of a fixed piece of small work, measured between steps"
-    share: float = 0.15
+    share: Positive = 0.15
     """Time for the workload after each step, as a share of the step; at least two repetitions."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._yardstick: Yardstick | None = None
-        self._units: dict[int, float] = {}
-        """Step number -> seconds of the workload after it."""
+    _yardstick: Yardstick | None = None
+    _units: dict[int, float] = PrivateAttr(default_factory=dict)
+    """Step number -> seconds of the workload after it."""
 
     def after_step(self, probe: Probe) -> None:
         """Run the workload a few times."""

@@ -9,7 +9,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from pydantic import PrivateAttr
+
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.interfaces.settings import Count, WholeNumber
 from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
@@ -38,20 +41,17 @@ class Preference(Benchmark):
 
     label = "Preferences"
     about = "held-out preference accuracy, reward-model score of generations, KL to the reference"
-    pairs: int | None = None
+    pairs: Count | None = None
     """Maximum held-out pairs, from the first; None: all."""
-    prompts: int = 64
+    prompts: WholeNumber = 64
     """Held-out prompts to sample a response to; 0: no sampling."""
-    max_new_tokens: int | None = None
+    max_new_tokens: Count | None = None
     """Maximum tokens of a sampled response; None: as in the suite's training."""
-    seed: int = 0
+    seed: WholeNumber = 0
     """Seed of sampling, the same for every checkpoint."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._reference: Any = None
-        self._reference_logps: list[float] = []
-        self._scorer: Scorer | None = None
+    _reference: Any = None
+    _reference_logps: list[float] = PrivateAttr(default_factory=list)
+    _scorer: Scorer | None = None
 
     def applies(self, prepared: Prepared) -> bool:
         """Return whether there are held-out pairs."""

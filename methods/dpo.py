@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from una_bench.interfaces.method import Feedback, Job, Method, Positive, Resident
+from una_bench.interfaces.method import Feedback, Job, Method, Resident
+from una_bench.interfaces.settings import Positive, Share
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dpo(Method):
     """TRL's DPOTrainer on the prepared pairs, with the tokens as prepared: TRL adds no end token here."""
 
@@ -20,13 +19,28 @@ class Dpo(Method):
     feedback = Feedback.PAIRWISE
     resident = frozenset({Resident.REFERENCE})
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
-    later = Method.later | {"doubled_bos": False}
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""
-    loss_type: str = "sigmoid"
+    loss_type: Literal[
+        "sigmoid",
+        "hinge",
+        "ipo",
+        "exo_pair",
+        "nca_pair",
+        "robust",
+        "bco_pair",
+        "sppo_hard",
+        "aot",
+        "aot_unpaired",
+        "apo_zero",
+        "apo_down",
+        "discopop",
+        "sft",
+        "sigmoid_norm",
+    ] = "sigmoid"
     """TRL's name of the loss; ``sigmoid`` is the paper's."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     """Share of pairs taken to be labeled the wrong way round."""
     precompute_ref_log_probs: bool = False
     """Run the reference model once before training and not in every step."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.interfaces.method import Feedback, Job, Method, NotNegative, Positive, Resident
+from una_bench.interfaces.method import Feedback, Job, Method, Resident
+from una_bench.interfaces.settings import NotNegative, Positive
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Kto(Method):
     """TRL's KTOTrainer on single responses with a label, with the tokens as prepared.
 
@@ -24,7 +23,6 @@ class Kto(Method):
     feedback = Feedback.BINARY
     resident = frozenset({Resident.REFERENCE})
     paper = "Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7 and 8"
-    later = Method.later | {"precompute_ref_log_probs": False}
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

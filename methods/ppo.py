@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from una_bench.interfaces.method import Count, Feedback, Job, Method, NotNegative, Resident, Share
+from una_bench.interfaces.method import Feedback, Job, Method, Resident
+from una_bench.interfaces.settings import Count, NotNegative, Share
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ppo(Method):
     """TRL's PPOTrainer.
 
@@ -27,7 +26,6 @@ class Ppo(Method):
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD, Resident.VALUE})
     paper = "Schulman et al. 2017, arXiv:1707.06347, Eq. 7; Ziegler et al. 2019, arXiv:1909.08593"
-    later = Method.later | {"per_device_train_batch_size": None, "value_adapters": False}
 
     responses_per_rollout: Count = 256
     """Responses generated and scored between two phases of training."""
@@ -35,14 +33,14 @@ class Ppo(Method):
     """Passes over each rollout; the budget counts each."""
     num_mini_batches: Count = 4
     """Optimizer steps per pass. TRL's own default is 1; 4 keeps 64 responses behind a step, as for other methods."""
-    per_device_train_batch_size: int | None = None
+    per_device_train_batch_size: Count | None = None
     """Responses in one forward and backward pass; None: a mini-batch. With ``num_mini_batches`` of 1 only: with several
     passes to a step TRL takes one step a pass over the rollout."""
     local_rollout_forward_batch_size: Count = 256
     """Responses generated and scored at once. TRL's own default is 64."""
     kl_coef: NotNegative = 0.05
     """Strength of the pull towards the reference model, per nat; beta elsewhere."""
-    kl_estimator: str = "k1"
+    kl_estimator: Literal["k1", "k3"] = "k1"
     """``k1`` (unbiased) or ``k3`` (lower variance) per token."""
     cliprange: NotNegative = 0.2
     """How far the ratio of new to old probability may move in one update."""

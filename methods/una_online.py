@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
-from una_bench.interfaces.method import Count, Feedback, Job, Method, NotNegative, Positive, Resident, Share
+from pydantic import model_validator
+
+from una_bench.interfaces.method import Feedback, Job, Resident
+from una_bench.interfaces.settings import Count
+from una_bench.training.una_settings import UnaScoreRegression
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnaOnline(Method):
+class UnaOnline(UnaScoreRegression):
     """UNA with generated responses and a reward; no value model."""
 
     label = "UNA-online"
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD})
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 9 and section 2.3.4"
-    later = Method.later | {"reduction": "mean", "missing_eos_penalty": None}
 
-    beta: Positive = 0.5
-    """Strength of the pull towards the reference policy, per nat."""
-    space: str = "score"
-    """``score`` (sigmoid(r) against the score, as published) or ``reward`` (r against the raw reward)."""
-    loss_type: str = "mse"
-    """``mse``, or ``bce`` with the score as soft label."""
-    offset: str = "none"
-    """f(x) + c: ``none`` (as published), ``ema``, ``prompt_mean``, ``learned`` or ``partition``."""
-    offset_rate: Share = 0.05
-    """``ema``: share of a batch's mean in the constant."""
-    offset_lr_multiplier: NotNegative = 10.0
-    """``learned``: learning rate of the scalar head in units of the policy's."""
-    normalization: str | None = None
+    normalization: Literal["sigmoid", "quantile", "identity"] | None = None
     """``sigmoid``, ``quantile`` or ``identity``; None: ``sigmoid`` in score space, ``identity`` in reward space."""
-    anchor: str = "reference"
+    anchor: Literal["reference", "rollout"] = "reference"
     """``reference`` (as published) or ``rollout`` (as in the released code)."""
     num_generations: Count = 4
     """Responses per prompt."""
@@ -44,21 +33,19 @@ class UnaOnline(Method):
     """Responses generated at a time."""
     num_iterations: Count = 4
     """Times that the responses of one rollout are trained on."""
-    per_device_train_batch_size: int | None = None
-    """Responses in one forward pass; None: all of an optimizer step."""
-    reduction: str = "mean"
-    """Loss of one forward pass: ``mean`` over its responses (as published), or ``sum`` (as in the released code)."""
     missing_eos_penalty: float | None = None
     """Taken off the raw reward of a response that does not end."""
 
-    @property
-    def display(self) -> str:
-        """Label with loss, space, offset and anchor."""
-        parts = [self.loss_type.upper()]
-        parts += ["reward space"] if self.space == "reward" else []
-        parts += [self.offset] if self.offset != "none" else []
-        parts += ["rollout anchor"] if self.anchor == "rollout" else []
-        return f"{self.label} ({', '.join(parts)})"
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        if self.responses_per_rollout % self.num_generations:
+            raise ValueError(
+                f"responses_per_rollout={self.responses_per_rollout} is no multiple of num_generations="
+                f"{self.num_generations}: choose one that is"
+            )
+        if self.offset == "prompt_mean" and self.num_generations < 2:
+            raise ValueError("offset=prompt_mean needs num_generations of at least 2")
+        return self
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on generated responses, judged by the job's reward."""

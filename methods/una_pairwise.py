@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.interfaces.method import Feedback, Job, Method, Positive
+from una_bench.interfaces.method import Feedback, Job
+from una_bench.training.una_settings import UnaMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,18 +14,12 @@ if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnaPairwise(Method):
+class UnaPairwise(UnaMethod):
     """UNA-pairwise: f(x) and c of the implicit reward cancel in a pair, which leaves DPO's loss."""
 
     label = "UNA-pairwise"
     feedback = Feedback.PAIRWISE
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 10"
-
-    beta: Positive = 0.5
-    """Strength of the pull towards the reference policy, per nat."""
-    per_device_train_batch_size: int | None = None
-    """Pairs in one forward pass; None: all pairs of an optimizer step."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
@@ -38,9 +39,8 @@ def trained(tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 @pytest.mark.parametrize("name", registry.method_names())
 def test_a_method_is_frozen_settings_with_facts(name: str) -> None:
     method = registry.method(name)
-    assert is_dataclass(method) and method.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert method.model_config["frozen"] and method.model_config["extra"] == "forbid"
     assert method.label and method.paper and method.__doc__
-    assert len({f.name for f in fields(method)}) == len(method().settings())
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -116,7 +116,7 @@ def test_a_benchmark_says_what_it_measures_and_returns_measurements(
 
 @pytest.mark.parametrize("name", registry.benchmark_names())
 def test_a_benchmark_refuses_a_setting_that_it_does_not_have(name: str) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(ValidationError):
         registry.benchmark(name)(no_such_setting=1)
 
 

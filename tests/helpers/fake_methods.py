@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -137,7 +136,6 @@ FAILURES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Breaks(Method):
     """Three steps; in the forward pass of the third, what ``how`` names."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +77,8 @@ def _method(console: Console, name: str) -> None:
     console.print(f"Source: {escape(method.paper)}")
     console.print(escape((method.__doc__ or "").strip()))
     table = Table("setting", "default")
-    for field in fields(method):
-        if field.init:
-            table.add_row(field.name, str(field.default))
+    for setting, value in method().settings().items():
+        table.add_row(setting, str(value))
     console.print(table)
 
 

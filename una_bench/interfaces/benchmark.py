@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from una_bench.interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
@@ -27,33 +28,25 @@ class Checkpoint:
     seed: int = 0
 
 
-class Benchmark(ABC):
+class Benchmark(Settings):
     """One thing measured. Override the hooks that apply; the others cost nothing."""
 
     label: ClassVar[str]
     about: ClassVar[str]
     """One line for ``una-bench list``."""
 
-    def __init__(self, **settings: Any) -> None:
-        """Keep the settings that a recipe gives; unknown ones are refused."""
-        known = {k: v for k, v in vars(type(self)).items() if not k.startswith("_")}
-        for name, value in settings.items():
-            if name not in known:
-                raise TypeError(name)
-            setattr(self, name, value)
-
     def applies(self, prepared: Prepared) -> bool:
         """Return whether the problem provides what the benchmark needs."""
         return True
 
-    def prepare(self, prepared: Prepared, device: str) -> None:  # noqa: B027 - a hook, not a duty
+    def prepare(self, prepared: Prepared, device: str) -> None:
         """Load what all checkpoints need, once per evaluation process."""
 
     def watch(self, policy: Any, prepared: Prepared) -> Mapping[str, float]:
         """Return cheap metrics of the policy during training; excluded from training time."""
         return {}
 
-    def after_step(self, probe: Probe) -> None:  # noqa: B027 - a hook, not a duty
+    def after_step(self, probe: Probe) -> None:
         """Read the instruments between two training steps; do any work in a phase of `NOT_TRAINING`."""
 
     def read(self, probe: Probe) -> list[Measurement]:

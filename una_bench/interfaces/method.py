@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from abc import abstractmethod
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
+from una_bench.interfaces.settings import Count, NotNegative, Positive, Settings, Share, WholeNumber
 from una_bench.record.schema import BUDGET_UNITS
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
-
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-WholeNumber = Annotated[int, Field(ge=0)]
-"""What settings may be; recipes are held to it before anything starts."""
 
 
 class Feedback(StrEnum):
@@ -82,7 +73,7 @@ class Job:
     """Maximum tokens of a response, given or generated."""
     temperature: float = 1.0
     """Sampling temperature of generation, without top-k and top-p."""
-    reward: str = "learned"
+    reward: Literal["learned", "true"] = "learned"
     """Reward of generated responses: ``learned`` (the suite's reward model) or ``true`` (if the problem has one)."""
     lora: Lora | None = None
     precision: str = "float32"
@@ -116,8 +107,7 @@ class Job:
         return self.budget.steps(self.batch_responses)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method(ABC):
+class Method(Settings):
     """One alignment algorithm with its settings; the names of settings are TRL's.
 
     The fields here are shared by every method that trains, so that a recipe can give them once for all.
@@ -178,14 +168,8 @@ class Method(ABC):
         """
         if self.warmup_ratio is None:
             return self.warmup_steps
-        if not 0 <= self.warmup_ratio <= 1:
-            raise UserError(f"warmup_ratio={self.warmup_ratio} must be a number from 0 to 1.")
         if optimizer_steps >= ENDLESS_STEPS:
             raise UserError(
                 "warmup_ratio needs a known number of steps: set a budget of responses or steps, or use warmup_steps."
             )
         return math.ceil(self.warmup_ratio * optimizer_steps)
-
-    def settings(self) -> dict[str, Any]:
-        """Return all settings by name, defaults included."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}

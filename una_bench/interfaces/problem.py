@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from una_bench.interfaces.settings import Settings
 
 RewardFunction = Callable[[Sequence[str], Sequence[str]], list[float]]
 """(prompts, completions) -> raw rewards; on texts, so that every reward model can use its own tokenizer."""
 
 
-class Problem(BaseModel):
+class Problem(Settings):
     """Model, data and reward of a suite. Subclasses add their settings as fields; torch is imported inside methods."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     about: ClassVar[str]
     """One line for ``una-bench show``."""
     revision: ClassVar[int] = 1

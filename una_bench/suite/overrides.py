@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
+from datetime import date
 from typing import Any
 
 import yaml
@@ -13,19 +13,39 @@ from una_bench.interfaces import registry
 
 Change = tuple[str, Any]
 """A dotted key and its new value, which replaces the old one."""
+QUOTES = frozenset("'\"[{")
+"""First signs of values that are YAML and not text."""
 
 
 def parse(override: str) -> Change:
-    """Parse ``a.b=value``, the argument of ``--set``."""
+    """Parse ``a.b=value``, the argument of ``--set``.
+
+    Text is taken as it stands: only in quotes, or within brackets, are ``#`` and ``: `` YAML's.
+    """
     key, equals, text = override.partition("=")
     if not equals or not all(key.strip().split(".")):
         raise UserError(f"--set {override}: write key=value, for example --set budget.responses=4096.")
+    literal = text.strip()
     try:
-        return key.strip(), yaml.safe_load(text)
+        value = yaml.safe_load(literal)
     except (yaml.YAMLError, ValueError, RecursionError):
+        if literal[:1] not in QUOTES:
+            return key.strip(), literal
         raise UserError(
             f"--set {override}: the value is not valid YAML. Put text in quotes and a list in brackets: 'text', [1, 2]."
         ) from None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (
+        literal[:1] not in QUOTES
+        and literal
+        and (
+            isinstance(value, str | dict | date)
+            or (value is None and literal.startswith("#"))
+            or (is_number and str(value) != literal)  # 007 may be text; a number is read from it all the same
+        )
+    ):
+        value = literal
+    return key.strip(), value
 
 
 def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str], origin: str = "--set") -> None:
@@ -74,4 +94,4 @@ def _place(target: Any, parts: Sequence[str], value: Any, origin: str) -> None:
 
 def setting_names() -> set[str]:
     """Return the names of all settings of methods."""
-    return {f.name for name in registry.method_names() for f in fields(registry.method(name)) if f.init}
+    return {setting for name in registry.method_names() for setting in registry.method(name).model_fields}

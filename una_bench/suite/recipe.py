@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_serializer,
@@ -194,7 +191,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     problem = _checked(registry.problem_type(kind), recipe.problem, source, "problem.")
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
-        _check_benchmark(name, settings, source)
+        _checked(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
     unknown = set(recipe.training) - overrides.setting_names()
     for key in sorted(unknown):
         hint = nearest(key, overrides.setting_names())
@@ -213,29 +210,28 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     return checked
 
 
-def _check_benchmark(name: str, settings: dict[str, Any], source: str) -> None:
-    """Raise `UserError` for settings that a benchmark does not have, and for values of another type."""
-    cls = registry.benchmark(name)
-    try:
-        cls(**settings)
-    except TypeError as error:
-        hint = nearest(str(error), vars(cls))
-        raise UserError(f"{source}: benchmarks.{name}: there is no setting '{error}'.{hint} Remove it.") from None
-    for key, value in settings.items():
-        kind = type(getattr(cls, key))
-        if kind in {bool, int, float, str}:
-            try:
-                TypeAdapter(kind).validate_python(value)
-            except ValidationError as error:
-                reason = expected(error.errors()[0]["msg"])
-                raise UserError(f"{source}: 'benchmarks.{name}.{key}' is {reprlib.repr(value)}: {reason}.") from None
-
-
 def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
+    """Validate settings.
+
+    YAML reads ``true`` as a switch, and ``1.5`` as a number: where text is needed, they are taken as text.
+
+    Raises:
+        UserError: The first thing that is wrong, in one message.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
+        first = error.errors()[0]
+        word = str(first["input"]).lower() if isinstance(first["input"], bool) else str(first["input"])
+        is_text = first["type"] == "string_type" and isinstance(first["input"], int | float)
+        if len(first["loc"]) == 1 and (is_text or (word != first["input"] and word in _choices(first))):
+            return _checked(model, {**raw, str(first["loc"][0]): word}, source, prefix)
         raise UserError(f"{source}: {_explain(error, model, prefix)}") from None
+
+
+def _choices(error: Any) -> list[str]:
+    """Return the values of a closed set that a value is none of."""
+    return re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
 
 
 def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
@@ -255,36 +251,19 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
         return f"there is no key '{where}'.{nearest(str(first['loc'][-1]), keys)} Valid keys: {', '.join(keys)}."
     if first["type"] == "missing":
         return f"the key '{where}' is missing. Add it; `una-bench show exact` prints a complete recipe."
-    return f"'{where}' is {reprlib.repr(first['input'])}: {expected(first['msg'])}."
+    given = reprlib.repr(first["input"]) if first["loc"] else "not possible"
+    choices = _choices(first)
+    if choices:
+        return f"'{where}' is {given}.{nearest(str(first['input']), choices)} Choose from: {', '.join(choices)}."
+    return f"'{where or prefix[:-1]}' is {given}: {expected(first['msg'])}."
 
 
 def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
     """Build every variant of one method with the recipe's settings."""
-    cls = registry.method(name)
-    names = {f.name for f in fields(cls) if f.init}
-    shared = {k: v for k, v in recipe.training.items() if k in names}
-    built = []
-    for extra in recipe.settings.get(name, ({},)):
-        for key in extra:
-            if key not in names:
-                raise UserError(
-                    f"{source or recipe.name}: settings.{name}: there is no setting '{key}'.{nearest(key, names)} "
-                    f"`una-bench show {name}` lists them."
-                )
-        try:
-            built.append(TypeAdapter(cls).validate_python({**shared, **extra}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = f"settings.{name}." + ".".join(str(p) for p in first["loc"])
-            raise UserError(
-                f"{source or recipe.name}: '{where}' is {reprlib.repr(first['input'])}: {expected(first['msg'])}."
-            ) from None
-        except ValueError as error:
-            raise UserError(f"{source or recipe.name}: settings.{name}: {error}") from None
-        for key, value in built[-1].settings().items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"{source or recipe.name}: 'settings.{name}.{key}' is {value}: it must be finite.")
-    return built
+    cls, source = registry.method(name), source or recipe.name
+    shared = {k: v for k, v in recipe.training.items() if k in cls.model_fields}
+    own = recipe.settings.get(name, ({},))
+    return [_checked(cls, {**shared, **settings}, source, f"settings.{name}.") for settings in own]
 
 
 def changed_settings(method: Method) -> tuple[str, ...]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from una_bench.interfaces.problem import Problem
+from una_bench.interfaces.settings import Settings
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
 from una_bench.problems.preference.sources import Source
 
 
-class RewardModel(BaseModel):
+class RewardModel(Settings):
     """Settings of the reward model, which is trained on the pairs or given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: str = ""
     """Reward model to use without training: folder, hub name or packaged model."""
@@ -54,7 +53,6 @@ class RewardModel(BaseModel):
 class PreferenceSettings(Problem):
     """Settings of a preference problem."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
 
     later: ClassVar[dict[str, Any]] = {"turns": "split", "max_length": None, "reward_model.reads": "text"}

@@ -8,20 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import content_hash
+from una_bench.interfaces.settings import Settings
 from una_bench.models import hub
 
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}
 Row = dict[str, Any]
 
 
-class Source(BaseModel):
+class Source(Settings):
     """Source of rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     """A file, a folder of files (parquet, jsonl, json, csv), or a data set on the hub."""
