@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from una_bench.machine import hardware
+
 PACKAGES = (
     "una-bench",
     "torch",
@@ -44,7 +46,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         **code(),
         "packages": packages(),
         "python": platform.python_version(),
-        "cores": _cores_allowed(),
+        "cores": len(hardware.usable_cores()) or os.cpu_count(),
         "threads": torch.get_num_threads(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -135,10 +137,6 @@ def _memory_limit() -> int | None:
     except OSError:
         return None
     return int(text) if text.isdigit() else None
-
-
-def _cores_allowed() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _accelerator(device: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Device and precision of a run, from the kernel and the driver, without importing torch."""
+"""Processor, cores and cards, read from the kernel and the driver without torch; device and precision for ``auto``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from una_bench.errors import UserError
 CARDS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
 """Where drivers show cards: NVIDIA's, AMD's, and those of Windows below Linux."""
 CPUINFO = Path("/proc/cpuinfo")
+
+
+def usable_cores() -> list[int]:
+    """Return the cores that this process may use; empty where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def idle_first(cores: list[int]) -> list[int]:
+    """Sort cores that are busy now to the end, so that two runs started one after the other use different ones."""
+    import psutil
+
+    load = dict(enumerate(psutil.cpu_percent(interval=0.1, percpu=True)))
+    return sorted(cores, key=lambda core: load.get(core, 0.0) > 50.0)
 
 
 def resolve_device(name: str) -> str:
