@@ -28,6 +28,16 @@ def idle_first(cores: list[int]) -> list[int]:
     return sorted(cores, key=lambda core: load.get(core, 0.0) > 50.0)
 
 
+def processor() -> dict[str, str]:
+    """Return what the kernel tells of the processor, by the names of ``/proc/cpuinfo``; empty where it does not."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in reversed(lines))  # of several processors, the first counts
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
 def resolve_device(name: str) -> str:
     """Turn ``auto`` into ``cuda`` where the driver shows a card."""
     if name != "auto":
@@ -72,9 +82,6 @@ def resolve_precision(name: str, device: str) -> str:
         return name
     if resolve_device(device) == "cuda":
         return "bfloat16"
-    try:
-        words = set(CPUINFO.read_text(encoding="utf-8").partition("\n\n")[0].split())
-    except OSError:
-        return "float32"
+    words = set(" ".join(processor().values()).split())
     fast = "amx_bf16" in words or {"AuthenticAMD", "avx512_bf16"} <= words or {"bf16", "asimd"} <= words
     return "bfloat16" if fast else "float32"
