@@ -162,7 +162,7 @@ def test_a_folder_without_a_seal_was_not_finished(tmp_path: Path) -> None:
 def test_a_damaged_file_of_a_sealed_folder_is_named(content: bytes | None, sealed: Path) -> None:
     file = sealed / "policy" / "weights"
     file.unlink() if content is None else file.write_bytes(content)
-    assert sealed_folder.damage(sealed) == "policy/weights is damaged or gone"
+    assert sealed_folder.damage(sealed) == "policy/weights is damaged or missing"
 
 
 def test_a_large_file_is_read_again_only_where_it_was_touched(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +170,6 @@ def test_a_large_file_is_read_again_only_where_it_was_touched(sealed: Path, monk
     file = sealed / "policy" / "weights"
     stamp = file.stat().st_mtime_ns
     file.write_bytes(b"54321")
-    assert sealed_folder.damage(sealed) == "policy/weights is damaged or gone"
+    assert sealed_folder.damage(sealed) == "policy/weights is damaged or missing"
     os.utime(file, ns=(stamp, stamp))
     assert sealed_folder.damage(sealed) == ""
