@@ -12,8 +12,7 @@ from typing import Any
 from mpmath import diff, exp, log, mp, mpf
 
 mp.dps = 50
-BETA, OFFSET, KL, DELTA = mpf("0.3"), mpf("-0.7"), mpf("0.4"), mpf("0.2")
-DESIRABLE, UNDESIRABLE = mpf("1.25"), mpf("0.8")
+BETA, OFFSET = mpf("0.3"), mpf("-0.7")
 CHOSEN = [mpf(x) for x in ("0", "2.5", "-3.25", "60", "-200")]
 REJECTED = [mpf(x) for x in ("0", "-1.5", "4", "-70", "150")]
 LOGRATIO = [mpf(x) for x in ("0", "1.75", "-2.5", "40", "-55", "300", "-300")]
@@ -35,20 +34,7 @@ def reward(ratio: Any) -> Any:
     return BETA * ratio + OFFSET
 
 
-def kto(ratio: Any, label: int) -> Any:
-    if label:
-        return DESIRABLE * (1 - sigmoid(BETA * (ratio - KL)))
-    return UNDESIRABLE * (1 - sigmoid(BETA * (KL - ratio)))
-
-
-def bco(ratio: Any, label: int) -> Any:
-    sign = 1 if label else -1
-    return log(1 + exp(-sign * (BETA * ratio - DELTA)))
-
-
 SINGLE = {
-    "kto": (kto, LABEL),
-    "bco": (bco, LABEL),
     "una_binary_mse": (lambda x, y: (sigmoid(reward(x)) - y) ** 2, LABEL),
     "una_binary_bce": (lambda x, y: bce(reward(x), y), LABEL),
     "una_score_mse": (lambda x, s: (sigmoid(reward(x)) - s) ** 2, SCORE),
@@ -75,8 +61,7 @@ def main() -> None:
             "grad": [float(diff(lambda x, t=t, loss=loss: loss(x, t), x)) for x, t in pairs],
         }
     inputs = {
-        "beta": float(BETA), "offset": float(OFFSET), "kl": float(KL), "delta": float(DELTA),
-        "desirable": float(DESIRABLE), "undesirable": float(UNDESIRABLE), "label": LABEL,
+        "beta": float(BETA), "offset": float(OFFSET), "label": LABEL,
         **{k: [float(v) for v in values] for k, values in {
             "chosen": CHOSEN, "rejected": REJECTED, "logratio": LOGRATIO, "score": SCORE, "explicit": EXPLICIT,
         }.items()},
