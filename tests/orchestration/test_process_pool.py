@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from una_bench.machine import hardware
 from una_bench.orchestration import process_environment, process_pool
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.record.schema import Status
@@ -114,6 +115,24 @@ def test_a_training_that_stops_stepping_is_taken_for_hung(tmp_path: Path, monkey
 def test_the_others_go_on_after_a_failure(tmp_path: Path) -> None:
     outcomes = run(tmp_path, "crash", "kill_itself", "succeed", answer=1)
     assert [o.status for o in outcomes] == [Status.FAILED, Status.KILLED, Status.OK]
+
+
+CORES = hardware.usable_cores()[:2]
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two cores whose numbers the system tells")
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_task_that_runs_alone_may_use_the_cores_of_all_workers(
+    alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: CORES)
+    monkeypatch.setattr(hardware, "idle_first", list)
+    task = Task(
+        kind="fake_tasks:tell_cores", name="one", spec={}, log=tmp_path / "log", timeout_seconds=30.0, alone=alone
+    )
+    outcomes: list[Outcome] = []
+    Pool(workers=2, threads=1, listen=lambda *_: None, preload=()).run([task], outcomes.append)
+    assert outcomes[0].result["cores"] == (CORES if alone else CORES[:1])
 
 
 def test_a_request_to_stop_at_once_waits_for_nothing(tmp_path: Path) -> None:

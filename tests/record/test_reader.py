@@ -44,7 +44,7 @@ def test_a_torn_line_is_passed_over_with_a_note(place: str, tmp_path: Path, capl
     (run / "records.jsonl").write_text(text)
     with caplog.at_level(logging.WARNING, "una_bench"):
         found = reader.records(run)
-    assert (len(found), "torn" in caplog.text) == (1, True)
+    assert (len(found), "incomplete" in caplog.text) == (1, True)
 
 
 def test_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> None:

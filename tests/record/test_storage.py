@@ -56,26 +56,23 @@ def appended(run: Path, count: int = 2) -> list[str]:
     return (run / "records.jsonl").read_text().splitlines()
 
 
-def test_every_line_of_records_carries_its_checksum(tmp_path: Path) -> None:
-    assert all(storage.line_intact(line) for line in appended(tmp_path))
-
-
-def test_a_summed_record_reads_like_it_was(tmp_path: Path) -> None:
+def test_an_appended_record_is_read_back(tmp_path: Path) -> None:
     appended(tmp_path)
     assert reader.records(tmp_path) == [record("dpo", 0), record("dpo", 1)]
 
 
-def test_a_record_without_a_checksum_is_read_as_before(tmp_path: Path) -> None:
-    (tmp_path / "records.jsonl").write_text(record("dpo", 0).model_dump_json(by_alias=True) + "\n")
+def test_a_record_of_an_older_version_with_a_checksum_is_read(tmp_path: Path) -> None:
+    line = record("dpo", 0).model_dump_json(by_alias=True)
+    (tmp_path / "records.jsonl").write_text(f'{line[:-1]},"sha256":"{"0" * 64}"}}\n')
     assert reader.records(tmp_path) == [record("dpo", 0)]
 
 
-@pytest.mark.parametrize("damage", [('"seed":0', '"seed":7'), ('"sha256":"', '"sha256":"0'), ('"status":"ok"', '"sta')])
 def test_a_damaged_line_is_named_and_its_cell_counts_as_not_run(
-    damage: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = appended(tmp_path)
-    (tmp_path / "records.jsonl").write_text(f"{first.replace(*damage, 1)}\n{second}\n")
+    damaged = first.replace('"status":"ok"', '"sta', 1)
+    (tmp_path / "records.jsonl").write_text(f"{damaged}\n{second}\n")
     with caplog.at_level(logging.WARNING, "una_bench"):
         assert reader.records(tmp_path) == [record("dpo", 1)]
     assert f"{tmp_path / 'records.jsonl'}, line 1 is " in caplog.text

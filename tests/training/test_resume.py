@@ -16,6 +16,7 @@ from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job
 from una_bench.machine import stop_request
+from una_bench.record import sealed_folder
 from una_bench.training import resume
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
@@ -101,13 +102,11 @@ def test_a_training_killed_before_its_first_state_starts_again_and_pays_for_ever
 
 
 def test_a_half_written_state_is_removed_and_the_one_before_is_used(tmp_path: Path) -> None:
-    from una_bench.record import storage
-
     for step in (2, 4):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         (folder / "model.bin").write_bytes(b"whole")
-        storage.write_json(folder / resume.SEAL, {"files": resume._checksums(folder), "probe": {}})
+        sealed_folder.write(folder, probe={})
     (tmp_path / "checkpoint-4" / "model.bin").write_bytes(b"who")
     assert resume.last_state(tmp_path) == tmp_path / "checkpoint-2"
     assert not (tmp_path / "checkpoint-4").exists()

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.interfaces.prepared import content_hash
-from una_bench.models.packaged import sha256
 from una_bench.record import storage
+from una_bench.record.hashes import content_hash, file_sha256
 
 if TYPE_CHECKING:
     from una_bench.interfaces.benchmark import Checkpoint
@@ -26,7 +25,7 @@ def model_key(checkpoint: Checkpoint) -> str:
     adapted = (checkpoint.path / "adapter_config.json").is_file()
     folders = [checkpoint.path, *([checkpoint.prepared.policy] if adapted else [])]
     files = [file for folder in folders for pattern in PARTS for file in sorted(folder.glob(pattern))]
-    return content_hash([[file.name, sha256(file)] for file in files])
+    return content_hash([[file.name, file_sha256(file)] for file in files])
 
 
 def key(model: str, tasks: Mapping[str, Any], settings: Mapping[str, Any], device: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.instruments.phases import BOOKKEEPING
+from una_bench.record.hashes import file_sha256
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
@@ -31,8 +32,7 @@ def checkpoint_sha256(folder: Path) -> str | None:
     digest = hashlib.sha256()
     files = sorted(folder.glob("*.safetensors"))
     for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
     return digest.hexdigest() if files else None
 
 

@@ -24,7 +24,6 @@ Columns of responses.parquet, one row per response:
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,18 +76,3 @@ class Prepared:
 
         table = pd.read_parquet(self.path / "prompts.parquet")
         return table[table["split"] == split].reset_index(drop=True)
-
-
-def folder_hash(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of all files in ``folder``, 16 hex digits."""
-    digest = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(str(file.relative_to(folder)).encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
-def content_hash(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of ``value``, 16 hex digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from una_bench.machine import hardware
+
 PACKAGES = (
     "una-bench",
     "torch",
@@ -44,7 +46,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         **code(),
         "packages": packages(),
         "python": platform.python_version(),
-        "cores": _cores_allowed(),
+        "cores": len(hardware.usable_cores()) or os.cpu_count(),
         "threads": torch.get_num_threads(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -58,10 +60,12 @@ def machine() -> dict[str, Any]:
     """Return facts about processor and memory."""
     import psutil
 
+    cpu = hardware.processor()
+
     return {
         "machine": f"{platform.system()} {platform.machine()}",
         "kernel": platform.release(),
-        "cpu": _cpu_name(),
+        "cpu": cpu.get("model name") or cpu.get("Model") or platform.processor(),
         "cpu_id": _cpu_id(),
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(logical=True),
@@ -101,28 +105,14 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return names[0] if names else platform.processor()
-
-
 def _cpu_id() -> str | None:
     """Return the properties that decide kernels and order of sums: vendor, family, ..., cache, and a hash of flags.
 
     The name is not enough, since cloud providers use one for different processors. None if the kernel gives no flags.
     """
-    try:
-        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-    except OSError:
-        return None
-    lines = (line.partition(":") for line in first.splitlines())
-    fields = {key.strip(): value.strip() for key, _, value in lines}
-    parts = [fields[key] for key in ("vendor_id", "cpu family", "model", "stepping", "cache size") if key in fields]
-    flags = fields.get("flags") or fields.get("Features")
+    cpu = hardware.processor()
+    parts = [cpu[key] for key in ("vendor_id", "cpu family", "model", "stepping", "cache size") if key in cpu]
+    flags = cpu.get("flags") or cpu.get("Features")
     if flags is None:
         return None
     return " ".join([*parts, hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:8]])
@@ -135,10 +125,6 @@ def _memory_limit() -> int | None:
     except OSError:
         return None
     return int(text) if text.isdigit() else None
-
-
-def _cores_allowed() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _accelerator(device: str) -> dict[str, Any]:

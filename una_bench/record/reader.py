@@ -9,7 +9,6 @@ from typing import Any
 
 from una_bench import formatting
 from una_bench.errors import UserError
-from una_bench.record import storage
 from una_bench.record.schema import SCHEMA, Record
 from una_bench.record.version import VERSION
 
@@ -60,16 +59,13 @@ def _record(line: str, path: Path, number: int) -> Record | None:
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
-        log.warning("%s is incomplete (as after a killed run) and is ignored.", where)
-        return None
-    if isinstance(raw, dict) and "sha256" in raw and not storage.line_intact(line):
-        log.warning("%s is damaged (wrong checksum) and is ignored; its cell counts as not run.", where)
+        log.warning("%s is incomplete (as after a killed run) and is ignored; its cell counts as not run.", where)
         return None
     schema = raw.get("schema", 0) if isinstance(raw, dict) else None
     if not isinstance(schema, int):
         raise UserError(f"{where} is not a record. Remove the line; the cell is then run again.")
     refuse_newer(raw, where)
-    content = {key: value for key, value in raw.items() if key != "sha256"}
+    content = {key: value for key, value in raw.items() if key != "sha256"}  # older versions added a checksum
     try:
         return Record.model_validate({**content, "schema": SCHEMA})
     except (ValidationError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Atomic writes: files are written beside and renamed, records are appended in one write."""
+"""Files that survive a kill: written to a temporary file and renamed, or appended in one write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,9 @@ import platformdirs
 from una_bench.errors import UserError
 from una_bench.record.schema import Record
 
-SEALED = re.compile(r'(.*),"sha256":"([0-9a-f]{64})"\}\s*', re.DOTALL)
-"""A line of records with its checksum."""
-
 
 def cache_folder() -> Path:
-    """Return the cache folder: ``UNA_BENCH_CACHE``, else below the user's cache folder."""
+    """Return where prepared suites are kept: ``UNA_BENCH_CACHE``, else the user's cache folder."""
     return Path(os.environ.get("UNA_BENCH_CACHE") or platformdirs.user_cache_path("una-bench"))
 
 
@@ -32,7 +28,7 @@ def write_text(path: Path, text: str) -> None:
         UserError: It cannot be written; the old file stays.
     """
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is not a regular file. Choose another name.")
+        raise UserError(f"{path} is not a file and would be replaced. Choose another name.")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
 
 def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"{path} cannot be written: {error.strerror}. Free space or make it writable, "
+        f"{path} cannot be written: {error.strerror}. Free space or fix the permissions, "
         "then run the same command to resume."
     )
 
@@ -85,7 +81,7 @@ def append_record(run: Path, record: Record) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            _append(descriptor, sealed_line(record.model_dump_json(by_alias=True)) + "\n")
+            _append(descriptor, record.model_dump_json(by_alias=True) + "\n")
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -93,32 +89,21 @@ def append_record(run: Path, record: Record) -> None:
 
 
 def _append(descriptor: int, line: str) -> None:
-    """Write ``line`` at the end, all of it or nothing; a torn line of a killed run stays alone on its line."""
+    """Append ``line``, all of it or nothing; if a killed run left an incomplete line, start a new one after it."""
     size = os.fstat(descriptor).st_size
     torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-    left = (("\n" if torn else "") + line).encode()
+    unwritten = (("\n" if torn else "") + line).encode()
     try:
-        while left:  # a disk that fills up takes a part first
-            left = left[os.write(descriptor, left) :]
+        while unwritten:  # a disk that fills up takes a part first
+            unwritten = unwritten[os.write(descriptor, unwritten) :]
         os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, size)
         raise
 
 
-def sealed_line(text: str) -> str:
-    """Put the checksum of a JSON object into it as its last key."""
-    return f'{text[:-1]},"sha256":"{_checksum(text)}"}}'
-
-
-def line_intact(line: str) -> bool | None:
-    """Whether a line is as `sealed_line` made it; None where it carries no checksum, as the first records did."""
-    found = SEALED.fullmatch(line)
-    return None if found is None else _checksum(found[1] + "}") == found[2]
-
-
 def writable(folder: Path) -> None:
-    """Make sure that ``folder`` can be made and written to, or say so before any work starts."""
+    """Check that ``folder`` can be created and written to, before any work starts."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"

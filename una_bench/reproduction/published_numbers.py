@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from una_bench.errors import UserError, nearest
 
 T = TypeVar("T")
-PERCENT = "percent"
 AVERAGE = "average"
 """Column with the mean of the others, as printed."""
 

@@ -12,8 +12,6 @@ from una_bench.record.schema import SCHEMA, Record
 from una_bench.suite import recipe
 from una_bench.suite.recipe import Recipe
 
-SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line without this key."}
-
 _CHANGES = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
 CHOICES: dict[str, Any] = {
     "preset": {"type": "string", "description": "Default preset."},
@@ -27,7 +25,6 @@ CHOICES: dict[str, Any] = {
 def record() -> dict[str, Any]:
     """Return the schema of one line of ``records.jsonl``."""
     schema = Record.model_json_schema(mode="serialization")
-    schema["properties"]["sha256"] = SUM
     return {**schema, "title": f"una-bench record, format {SCHEMA}"}
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Feedback, Job, Method
-from una_bench.interfaces.prepared import content_hash
 from una_bench.machine import hardware
+from una_bench.record.hashes import content_hash
 from una_bench.record.version import VERSION
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe

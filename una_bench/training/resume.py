@@ -6,28 +6,20 @@ training then equal those of an uninterrupted one.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.machine import stop_request
-from una_bench.record import storage
+from una_bench.record import sealed_folder
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
     from una_bench.interfaces.method import Job
 
-SEAL = "sealed.json"
 KEPT = 2
 """States to keep: the newest, and the one before in case that is damaged."""
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a saved state except the seal."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SEAL)
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def _states(folder: Path) -> list[Path]:
@@ -43,8 +35,7 @@ def folder_of(job: Job) -> Path:
 def last_state(folder: Path) -> Path | None:
     """Return the newest complete ``checkpoint-N`` in ``folder``; incomplete ones are removed."""
     for state in _states(folder):
-        seal = storage.read_json(state / SEAL)
-        if seal is not None and seal["files"] == _checksums(state):
+        if not sealed_folder.damage(state):
             return state
         shutil.rmtree(state)
     return None
@@ -69,8 +60,7 @@ def callback(probe: Probe, job: Job) -> Any:
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.saved = time.monotonic()
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            times = int(probe.facts.get("resumed", 0))
-            storage.write_json(folder / SEAL, {"files": _checksums(folder), "probe": probe.state(), "resumed": times})
+            sealed_folder.write(folder, probe=probe.state(), resumed=int(probe.facts.get("resumed", 0)))
             for older in _states(folder.parent)[KEPT:]:
                 shutil.rmtree(older)
 
@@ -83,7 +73,7 @@ def train(trainer: Any, probe: Probe, job: Job) -> None:
     trainer.add_callback(callback(probe, job))
     state = last_state(folder)
     if state is not None:
-        seal = storage.read_json(state / SEAL)
+        seal = sealed_folder.read(state)
         assert seal is not None, "last_state returns sealed folders only"
         probe.restore(seal["probe"])
         probe.facts["resumed"] = int(seal.get("resumed", 0)) + 1

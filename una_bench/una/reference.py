@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from una_bench.instruments.fairness_facts import weights_sha256
-from una_bench.interfaces.prepared import content_hash
+from una_bench.record.hashes import content_hash
 from una_bench.una.examples import Examples
 
 DIGEST_BYTES = hashlib.sha256().digest_size

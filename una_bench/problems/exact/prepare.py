@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from una_bench.interfaces.prepared import folder_hash
 from una_bench.machine import process_tuning
 from una_bench.problems.exact import feedback, language, policy, reward_model, tasks, world
 from una_bench.problems.exact.truth import Truth, make
+from una_bench.record.hashes import path_hash
 
 if TYPE_CHECKING:
     from una_bench.problems.exact.settings import ExactSettings
@@ -42,7 +41,7 @@ def prepare(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> No
         "reward_model": figures,
         "optimum": summary,
         "frontier": {axis: summary["train"]["frontier"][axis] for axis in ("kl", "reward")},
-        "hashes": {part.name: _hash(part) for part in sorted(out.iterdir())},
+        "hashes": {part.name: path_hash(part) for part in sorted(out.iterdir())},
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
@@ -83,7 +82,3 @@ def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str
         counts |= {f"prompts_{split}": len(truth.rows(split)), f"responses_{split}": len(table)}
     feedback.prompt_frame(truth.heldout).to_parquet(out / "prompts.parquet", index=False)
     return counts | {"responses_a_prompt": truth.reward.shape[1]}
-
-
-def _hash(part: Path) -> str:
-    return folder_hash(part) if part.is_dir() else hashlib.sha256(part.read_bytes()).hexdigest()[:16]

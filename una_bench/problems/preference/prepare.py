@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
-from una_bench.interfaces.prepared import content_hash, folder_hash
 from una_bench.models import catalog
 from una_bench.problems.preference import formats, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
@@ -17,6 +15,7 @@ from una_bench.problems.preference.pairs import RULES, Pair, pair_up
 from una_bench.problems.preference.policy import make_template, write_policy
 from una_bench.problems.preference.tables import Limits, Written
 from una_bench.problems.preference.template import Template
+from una_bench.record.hashes import content_hash, path_hash
 
 if TYPE_CHECKING:
     from una_bench.problems.preference.settings import PreferenceSettings
@@ -57,7 +56,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "template": template.describe(),
         "data": facts,
         "reward_model": figures,
-        "hashes": {part.name: _hash(part) for part in sorted(out.iterdir())},
+        "hashes": {part.name: path_hash(part) for part in sorted(out.iterdir())},
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
@@ -145,7 +144,3 @@ def _write_tables(problem: PreferenceSettings, out: Path, train: Sequence[Writte
         table = tables.responses(part, label_threshold=problem.label_threshold)
         table.to_parquet(out / f"{name}.parquet", index=False)
     tables.prompts(train, heldout).to_parquet(out / "prompts.parquet", index=False)
-
-
-def _hash(part: Path) -> str:
-    return folder_hash(part) if part.is_dir() else hashlib.sha256(part.read_bytes()).hexdigest()[:16]

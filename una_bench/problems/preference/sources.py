@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 from pydantic import model_validator
 
 from una_bench.errors import UserError
-from una_bench.interfaces.prepared import content_hash
 from una_bench.interfaces.settings import Settings
 from una_bench.models import hub
+from una_bench.record.hashes import content_hash, file_sha256
 
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}
 Row = dict[str, Any]
@@ -58,8 +57,8 @@ def local_files(source: str) -> list[Path]:
 
 
 def files_hash(files: Sequence[Path]) -> str:
-    """Return 16 hex digits of the SHA-256 of the files' contents, independent of their names."""
-    return content_hash([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+    """Return the SHA-256 over the contents of files, whatever they are called, 16 hex digits."""
+    return content_hash([file_sha256(file) for file in files])
 
 
 def read(source: Source) -> tuple[list[Row], dict[str, Any]]:
