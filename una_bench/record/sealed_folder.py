@@ -29,7 +29,7 @@ def damage(folder: Path) -> str:
     """Return what is wrong with a sealed folder; empty where it is intact."""
     seal = read(folder)
     if seal is None:
-        return "it was not finished"
+        return "it is incomplete"
     name = first_damaged(folder, seal["files"])
     return f"{name} is damaged or missing" if name else ""
 
