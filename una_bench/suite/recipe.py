@@ -248,7 +248,8 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
             if owner is None:
                 break
         keys = [f.alias or n for n, f in owner.model_fields.items()] if owner is not None else []
-        return f"there is no key '{where}'.{nearest(str(first['loc'][-1]), keys)} Valid keys: {', '.join(keys)}."
+        valid = f"Valid keys: {', '.join(keys)}" if keys else "Remove it"
+        return f"there is no key '{where}'.{nearest(str(first['loc'][-1]), keys)} {valid}."
     if first["type"] == "missing":
         return f"the key '{where}' is missing. Add it; `una-bench show exact` prints a complete recipe."
     given = reprlib.repr(first["input"]) if first["loc"] else "not possible"

@@ -29,8 +29,7 @@ def own_settings(method: Method) -> dict[str, Any]:
     """Return a method's settings beyond the shared ones, under TRL's names for TRL's configuration."""
     from una_bench.interfaces.method import Method
 
-    shared = {f.name for f in fields(Method)}
-    return {name: value for name, value in method.settings().items() if name not in shared}
+    return {name: value for name, value in method.settings().items() if name not in Method.model_fields}
 
 
 def silence(trainer: Any) -> None:
