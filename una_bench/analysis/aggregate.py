@@ -37,9 +37,7 @@ def with_task_means(rows: Sequence[Row], tasks: Sequence[Metric]) -> list[Row]:
     Rows are unchanged unless the tasks are `combinable`. A task without values in any row is ignored.
     """
     measured = [task for task in tasks if any(row.values.get(task.name) for row in rows)]
-    if not combinable(measured):
-        return list(rows)
-    return [_with_means(row, [task.name for task in measured]) for row in rows]
+    return [_with_means(row, [t.name for t in measured]) for row in rows] if combinable(measured) else list(rows)
 
 
 def _with_means(row: Row, names: Sequence[str]) -> Row:
@@ -71,10 +69,8 @@ def with_documents(values: Sequence[float], stderrs: Sequence[float], *, level: 
 
 def over_documents(value: float, stderr: float, *, level: float = LEVEL) -> Estimate:
     """Return the interval of an untrained policy, which covers the sampling of documents alone (normal)."""
-    half = t_quantile(level, 1e9) * stderr
-    return Estimate(
-        mean=value, low=value - half, high=value + half, n=1, how="normal over documents; untrained, no seeds"
-    )
+    half, how = t_quantile(level, 1e9) * stderr, "normal over documents; untrained, no seeds"
+    return Estimate(mean=value, low=value - half, high=value + half, n=1, how=how)
 
 
 def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None = None) -> Effect:
@@ -82,11 +78,7 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None
 
     Two-way random effects without replication: the variance of the grand mean is (MS_seeds + MS_documents - MS_rest) /
     (S D), at least MS_rest / (S D); degrees of freedom after Satterthwaite. With one seed, over documents alone.
-
-    Args:
-        differences: First method minus second, (S seeds, D documents).
-        level: Confidence level.
-        p: p-value corrected for the number of comparisons; computed if None.
+    ``differences`` are (S seeds, D documents); ``p`` is corrected for the number of comparisons, or computed if None.
     """
     import numpy as np
 
@@ -110,14 +102,7 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None
         variance, how = total / (seeds * documents), "Student t over seeds and documents, paired by both"
     if variance == 0:
         return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, level=level, how=how)
-    error = math.sqrt(variance)
-    half = t_quantile(level, min(df, 1e9)) * error
-    return Effect(
-        mean=mean,
-        low=mean - half,
-        high=mean + half,
-        n=seeds,
-        p=t_pvalue(mean / error, min(df, 1e9)) if p is None else p,
-        level=level,
-        how=how,
-    )
+    error, df = math.sqrt(variance), min(df, 1e9)
+    half = t_quantile(level, df) * error
+    p = t_pvalue(mean / error, df) if p is None else p
+    return Effect(mean=mean, low=mean - half, high=mean + half, n=seeds, p=p, level=level, how=how)

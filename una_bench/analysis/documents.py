@@ -44,15 +44,14 @@ def scores(run: Path, records: Sequence[Record]) -> Scores:
             if task is None or not m.samples:
                 continue
             metric, _, filtered = rest.removeprefix(task + ".").partition(".")
-            by_id = {str(d.get("doc_id")): float(d[metric]) for d in documents[task] if _scored(d, metric, filtered)}
+            by_id = {
+                str(d.get("doc_id")): float(d[metric])
+                for d in documents[task]
+                if d.get("filter", "none") == (filtered or "none") and isinstance(d.get(metric), int | float)
+            }
             if by_id and math.isclose(fmean(by_id.values()), m.value, abs_tol=1e-6):
                 by_metric[record.cell, m.metric] = by_id
     return by_metric
-
-
-def _scored(document: Mapping[str, Any], metric: str, filtered: str) -> bool:
-    same_filter = document.get("filter", "none") == (filtered or "none")
-    return same_filter and isinstance(document.get(metric), int | float)
 
 
 def paired(rows: Sequence[Row], base: Row, metric: str, document_scores: Scores) -> list[stats.Effect] | None:

@@ -42,10 +42,9 @@ class Context:
 
 def context(record: Record) -> Context:
     """Return the context of a record."""
-    device = [("device", record.job["device"])] if "device" in record.job else []
-    threads = [("threads", record.job["threads"])] if "threads" in record.job else []
+    of_job = ((k, record.job[k]) for k in ("device", "threads") if k in record.job)
     return Context(
-        machine=_pairs([*((k, record.environment[k]) for k in MACHINE if k in record.environment), *device, *threads]),
+        machine=_pairs([*((k, record.environment[k]) for k in MACHINE if k in record.environment), *of_job]),
         data=_pairs([("suite", record.suite), *((k, record.job[k]) for k in DATA if k in record.job)]),
         budget=_pairs((k, v) for k, v in sorted(record.job.items()) if k.startswith("budget")),
     )
@@ -64,13 +63,12 @@ def contexts(records: Sequence[Record]) -> dict[tuple[str, str], Context]:
 
 
 def _pairs(items: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
-    return tuple(_pair(key, value) for key, value in items)
-
-
-def _pair(key: str, value: Any) -> tuple[str, str]:
-    if key.endswith("_bytes") and isinstance(value, int):
-        return key.removesuffix("_bytes"), formatting.quantity(value, "B")
-    return formatting.clean(key).replace("_", " "), formatting.clean(value)
+    return tuple(
+        (key.removesuffix("_bytes"), formatting.quantity(value, "B"))
+        if key.endswith("_bytes") and isinstance(value, int)
+        else (formatting.clean(key).replace("_", " "), formatting.clean(value))
+        for key, value in items
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,11 @@ from statistics import fmean
 
 def front(points: Sequence[Sequence[float]]) -> list[int]:
     """Return the indices of the points that no other dominates (higher is better); equal points are all included."""
-    return [i for i, point in enumerate(points) if not any(_dominates(other, point) for other in points)]
 
+    def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+        return a != b and all(x >= y for x, y in zip(a, b, strict=True))
 
-def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    pairs = list(zip(a, b, strict=True))
-    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+    return [i for i, point in enumerate(points) if not any(dominates(other, point) for other in points)]
 
 
 LEVEL = 0.95
@@ -42,19 +41,14 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Estimate):
     """A mean difference with its interval at ``level``, which includes Holm's correction."""
 
-    mean: float
-    low: float | None = None
-    high: float | None = None
-    n: int
     p: float | None = None
     """Two-sided, corrected for the number of comparisons."""
     level: float = LEVEL
     spread: float | None = None
     """Standard deviation of the differences over seeds."""
-    how: str = "1 seed: no interval"
 
     @property
     def detectable(self) -> float | None:
@@ -93,7 +87,6 @@ def interval(values: Sequence[float], *, level: float = LEVEL) -> Estimate:
     n, mean = len(values), fmean(values)
     if n < 2 or not all(math.isfinite(v) for v in values):
         return Estimate(mean=mean, n=n, how="1 seed: no interval" if n < 2 else "not finite: no interval")
-
     half = t_quantile(level, n - 1) * stdev(values) / math.sqrt(n)
     return Estimate(mean=mean, low=mean - half, high=mean + half, n=n, how="Student t over seeds")
 
@@ -155,18 +148,8 @@ def _pvalue(differences: Sequence[float]) -> float:
 def _effect(differences: Sequence[float], p: float | None, level: float) -> Effect:
     n, mean = len(differences), fmean(differences) if differences else math.nan
     if p is None:
-        return Effect(
-            mean=mean, n=n, how="1 seed: no interval" if n == 1 else "no common seed" if n == 0 else "not finite"
-        )
+        how = "1 seed: no interval" if n == 1 else "no common seed" if n == 0 else "not finite"
+        return Effect(mean=mean, n=n, how=how)
     spread = _spread(differences)
-    half = t_quantile(level, n - 1) * spread / math.sqrt(n)
-    return Effect(
-        mean=mean,
-        low=mean - half,
-        high=mean + half,
-        n=n,
-        p=p,
-        level=level,
-        spread=spread,
-        how="Student t over differences paired by seed",
-    )
+    half, how = t_quantile(level, n - 1) * spread / math.sqrt(n), "Student t over differences paired by seed"
+    return Effect(mean=mean, low=mean - half, high=mean + half, n=n, p=p, level=level, spread=spread, how=how)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import psutil
 from rich.console import Console
@@ -32,13 +31,12 @@ def show(console: Console) -> None:
         f"Device: {_device()}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
         f"{memory.available / 2**30:.1f} GiB free"
     )
-    console.print(
-        f"Cache: {escape(str(storage.cache_folder()))} ({_size(storage.cache_folder()) / 2**20:.0f} MiB used)"
-    )
+    cache = storage.cache_folder()
+    used = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
+    console.print(f"Cache: {escape(str(cache))} ({used / 2**20:.0f} MiB used)")
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"}
-    console.print(
-        f"Hugging Face Hub: {'off (HF_HUB_OFFLINE is set)' if offline else 'allowed; HF_HUB_OFFLINE=1 turns it off'}"
-    )
+    state = "off (HF_HUB_OFFLINE is set)" if offline else "allowed; HF_HUB_OFFLINE=1 turns it off"
+    console.print(f"Hugging Face Hub: {state}")
     table = Table("suite", "cells", "time", "largest state", title="Needs of a run of each suite", title_justify="left")
     for name in registry.suite_names():
         planned = plan.make(recipe.load(name))
@@ -64,7 +62,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "missing"
-
-
-def _size(folder: Path) -> int:
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0

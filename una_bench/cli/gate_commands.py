@@ -25,6 +25,7 @@ def gate(
     from una_bench.gate import baseline as baselines
     from una_bench.gate import compare as gates
     from una_bench.gate import output
+    from una_bench.record import storage
 
     expected = baselines.read(name)
     verdicts = gates.check(run, expected)
@@ -34,7 +35,7 @@ def gate(
         for line in output.github(verdicts):
             typer.echo(line)
     if junit is not None:
-        output.write_junit(junit, verdicts, expected.suite)
+        storage.write_text(junit, output.junit(verdicts, expected.suite))
     if gates.regressions(verdicts):
         typer.echo(f"If the changes are intended: una-bench baseline update {run} --baseline {name}", err=True)
         raise typer.Exit(1)

@@ -52,12 +52,7 @@ def stoppable(command: str) -> Iterator[None]:
 
 
 def stopped(command: str, waiting: Sequence[str] = ()) -> typer.Exit:
-    """Print how to resume a stopped run, and return the exit.
-
-    Args:
-        command: The command that was stopped.
-        waiting: Cells that are trained but not evaluated, so that no table shows them.
-    """
+    """Print how to resume a stopped run, and return the exit; ``waiting`` are cells trained but not evaluated."""
     kept = f" Trained and kept, but not evaluated yet: {', '.join(waiting)}." if waiting else ""
     wrong(f"Stopped.{kept} To resume: {command}")
     return typer.Exit(STOPPED)

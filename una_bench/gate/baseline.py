@@ -99,10 +99,9 @@ def read(name: str) -> Baseline:
         return Baseline.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        where = formatting.clean(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
-        raise UserError(
-            f"{path} is not a valid baseline: {where}. Recreate it with `una-bench baseline update`."
-        ) from None
+        where = formatting.clean(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        advice = "Recreate it with `una-bench baseline update`."
+        raise UserError(f"{path} is not a valid baseline: {where}. {advice}") from None
 
 
 def write(path: Path, baseline: Baseline) -> None:

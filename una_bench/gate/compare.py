@@ -14,7 +14,7 @@ from una_bench.gate import figures, update
 from una_bench.gate.baseline import Baseline, Entry
 from una_bench.gate.figures import CHANGED, Gauge
 from una_bench.record import reader
-from una_bench.record.schema import Better, Record, Status
+from una_bench.record.schema import Better, Status
 
 
 class Outcome(StrEnum):
@@ -60,7 +60,9 @@ def check(run: Path, baseline: Baseline) -> list[Verdict]:
         if record is None:
             verdicts.append(_whole(cell, Outcome.REGRESSION, "is missing from the run"))
         elif record.status is not Status.OK:
-            verdicts.append(_whole(cell, Outcome.REGRESSION, _failure(record)))
+            reason = f" ({formatting.clean(record.failure.reason)})" if record.failure else ""
+            detail = f"ended as {str(record.status).replace('_', ' ')}{reason}"
+            verdicts.append(_whole(cell, Outcome.REGRESSION, detail))
         else:
             gauges = figures.gauges(record, of_quality)
             verdicts += _cell(cell, entries, gauges, baselines.differing(baseline, record))
@@ -71,11 +73,6 @@ def check(run: Path, baseline: Baseline) -> list[Verdict]:
 
 def _whole(cell: str, outcome: Outcome, detail: str) -> Verdict:
     return Verdict(cell=formatting.clean(cell), name="", outcome=outcome, detail=detail)
-
-
-def _failure(record: Record) -> str:
-    reason = f" ({formatting.clean(record.failure.reason)})" if record.failure else ""
-    return f"ended as {str(record.status).replace('_', ' ')}{reason}"
 
 
 def _cell(cell: str, entries: dict[str, Entry], gauges: dict[str, Gauge], other: str) -> Iterator[Verdict]:
@@ -114,7 +111,8 @@ def _judge(entry: Entry, gauge: Gauge, other: str) -> tuple[Outcome, str]:
         return Outcome.AS_EXPECTED, ""
     better = (below and entry.better is Better.LOWER) or (above and entry.better is Better.HIGHER)
     change = f"{show(gauge.value, entry.unit)} against {show(entry.value, entry.unit)}"
-    change += _percent(entry.value, gauge.value)
+    if entry.value > 0:
+        change += f" ({100 * (gauge.value / entry.value - 1):+.3g} %)".replace("-", formatting.MINUS)
     bound = f"allowed {_limits(entry, low, high)} ({entry.source}{'; elsewhere: ' + other if other else ''})"
     return (Outcome.IMPROVEMENT if better else Outcome.REGRESSION), f"{change}, {bound}"
 
@@ -124,10 +122,6 @@ def _limits(entry: Entry, low: float | None, high: float | None) -> str:
         return "only that"
     parts = [] if low is None else [f"from {show(low, entry.unit)}"]
     return " ".join([*parts, *([] if high is None else [f"to {show(high, entry.unit)}"])])
-
-
-def _percent(before: float, now: float) -> str:
-    return f" ({100 * (now / before - 1):+.3g} %)".replace("-", formatting.MINUS) if before > 0 else ""
 
 
 def show(value: float | str, unit: str) -> str:

@@ -74,7 +74,10 @@ def gauges(record: Record, of_quality: Sequence[str]) -> dict[str, Gauge]:
     """Return the figures of a cell that succeeded, by name."""
     measured = {m.metric: m for m in record.measurements if m.samples}
     figures = [*_deterministic(record), *_arithmetic(record, measured), *_noisy(measured)]
-    figures += [_quality(measured[name]) for name in of_quality if name in measured]
+    for m in (measured[name] for name in of_quality if name in measured):
+        figures.append(
+            Gauge(name=m.metric, kind=Kind.QUALITY, value=m.value, unit=m.unit, better=m.better, stderr=m.stderr)
+        )
     return {gauge.name: gauge for gauge in figures}
 
 
@@ -95,15 +98,8 @@ def _deterministic(record: Record) -> Iterator[Gauge]:
     if curve is not None:
         last, scale = len(curve.y) - 1, max(abs(y) for y in curve.y)
         for i in sorted({round(last * part / (POINTS - 1)) for part in range(POINTS)}):
-            name = f"{LOSS}.{curve.x[i]:.0f}"
-            yield Gauge(
-                name=name,
-                kind=Kind.DETERMINISTIC,
-                value=curve.y[i],
-                scale=scale,
-                of="the largest loss",
-                drawn=drawn,
-            )
+            name, of = f"{LOSS}.{curve.x[i]:.0f}", "the largest loss"
+            yield Gauge(name=name, kind=Kind.DETERMINISTIC, value=curve.y[i], scale=scale, of=of, drawn=drawn)
 
 
 def _arithmetic(record: Record, measured: dict[str, Measurement]) -> Iterator[Gauge]:
@@ -127,10 +123,6 @@ def _noisy(measured: dict[str, Measurement]) -> Iterator[Gauge]:
     elif "compute.utilization" in measured:
         share = measured["compute.utilization"]
         yield Gauge(name=share.metric, kind=Kind.NOISY, value=share.value, better=share.better)
-
-
-def _quality(m: Measurement) -> Gauge:
-    return Gauge(name=m.metric, kind=Kind.QUALITY, value=m.value, unit=m.unit, better=m.better, stderr=m.stderr)
 
 
 def words(name: str) -> str:

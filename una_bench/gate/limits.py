@@ -27,7 +27,6 @@ LEVEL = 0.99
 """Confidence level of the intervals of quality figures."""
 GUESS = 0.1
 """Relative half-width of a quality figure if its spread is unknown (one run, no standard errors)."""
-
 ROUNDING = 1e-3
 """Smallest relative half-width of quality figures, for rounding on other machines if all seeds agree."""
 
@@ -35,13 +34,15 @@ ROUNDING = 1e-3
 def entry(repeats: Sequence[Gauge], over_seeds: Sequence[float] = ()) -> Entry | None:
     """Return one line of a baseline, or None for a hash or a word that unchanged code does not reproduce.
 
-    Args:
-        repeats: The same figure of the same cell, from runs of unchanged code.
-        over_seeds: Its value for each seed, for quality figures.
+    ``repeats`` are the figure of one cell in runs of unchanged code, ``over_seeds`` a quality figure of each seed.
     """
     first = repeats[0]
     if isinstance(first.value, str):
-        return _exact(first) if len({g.value for g in repeats}) == 1 else None
+        if len({g.value for g in repeats}) > 1:
+            return None
+        if first.unit == "sha256":
+            return _entry(first, first.value, "exact", None, "the same bits")
+        return _entry(first, first.value, "exact", "exact", "the same words everywhere")
     values = [float(g.value) for g in repeats]
     if first.kind is Kind.DETERMINISTIC:
         return _deterministic(first, values)
@@ -58,12 +59,6 @@ def _entry(gauge: Gauge, value: float | str, here: Limits, elsewhere: Limits | N
         elsewhere=elsewhere,
         source=source,
     )
-
-
-def _exact(gauge: Gauge) -> Entry:
-    everywhere = gauge.unit != "sha256"
-    source = "the same words everywhere" if everywhere else "the same bits"
-    return _entry(gauge, gauge.value, "exact", "exact" if everywhere else None, source)
 
 
 def _deterministic(gauge: Gauge, values: Sequence[float]) -> Entry:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from una_bench import formatting
 from una_bench.gate import figures
 from una_bench.gate.compare import Outcome, Verdict
-from una_bench.record import storage
 
 SHOWN = (Outcome.REGRESSION, Outcome.IMPROVEMENT)
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -32,7 +30,8 @@ def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
         names = Counter(v.name or v.cell for v in not_compared if v.detail == reason)
         yield f"not compared: {', '.join(_times(name, count) for name, count in names.items())}: {reason}"
     counts = Counter(v.outcome for v in verdicts)
-    yield "gate: " + ", ".join(f"{counts[outcome]} {_plural(outcome, counts[outcome])}" for outcome in Outcome)
+    plural = {outcome: "s" * (counts[outcome] != 1 and outcome in SHOWN) for outcome in Outcome}
+    yield "gate: " + ", ".join(f"{counts[outcome]} {outcome}{s}" for outcome, s in plural.items())
 
 
 def _joint(verdict: Verdict) -> str:
@@ -43,25 +42,17 @@ def _times(name: str, count: int) -> str:
     return figures.words(name) if count == 1 else f"{figures.words(name)} of {count} cells"
 
 
-def _plural(outcome: Outcome, count: int) -> str:
-    return f"{outcome}s" if count != 1 and outcome in SHOWN else str(outcome)
-
-
 def github(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield GitHub workflow commands: errors for regressions, notices for improvements."""
     for verdict in verdicts:
         if verdict.outcome in SHOWN:
             kind = "error" if verdict.outcome is Outcome.REGRESSION else "notice"
-            title = _property(f"{verdict.outcome}: {_what(verdict)}")
+            title = _data(f"{verdict.outcome}: {_what(verdict)}").replace(":", "%3A").replace(",", "%2C")
             yield f"::{kind} title={title}::{_data(_what(verdict) + _joint(verdict) + verdict.detail)}"
 
 
 def _data(text: str) -> str:
     return formatting.clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def junit(verdicts: Sequence[Verdict], suite: str) -> str:
@@ -93,8 +84,3 @@ def junit(verdicts: Sequence[Verdict], suite: str) -> str:
 
 def _xml(text: str) -> str:
     return _NO_XML.sub("?", formatting.clean(text))
-
-
-def write_junit(path: Path, verdicts: Sequence[Verdict], suite: str) -> None:
-    """Write JUnit XML to a file."""
-    storage.write_text(path, junit(verdicts, suite))

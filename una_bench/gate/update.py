@@ -54,7 +54,7 @@ def make(runs: Sequence[Path]) -> Baseline:
         if record.status is not Status.OK:
             raise UserError(f"{record.cell} of {runs[0]} {record.status}: a baseline needs cells that succeeded.")
     every = [r for records in records_by_run for r in records if r.status is Status.OK]
-    versions, machine = baselines.surroundings(_trained(firsts))
+    versions, machine = baselines.surroundings(next((r for r in firsts if reader.trained(r)), firsts[0]))
     draft = Baseline(
         suite=suite, key=key, runs=len(runs), versions=versions, machine=machine, cells=_cells(firsts, every)
     )
@@ -71,10 +71,6 @@ def identity(run: Path) -> tuple[str, str]:
     if not isinstance(info.get("suite"), str) or not isinstance(info.get("key"), str):
         raise UserError(f"{run} has no run.json that names its recipe. Give a folder that `una-bench run` wrote.")
     return info["suite"], info["key"]
-
-
-def _trained(records: Sequence[Record]) -> Record:
-    return next((r for r in records if reader.trained(r)), records[0])
 
 
 def _cells(firsts: Sequence[Record], every: Sequence[Record]) -> Cells:

@@ -33,12 +33,7 @@ Say = Callable[[str], None]
 
 
 def make(plan: Plan, out: Path, say: Say) -> list[str]:
-    """Prepare the suite if necessary, and write the bundle.
-
-    Args:
-        plan: Plan of the suite.
-        out: Folder to create; it must not exist or be empty.
-        say: Reports progress.
+    """Prepare the suite if necessary, and write the bundle to ``out``, which must not exist or be empty.
 
     Returns:
         Data and packages that this machine lacks; tasks that need them will show "not run".
@@ -46,30 +41,27 @@ def make(plan: Plan, out: Path, say: Say) -> list[str]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} already exists. Choose another folder.")
     storage.writable(out)
-    missing = missing_inputs.check(plan) or missing_inputs.for_tasks(_tasks(plan))
-    pool = Pool(workers=1, threads=plan.recipe.threads, listen=lambda task, kind, content: _hear(kind, content, say))
+    missing = missing_inputs.check(plan) or missing_inputs.for_tasks(missing_inputs.tasks_of(plan))
+
+    def hear(task: object, kind: str, content: Any) -> None:
+        if kind == "say":
+            say(str(content))
+
+    pool = Pool(workers=1, threads=plan.recipe.threads, listen=hear)
     prepared = preparation.ensure(plan, pool, log=out / "prepare.log", say=say)
     (out / "prepare.log").unlink(missing_ok=True)
     say("copying")
     shutil.copytree(prepared.path, out / "prepared", copy_function=_link_or_copy)
-    for entry in (entry for name in _tasks(plan) for entry in GROUPS.get(name, ())):
+    for entry in (entry for name in missing_inputs.tasks_of(plan) for entry in GROUPS.get(name, ())):
         for folder in hub.cached_datasets(entry.data):
             target = out / "hf" / "datasets" / folder.name
             shutil.copytree(folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.lock"))
     _copy_sentence_splitter(out / "nltk_data")
     storage.write_text(out / "recipe.yaml", recipes.dump(plan.recipe))
-    _write_index(plan, out)
+    files = {str(p.relative_to(out)): file_sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
+    index = {"suite": plan.recipe.name, "una_bench": VERSION, "problem_key": plan.problem_key, "files": files}
+    storage.write_text(out / "bundle.json", json.dumps(index, indent=1) + "\n")
     return [f"{need.what}: {need.command}" for need in missing]
-
-
-def _tasks(plan: Plan) -> list[str]:
-    names = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
-    return [names] if isinstance(names, str) else list(names)
-
-
-def _hear(kind: str, content: Any, say: Say) -> None:
-    if kind == "say":
-        say(str(content))
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -88,26 +80,10 @@ def _copy_sentence_splitter(out: Path) -> None:
     shutil.copytree(folder, out / "tokenizers" / "punkt_tab")
 
 
-def _write_index(plan: Plan, out: Path) -> None:
-    files = {str(p.relative_to(out)): file_sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
-    index = {
-        "suite": plan.recipe.name,
-        "una_bench": VERSION,
-        "problem_key": plan.problem_key,
-        "files": files,
-    }
-    storage.write_text(out / "bundle.json", json.dumps(index, indent=1) + "\n")
-
-
 def use(folder: Path, suite: str) -> str:
     """Make a bundle's contents available to this process and its children, and forbid connections.
 
-    Args:
-        folder: The bundle.
-        suite: The suite to run; must be that of the bundle.
-
-    Returns:
-        The recipe file to load instead of the suite.
+    Returns the recipe file to load instead of the suite.
 
     Raises:
         UserError: The folder is not a bundle, is damaged, or has another suite.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from una_bench.evaluation import task_names
 from una_bench.evaluation.leaderboards import GROUPS
@@ -43,17 +44,22 @@ def check(plan: Plan) -> list[Need]:
     if isinstance(problem, Needy) and not prepared:
         missing = [need for need in problem.needs() if offline.is_on() or not need.automatic]
         offline.require_nothing_missing(missing, plan.recipe.name)
-    tasks = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
+    tasks = tasks_of(plan)
     if isinstance(problem, Needy) or prepared:  # preparation of other problems may add tasks
-        task_names.require_known([tasks] if isinstance(tasks, str) else tasks, folder / "tasks" if prepared else None)
+        task_names.require_known(tasks, folder / "tasks" if prepared else None)
     return for_tasks(tasks) if offline.is_on() else []
 
 
-def for_tasks(names: Any) -> list[Need]:
+def tasks_of(plan: Plan) -> list[str]:
+    """Return the tasks and leaderboards that the benchmark ``leaderboard`` runs."""
+    names = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks", ())
+    return [names] if isinstance(names, str) else list(names)
+
+
+def for_tasks(names: Iterable[str]) -> list[Need]:
     """Return the missing data and packages of the named leaderboards."""
-    leaderboards = [names] if isinstance(names, str) else list(names)
     missing: dict[str, Need] = {}
-    for entry in (entry for name in leaderboards for entry in GROUPS.get(name, ())):
+    for entry in (entry for name in names for entry in GROUPS.get(name, ())):
         if not hub.cached_datasets(entry.data):
             command = hub.dataset_command(entry.data)
             missing[entry.data] = Need(what=f"data of {entry.name}: {entry.data}", command=command, automatic=True)

@@ -20,7 +20,6 @@ class Reporter:
     def __init__(self, *, quiet: bool) -> None:
         """Write to standard error, or nothing if ``quiet``."""
         self.console = Console(stderr=True, quiet=quiet)
-        self.live = self.console.is_terminal and not quiet
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -30,7 +29,7 @@ class Reporter:
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self.console,
             transient=True,
-            disable=not self.live,
+            disable=quiet or not self.console.is_terminal,
         )
         self._ids: dict[str, TaskID] = {}
         self._total: TaskID | None = None

@@ -43,18 +43,14 @@ class Accounting:
         self.work_seconds += seconds
         self.overhead_seconds += max(0.0, outcome.seconds - seconds)
 
-    def _busy(self) -> float:
-        """Return the time with at least one worker running."""
-        total, end = 0.0, float("-inf")
-        for start, stop in sorted(self._spans):
-            total += max(0.0, stop - max(start, end))
-            end = max(end, stop)
-        return total
-
     def summary(self) -> dict[str, float]:
         """Return seconds by purpose, and the harness's share of the wall time."""
         wall = self.clock() - self.began
-        harness = max(0.0, wall - self.once_seconds - self._busy()) + self.overhead_seconds / self.workers
+        busy, end = 0.0, float("-inf")  # time with at least one worker running
+        for start, stop in sorted(self._spans):
+            busy += max(0.0, stop - max(start, end))
+            end = max(end, stop)
+        harness = max(0.0, wall - self.once_seconds - busy) + self.overhead_seconds / self.workers
         return {
             "wall_seconds": wall,
             "once_seconds": self.once_seconds,

@@ -13,16 +13,9 @@ Read = Callable[[Record], Any]
 """Returns a record's value for a topic, or None if it is not recorded."""
 
 
-def _fact(*names: str) -> Read:
-    return lambda r: _several(r.facts, names)
-
-
-def _job(*names: str) -> Read:
-    return lambda r: _several(r.job, names)
-
-
-def _setting(*names: str) -> Read:
-    return lambda r: _several(r.settings, names)
+def _of(source: str, *names: str) -> Read:
+    """Return a reader of one or several entries of ``facts``, ``job`` or ``settings``."""
+    return lambda r: _several(getattr(r, source), names)
 
 
 def _several(source: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -31,18 +24,10 @@ def _several(source: Mapping[str, Any], names: Sequence[str]) -> Any:
     return {name: source[name] for name in names if name in source} or None
 
 
-def _responses(record: Record) -> Any:
-    return record.facts.get("responses_set_sha256", OWN if generates(record) else None)
-
-
 def generates(record: Record) -> bool:
     """Return whether the method generated the responses that it trained on."""
     facts = record.facts.keys()
     return "responses_set_sha256" not in facts and bool({"prompts_set_sha256", "responses_are"} & facts)
-
-
-def _sampling(record: Record) -> Any:
-    return record.facts.get("sampling") or _several(record.job, ("temperature", "top_k", "top_p"))
 
 
 def _pass(record: Record) -> Any:
@@ -63,11 +48,6 @@ def _schedule(record: Record) -> Any:
     return {**settings, **reported} or None
 
 
-def _clipping(record: Record) -> Any:
-    """Return the clipping norm; a trainer that does not clip reports so as a fact, which overrides the setting."""
-    return record.facts.get("max_grad_norm", record.settings.get("max_grad_norm"))
-
-
 def _adapters(record: Record) -> Any:
     """Return the adapter settings of the policy, and that the value model is trained in full if it is."""
     if "lora" not in record.job:
@@ -78,36 +58,32 @@ def _adapters(record: Record) -> Any:
     return {**lora, "value_model": "trained in full"} if whole else lora or "none"
 
 
-def _tuned(record: Record) -> Any:
-    return ", ".join(sorted(record.settings_changed)) or "all default"
-
-
 TOPICS: tuple[tuple[str, Read], ...] = (
-    ("initial weights (hash)", _fact("initial_weights_sha256")),
-    ("set of responses (hash)", _responses),
-    ("set of prompts (hash)", _fact("prompts_set_sha256")),
-    ("distinct responses", _fact("responses_distinct")),
-    ("responses trained on", _fact("responses_trained")),
-    ("prompt tokens", _fact("prompt_tokens")),
-    ("response tokens", _fact("response_tokens")),
-    ("padding tokens", _fact("padding_tokens")),
-    ("optimizer steps", _fact("optimizer_steps")),
-    ("responses per optimizer step", _job("batch_responses")),
+    ("initial weights (hash)", _of("facts", "initial_weights_sha256")),
+    ("set of responses (hash)", lambda r: r.facts.get("responses_set_sha256", OWN if generates(r) else None)),
+    ("set of prompts (hash)", _of("facts", "prompts_set_sha256")),
+    ("distinct responses", _of("facts", "responses_distinct")),
+    ("responses trained on", _of("facts", "responses_trained")),
+    ("prompt tokens", _of("facts", "prompt_tokens")),
+    ("response tokens", _of("facts", "response_tokens")),
+    ("padding tokens", _of("facts", "padding_tokens")),
+    ("optimizer steps", _of("facts", "optimizer_steps")),
+    ("responses per optimizer step", _of("job", "batch_responses")),
     ("responses per forward and backward pass", _pass),
     ("learning rate and schedule", _schedule),
-    ("optimizer", _setting("adam_beta1", "adam_beta2", "weight_decay")),
-    ("gradient clipping", _clipping),
-    ("precision", _job("precision")),
+    ("optimizer", _of("settings", "adam_beta1", "adam_beta2", "weight_decay")),
+    ("gradient clipping", lambda r: r.facts.get("max_grad_norm", r.settings.get("max_grad_norm"))),
+    ("precision", _of("job", "precision")),
     ("adapters", _adapters),
-    ("dropout", _fact("dropout")),
-    ("maximum lengths, tokens", _job("max_prompt_length", "max_new_tokens")),
-    ("rows dropped or truncated", _fact("rows_dropped", "rows_truncated")),
-    ("tokens of an example prompt", _fact("prompt_example")),
-    ("tokens of an example response", _fact("tokenisation_example")),
-    ("sampling", _sampling),
-    ("reference model", _fact("reference")),
-    ("reward", _job("reward")),
-    ("settings changed from their defaults", _tuned),
+    ("dropout", _of("facts", "dropout")),
+    ("maximum lengths, tokens", _of("job", "max_prompt_length", "max_new_tokens")),
+    ("rows dropped or truncated", _of("facts", "rows_dropped", "rows_truncated")),
+    ("tokens of an example prompt", _of("facts", "prompt_example")),
+    ("tokens of an example response", _of("facts", "tokenisation_example")),
+    ("sampling", lambda r: r.facts.get("sampling") or _several(r.job, ("temperature", "top_k", "top_p"))),
+    ("reference model", _of("facts", "reference")),
+    ("reward", _of("job", "reward")),
+    ("settings changed from their defaults", lambda r: ", ".join(sorted(r.settings_changed)) or "all default"),
 )
 OF_GENERATING = {"sampling"}
 """Topics that apply only to methods that generate responses."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ from una_bench.reporting.tables import render, results_table
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
     from markupsafe import Markup
 
 MOST_FAILURES, MOST_SAMPLES = 50, 12
@@ -42,62 +40,57 @@ def write(run: Path, *, baseline: str | None = None) -> Path:
     """
     records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
     baseline = baseline or frame.if_there(records, info.get("baseline"))
-    beside = Beside(samples=documents.samples(run, records), scores=documents.scores(run, records))
-    storage.write_text(path, page(records, info, beside, baseline=baseline))
+    samples, scores = documents.samples(run, records), documents.scores(run, records)
+    storage.write_text(path, page(records, info, baseline=baseline, samples=samples, scores=scores))
     return path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Beside:
-    """Optional data from files beside the records."""
-
-    samples: Sequence[Mapping[str, str]] = ()
-    scores: documents.Scores = field(default_factory=dict)
-
-
 def page(
-    records: Sequence[Record], info: Mapping[str, Any], beside: Beside | None = None, *, baseline: str | None = None
+    records: Sequence[Record],
+    info: Mapping[str, Any],
+    *,
+    baseline: str | None = None,
+    samples: Sequence[Mapping[str, str]] = (),
+    scores: documents.Scores | None = None,
 ) -> str:
-    """Return the report as HTML."""
-    beside = beside or Beside()
+    """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     metrics = frame.metrics(records)
+    suite, command = formatting.clean(records[0].suite), formatting.clean(info.get("command") or "")
     rows, ledger = frame.rows(records), fairness.ledger(records)
-    tasks = results_table.tasks(records, baseline=baseline, documents=beside.scores)
+    tasks = results_table.tasks(records, baseline=baseline, documents=scores)
     boards = results_table.leaderboards(records, baseline=baseline)
     every = results_table.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            suite=formatting.clean(records[0].suite),
-            about=formatting.clean(info.get("about") or ""),
-            changes=_changes(formatting.clean(info.get("command") or "")),
-            answer=summary.sentences(records, ledger),
-            ledger=_markup(render.html(fairness.table(ledger))),
-            results=_markup(render.html(results_table.results(records, baseline=baseline, documents=beside.scores))),
-            plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
-            tasks=tasks and _markup(render.html(tasks)),
-            leaderboards=[_markup(render.html(board)) for board in boards],
-            every=_markup(render.html(every)),
-            failures=[_failure(r) for r in records if r.status is not Status.OK][:MOST_FAILURES],
-            failed=sum(r.status is not Status.OK for r in records),
-            settings=_markup(render.html(settings(rows))),
-            environment=environment(records),
-            samples=[{k: formatting.clean(v) for k, v in s.items()} for s in beside.samples[:MOST_SAMPLES]],
-            command=formatting.clean(info.get("command") or "")
-            or f"una-bench run {formatting.clean(records[0].suite)}",
-            citation=CITATION,
-            counts=" · ".join(
-                f"{number} {noun}{'s' * (number != 1)}"
-                for number, noun in (
-                    (len(rows), "row"),
-                    (len({r.seed for r in records}), "seed"),
-                    (len(records), "cell"),
-                )
-            ),
-            started=min(formatting.clean(r.started) for r in records)[:16].replace("T", " ") + " UTC",
-            seconds=formatting.quantity(sum(r.seconds for r in records), "s"),
-        )
+    counts = ((len(rows), "row"), (len({r.seed for r in records}), "seed"), (len(records), "cell"))
+    template = Environment(
+        loader=PackageLoader("una_bench.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html.j2")
+    return template.render(
+        suite=suite,
+        about=formatting.clean(info.get("about") or ""),
+        changes=_changes(command),
+        answer=summary.sentences(records, ledger),
+        ledger=_html(fairness.table(ledger)),
+        results=_html(results_table.results(records, baseline=baseline, documents=scores)),
+        plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
+        tasks=tasks and _html(tasks),
+        leaderboards=[_html(board) for board in boards],
+        every=_html(every),
+        failures=[_failure(r) for r in records if r.status is not Status.OK][:MOST_FAILURES],
+        failed=sum(r.status is not Status.OK for r in records),
+        settings=_html(settings(rows)),
+        environment=environment(records),
+        samples=[{k: formatting.clean(v) for k, v in s.items()} for s in samples[:MOST_SAMPLES]],
+        command=command or f"una-bench run {suite}",
+        citation=CITATION,
+        counts=" · ".join(f"{number} {noun}{'s' * (number != 1)}" for number, noun in counts),
+        started=min(formatting.clean(r.started) for r in records)[:16].replace("T", " ") + " UTC",
+        seconds=formatting.quantity(sum(r.seconds for r in records), "s"),
     )
 
 
@@ -111,34 +104,23 @@ def _changes(command: str) -> list[str]:
     return after + [part.removeprefix("--set=") for part in parts if part.startswith("--set=")]
 
 
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("una_bench.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _markup(html: str) -> Markup:
-    """Mark HTML from `render` as safe: it has escaped everything from records."""
+def _html(table: Table) -> Markup:
+    """Return a table as safe HTML: `render` has escaped everything from records."""
     from markupsafe import Markup
 
-    return Markup(html)
+    return Markup(render.html(table))
 
 
 def _inline(plot: Plot) -> Markup:
     """Return a figure as inline SVG with unique ids and the page's colors, legible in dark mode."""
+    from markupsafe import Markup
+
     svg = plot.svg[plot.svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
     svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
     svg = svg.replace(INK, "currentColor").replace(RULE, "var(--rule)").replace("#ffffff", "var(--page)")
-    return _markup(svg.replace("<svg ", f'<svg role="img" aria-labelledby="{plot.name}-title" ', 1))
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-labelledby="{plot.name}-title" ', 1))
 
 
 def _failure(record: Record) -> dict[str, Any]:

@@ -81,9 +81,8 @@ def _behind(best: Row, rows: Sequence[Row], metric: str) -> tuple[int, list[str]
 def _with_interval(estimate: stats.Estimate, metric: Metric) -> str:
     scale = formatting.scale(metric.unit, [estimate.mean])
     half = None if estimate.half is None else estimate.half / scale.factor
-    decimals = formatting.places([estimate.mean / scale.factor], [half])
-    spread = "" if half is None else f" ± {formatting.half(half, decimals)}"
-    return f"{formatting.number(estimate.mean / scale.factor, decimals)}{spread} {scale.unit}".strip()
+    form = cell_values.Format(scale.factor, formatting.places([estimate.mean / scale.factor], [half]))
+    return f"{form.text(estimate)} {scale.unit}".strip()
 
 
 def _list(names: Sequence[str], most: int = 4) -> str:

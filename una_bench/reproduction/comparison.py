@@ -10,7 +10,6 @@ from typing import Any
 from una_bench import formatting
 from una_bench.analysis import frame
 from una_bench.analysis.frame import Row
-from una_bench.analysis.stats import Estimate
 from una_bench.record.schema import Record
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 from una_bench.reproduction import verdicts
@@ -39,30 +38,25 @@ class _Compared:
 
 
 def table(records: Sequence[Record], aim: Target, reference: Reference, *, name: str, apart: str = "") -> Table:
-    """Return the comparison.
-
-    Args:
-        records: Records of the run.
-        aim: Tables and claims to compare with.
-        reference: The published numbers.
-        name: Name of the suite.
-        apart: Why the run is not comparable with the published numbers; empty if it is.
-    """
+    """Return the comparison of the suite ``name``; ``apart`` says why it is not comparable, empty if it is."""
     rows = frame.rows(records)
     groups, all_compared = [], []
     for published in (reference.table(number) for number in aim.tables):
         for published_row in published.rows:
             for row in chosen(rows, aim.rows.get(published_row.row)):
                 compared = list(_tasks(published, published_row.row, row, apart))
-                groups.append(_group(f"{_source(published)}, {published_row.row}", row, compared))
+                source = f"Table {published.table} ({_mark(published)}{published.policy})"
+                groups.append(_group(f"{source}, {published_row.row}", row, compared))
                 all_compared += compared
     for claim in (reference.claim(key) for key in aim.claims):
         compared = list(_ratios(claim, rows, aim, apart))
         groups.append(_group(f"{claim.about} ({claim.hardware}, {_mark(claim)}{claim.source})", None, compared))
         all_compared += compared
+    sources = dict.fromkeys(reference.table(number).source for number in aim.tables)
+    tables = f"table{'s' * (len(aim.tables) > 1)} {' and '.join(aim.tables)}"
     warning = f"NOT A REPRODUCTION ({apart}): this only tests that the suite runs. " if apart else ""
     return Table(
-        title=f"{warning}{name} and {_sources(aim, reference)}",
+        title=f"{warning}{name} and {' and '.join(sources)}, {tables}",
         stub="task",
         columns=COLUMNS,
         groups=tuple(groups),
@@ -70,17 +64,8 @@ def table(records: Sequence[Record], aim: Target, reference: Reference, *, name:
     )
 
 
-def _sources(aim: Target, reference: Reference) -> str:
-    sources = dict.fromkeys(reference.table(number).source for number in aim.tables)
-    return f"{' and '.join(sources)}, table{'s' * (len(aim.tables) > 1)} {' and '.join(aim.tables)}"
-
-
 def _mark(published: PublishedTable | Claim) -> str:
     return "secondary source: " if published.provenance == "secondary" else ""
-
-
-def _source(published: PublishedTable) -> str:
-    return f"Table {published.table} ({_mark(published)}{published.policy})"
 
 
 def chosen(rows: Sequence[Row], selection: Mapping[str, Any] | None) -> list[Row | None]:
@@ -145,14 +130,11 @@ def _cells(one: _Compared) -> tuple[Cell, ...]:
         return theirs, Cell(text="n/a"), Cell(text="n/a"), verdict
     mean = one.ours.estimate
     half = "" if mean.half is None else f" ± {formatting.half(mean.half * scale, 2)}"
-    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=_numbers(mean))
+    ends = {} if mean.low is None or mean.high is None else {"low": mean.low, "high": mean.high}
+    numbers = {"mean": mean.mean, "n": mean.n, **ends}
+    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=numbers)
     gap = mean.mean - one.published
     return theirs, ours, Cell(text=formatting.number(gap * scale, 2, sign=True), numbers={"mean": gap}), verdict
-
-
-def _numbers(mean: Estimate) -> dict[str, float]:
-    ends = {} if mean.low is None or mean.high is None else {"low": mean.low, "high": mean.high}
-    return {"mean": mean.mean, "n": mean.n, **ends}
 
 
 def _reason(one: _Compared) -> str:

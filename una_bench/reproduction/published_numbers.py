@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -112,20 +110,6 @@ def _find(name: str, choices: dict[str, T], kind: str) -> T:
     return choices[name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """One published number."""
-
-    source: str
-    provenance: str
-    table: str
-    row: str
-    line: int | None
-    column: str
-    value: float
-    unit: str
-
-
 def folder() -> Path:
     """Return the folder of the published numbers: inside the installed package, or ``results/`` of a checkout."""
     inside = Path(__file__).parents[1] / "published"
@@ -145,21 +129,3 @@ def load(path: Path | None = None) -> Reference:
         raise UserError(f"{file} cannot be read: {error.strerror}. Install una-bench again.") from None
     except (yaml.YAMLError, ValidationError) as error:
         raise UserError(f"{file} is damaged: {str(error).splitlines()[0]}. Install una-bench again.") from None
-
-
-def records(reference: Reference) -> Iterator[Published]:
-    """Yield every number of the tables."""
-    for table in reference.tables:
-        units = table.units * (len(table.columns) if len(table.units) == 1 else 1)
-        for row in table.rows:
-            for column, unit, value in zip(table.columns, units, row.values, strict=True):
-                yield Published(
-                    source=table.source,
-                    provenance=table.provenance,
-                    table=table.table,
-                    row=row.row,
-                    line=row.line,
-                    column=column,
-                    value=value,
-                    unit=unit,
-                )

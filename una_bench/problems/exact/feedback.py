@@ -42,15 +42,8 @@ def draw_feedback(
     """Sample pairs of responses from the reference and judge them; columns as in `una_bench.interfaces.prepared`.
 
     Preferences are Bradley-Terry on the reward r, labels are Bernoulli(σ(r)), scores are σ(r + noise). The number of
-    pairs per prompt differs by at most one.
-
-    Args:
-        logp_reference: Nats, (all prompts, responses).
-        reward: True reward, offsets included, (all prompts, responses).
-        prompts: Indices of the prompts to use.
-        pairs: Number of pairs.
-        noise: Noise of the judge.
-        rng: Source of all randomness.
+    pairs per prompt differs by at most one. ``logp_reference`` (nats) and ``reward`` (true, offsets included) are
+    (all prompts, responses); ``prompts`` are the indices of those to use.
     """
     import pandas as pd
 

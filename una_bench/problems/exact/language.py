@@ -6,9 +6,9 @@ Prompts are 2 of 8 letters. Responses are up to `MAX_TOKENS` of 7 letters; short
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,18 +39,6 @@ def responses() -> tuple[str, ...]:
     return tuple("".join(word) for length in range(MAX_TOKENS + 1) for word in product(LETTERS, repeat=length))
 
 
-@cache
-def response_numbers() -> dict[str, int]:
-    """Return text without end token -> index of the response."""
-    return {text: number for number, text in enumerate(responses())}
-
-
-@cache
-def prompt_numbers() -> dict[str, int]:
-    """Return text -> index of the prompt."""
-    return {text: number for number, text in enumerate(prompts())}
-
-
 def marked(response: str) -> str:
     """Return the text with the end token if the response is shorter than the limit."""
     return response if len(response) == MAX_TOKENS else response + END
@@ -71,28 +59,25 @@ def letter_table() -> NDArray[np.int64]:
     return table
 
 
-def response_number(completion: str) -> int:
-    """Return the index of a completion, with or without end token and padding.
+@cache
+def _numbers(texts: Callable[[], tuple[str, ...]]) -> dict[str, int]:
+    return {text: number for number, text in enumerate(texts())}
 
-    Raises:
-        ValueError: It is not a response of this language.
-    """
-    text = completion.split(END)[0].rstrip(PAD)
-    if text not in response_numbers():
+
+def response_number(completion: str) -> int:
+    """Return the index of a completion, with or without end token and padding; `ValueError` if it is none."""
+    number = _numbers(responses).get(completion.split(END)[0].rstrip(PAD))
+    if number is None:
         raise ValueError(f"{completion!r} is no response: at most {MAX_TOKENS} letters of {LETTERS}, then '{END}'.")
-    return response_numbers()[text]
+    return number
 
 
 def prompt_number(prompt: str) -> int:
-    """Return the index of a prompt, with or without padding.
-
-    Raises:
-        ValueError: It is not a prompt of this language.
-    """
-    text = prompt.lstrip(PAD)
-    if text not in prompt_numbers():
+    """Return the index of a prompt, with or without padding; `ValueError` if it is none."""
+    number = _numbers(prompts).get(prompt.lstrip(PAD))
+    if number is None:
         raise ValueError(f"{prompt!r} is no prompt: {PROMPT_TOKENS} letters of {PROMPT_LETTERS}.")
-    return prompt_numbers()[text]
+    return number
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -114,8 +99,3 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
-
-
-def save_tokenizer(folder: Path) -> None:
-    """Write the tokenizer to a model folder."""
-    build_tokenizer().save_pretrained(folder)

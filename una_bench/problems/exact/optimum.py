@@ -47,7 +47,7 @@ def expected(logp: Floats, reward: Floats) -> Floats:
     return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Frontier:
     """Largest mean reward at each mean KL: π_ref·e^{r/b}/Z over temperatures b, means over one prompt set.
 
@@ -63,17 +63,16 @@ class Frontier:
 
     def reward_at(self, kl: float) -> float:
         """Return the reward of the frontier at a mean KL; beyond its end, the last value."""
-        return float(np.interp(_root(kl), np.sqrt(self.kl), self.reward))
+        return self._at(kl, self.reward)
 
     def temperature_at(self, kl: float) -> float:
         """Return the temperature b at which the frontier has this KL (∞ at the reference): the effective beta."""
-        inverse = float(np.interp(_root(kl), np.sqrt(self.kl), self.inverse_temperature))
+        inverse = self._at(kl, self.inverse_temperature)
         return 1 / inverse if inverse else float("inf")
 
-
-def _root(kl: float) -> float:
-    """Return the square root of a KL that may be slightly negative by rounding."""
-    return math.sqrt(max(kl, 0.0))
+    def _at(self, kl: float, values: Floats) -> float:
+        """Interpolate at a KL that may be slightly negative by rounding."""
+        return float(np.interp(math.sqrt(max(kl, 0.0)), np.sqrt(self.kl), values))
 
 
 def frontier(logp_reference: Floats, reward: Floats, points: int = 200) -> Frontier:

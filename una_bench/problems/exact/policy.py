@@ -24,9 +24,7 @@ IMPOSSIBLE = -1e4
 def new_policy(seed: int, *, spread: float = 0.02) -> PhiForCausalLM:
     """Build an untrained policy with 2 layers, width 64, 4 heads; Phi has a bias in its output layer.
 
-    Args:
-        seed: Seed of the initial weights; the caller's random state is restored.
-        spread: Standard deviation of the weights.
+    ``spread`` is the standard deviation of the weights. The caller's random state is restored.
     """
     from transformers import PhiConfig, PhiForCausalLM
 
@@ -57,8 +55,8 @@ def teacher(seed: int, sharpness: float) -> PhiForCausalLM:
     policy = new_policy(seed, spread=0.1)
     with torch.no_grad():
         # The final layer norm gives features of unit variance, so the sd of a logit is the norm of its output row.
-        rows = policy.lm_head.weight
-        policy.lm_head.weight.mul_(sharpness / rows.norm(dim=1, keepdim=True))
+        weight = policy.lm_head.weight
+        weight.mul_(sharpness / weight.norm(dim=1, keepdim=True))
     return policy.eval()
 
 
@@ -76,14 +74,6 @@ def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[
         return clipped
 
     return draw
-
-
-def _padded_responses() -> tuple[Tensor, Tensor]:
-    """Return the padded tokens of every response with its end token, and their mask; both (responses, 4)."""
-    ids = [language.token_ids(language.marked(text)) for text in language.responses()]
-    lengths = torch.tensor([len(row) for row in ids])
-    padded = torch.tensor([row + [language.PAD_ID] * (language.MAX_TOKENS - len(row)) for row in ids])
-    return padded, (torch.arange(language.MAX_TOKENS) < lengths[:, None]).long()
 
 
 def enumerate_responses(policy: PhiForCausalLM) -> NDArray[np.float64]:
@@ -105,7 +95,9 @@ def sft(
     """Train ``policy`` on the teacher's responses to the given prompts: batches of 64, AdamW, cosine from 2e-3."""
     rng = np.random.default_rng([seed, 4])
     draw = sampler(logp_teacher, rng)
-    padded_R4, mask_R4 = _padded_responses()
+    ids = [language.token_ids(language.marked(text)) for text in language.responses()]
+    padded_R4 = torch.tensor([row + [language.PAD_ID] * (language.MAX_TOKENS - len(row)) for row in ids])
+    mask_R4 = torch.arange(language.MAX_TOKENS) < torch.tensor([len(row) for row in ids])[:, None]
     prompt_ids_PT = tree.prompt_ids()
     optimizer = torch.optim.AdamW(policy.parameters(), lr=2e-3, betas=(0.9, 0.99), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -129,7 +121,7 @@ def _sft_step(
     logits_BTV = policy(input_ids=torch.cat([prompt, ids], dim=1)).logits[:, prompt.shape[1] - 1 : -1]
     logp_BT = torch.log_softmax(logits_BTV.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
     # Padding is an impossible token: its log-probability is about -1e4 and must be masked, not multiplied by 0.
-    loss = -torch.where(mask.bool(), logp_BT, 0.0).sum() / mask.sum()
+    loss = -torch.where(mask, logp_BT, 0.0).sum() / mask.sum()
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)

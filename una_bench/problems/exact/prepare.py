@@ -55,7 +55,7 @@ def make_truth(problem: ExactSettings, out: Path, say: Callable[[str], None]) ->
     train = np.flatnonzero(~heldout)
     policy.sft(reference, logp_teacher, prompts=train, steps=problem.sft_steps, seed=problem.seed, say=say)
     reference.save_pretrained(out / "policy")
-    language.save_tokenizer(out / "policy")
+    language.build_tokenizer().save_pretrained(out / "policy")
     logp_reference = policy.enumerate_responses(reference)
     raw = world.raw_reward(problem.reward_seed, problem.prompt_share)
     reward = world.standardized(raw, logp_reference, heldout)

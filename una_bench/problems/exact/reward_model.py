@@ -35,7 +35,9 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
     learned = enumerate_rewards(model)
     rows = truth.rows("train")
     shift = -float(optimum.expected(truth.logp_reference[rows], learned[rows]).mean())
-    _add_constant(model, shift)
+    with torch.no_grad():  # the head has no bias, but the layer norm below it has one
+        head = model.score.weight[0]
+        model.model.final_layernorm.bias.add_(shift * head / head.square().sum())
     model.save_pretrained(out)
     return figures | {"shift": shift} | {split: _shortfall(truth, learned, split) for split in truth.standards}
 
@@ -45,13 +47,6 @@ def enumerate_rewards(model: Any) -> NDArray[np.float64]:
     with torch.no_grad():
         table: NDArray[np.float64] = tree.rewards(model, tree.prompt_ids()).numpy()
     return table
-
-
-def _add_constant(model: Any, shift: float) -> None:
-    """Add ``shift`` to every reward. The head has no bias, but the layer norm below it has one."""
-    with torch.no_grad():
-        head = model.score.weight[0]
-        model.model.final_layernorm.bias.add_(shift * head / head.square().sum())
 
 
 def _shortfall(truth: Truth, learned: NDArray[np.float64], split: str) -> dict[str, float]:

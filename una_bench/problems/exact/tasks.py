@@ -86,13 +86,9 @@ def choice_documents(truth: Truth, rng: np.random.Generator) -> list[dict[str, A
         probability = np.exp(truth.logp_reference[prompt])
         for _ in range(QUESTIONS_A_PROMPT):
             drawn = rng.choice(len(probability), CHOICES, replace=False, p=probability / probability.sum())
-            documents.append(
-                {
-                    "prompt": language.prompts()[prompt],
-                    "choices": [language.marked(language.responses()[r]) for r in drawn],
-                    "answer": int(truth.reward[prompt, drawn].argmax()),
-                }
-            )
+            choices = [language.marked(language.responses()[r]) for r in drawn]
+            answer = int(truth.reward[prompt, drawn].argmax())
+            documents.append({"prompt": language.prompts()[prompt], "choices": choices, "answer": answer})
     return documents
 
 

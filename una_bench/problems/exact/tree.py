@@ -14,12 +14,6 @@ PROMPTS_AT_ONCE = 8
 """Limits memory: the last level of 8 prompts has 2,744 prefixes of 5 tokens."""
 
 
-def _log_probabilities(logits_NV: Tensor) -> Tensor:
-    """Return float64 log-probabilities of end token and letters, (N, 8), normalized over the whole vocabulary."""
-    logp_NV = torch.log_softmax(logits_NV.double(), dim=-1)
-    return logp_NV[:, language.RESPONSE_IDS[0] : language.RESPONSE_IDS[-1] + 1]
-
-
 def _some(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
     """Return the log-probabilities of all responses to a few prompts, (P, responses)."""
     prompts = prompt_ids_PT.shape[0]
@@ -29,7 +23,9 @@ def _some(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
     prefix = torch.zeros(prompts, 1, dtype=torch.float64, device=prompt_ids_PT.device)
     ended = []
     for depth in range(language.MAX_TOKENS):
-        next_PN8 = _log_probabilities(out.logits[:, -1]).view(prompts, LETTERS**depth, 1 + LETTERS)
+        logp_NV = torch.log_softmax(out.logits[:, -1].double(), dim=-1)  # normalized over the whole vocabulary
+        logp_N8 = logp_NV[:, language.RESPONSE_IDS[0] : language.RESPONSE_IDS[-1] + 1]
+        next_PN8 = logp_N8.view(prompts, LETTERS**depth, 1 + LETTERS)
         ended.append(prefix + next_PN8[:, :, 0])
         prefix = (prefix[:, :, None] + next_PN8[:, :, 1:]).reshape(prompts, -1)
         if depth + 1 < language.MAX_TOKENS:
@@ -43,15 +39,10 @@ def _some(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
 def log_probabilities(policy: Any, prompt_ids_PT: Tensor) -> Tensor:
     """Return the log-probability of each of the 2,801 responses to each prompt; differentiable.
 
-    Args:
-        policy: A causal language model over the vocabulary of this problem, with or without adapters.
-        prompt_ids_PT: Prompts without padding, all of equal length, (prompts, tokens).
-
-    Returns:
-        Nats, float64, (prompts, responses), responses in the order of `language.responses`.
+    ``prompt_ids_PT`` are prompts of equal length without padding, (prompts, tokens). Returns nats, float64, (prompts,
+    responses), in the order of `language.responses`.
     """
-    parts = [_some(policy, part) for part in prompt_ids_PT.split(PROMPTS_AT_ONCE)]
-    return torch.cat(parts)
+    return torch.cat([_some(policy, part) for part in prompt_ids_PT.split(PROMPTS_AT_ONCE)])
 
 
 def prompt_ids(device: Any = "cpu") -> Tensor:

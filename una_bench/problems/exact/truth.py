@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,11 +67,7 @@ class Truth:
                 "reward": best["reward"],
                 "reward_reference": float(by.objective_reference.mean()),
                 "kl_ref": best["kl_ref"],
-                "frontier": {
-                    "inverse_temperature": by.frontier.inverse_temperature[shown].tolist(),
-                    "kl": by.frontier.kl[shown].tolist(),
-                    "reward": by.frontier.reward[shown].tolist(),
-                },
+                "frontier": {axis: points[shown].tolist() for axis, points in asdict(by.frontier).items()},
             }
         return summary
 
@@ -90,12 +86,8 @@ def load(folder: Path) -> Truth:
             reward=stored["reward"],
             heldout=stored["heldout"],
             beta=float(stored["beta"]),
-            frontiers={split: _frontier(*stored[f"frontier_{split}"]) for split in SPLITS},
+            frontiers={split: optimum.Frontier(*stored[f"frontier_{split}"]) for split in SPLITS},
         )
-
-
-def _frontier(inverse: NDArray[np.float64], kl: NDArray[np.float64], reward: NDArray[np.float64]) -> optimum.Frontier:
-    return optimum.Frontier(inverse_temperature=inverse, kl=kl, reward=reward)
 
 
 def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:

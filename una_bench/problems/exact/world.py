@@ -38,9 +38,7 @@ def _table(rng: np.random.Generator, prompt_share: float, *shape: int) -> Floats
 def raw_reward(seed: int, prompt_share: float) -> Floats:
     """Return the reward before centering and scaling, shape (prompts, responses).
 
-    Args:
-        seed: Seed of the weights.
-        prompt_share: Share of the weights' variance that depends on the prompt, in [0, 1].
+    ``prompt_share`` is the share of the weights' variance that depends on the prompt, in [0, 1].
     """
     rng = np.random.default_rng([seed, 2])
     letters = len(language.LETTERS)
@@ -62,18 +60,14 @@ def raw_reward(seed: int, prompt_share: float) -> Floats:
 def standardized(reward: Floats, logp_reference: Floats, heldout: NDArray[np.bool_]) -> Floats:
     """Center the reward of each prompt under the reference, and scale it to standard deviation 1 over each prompt set.
 
-    Args:
-        reward: Shape (prompts, responses).
-        logp_reference: Log-probability under the reference policy, nats, (prompts, responses).
-        heldout: Mask of held-out prompts, (prompts,).
+    ``reward`` and ``logp_reference`` (nats) are (prompts, responses), the mask ``heldout`` is (prompts,).
     """
     probability = np.exp(logp_reference)
-    centered = reward - (probability * reward).sum(1, keepdims=True)
+    centered: Floats = reward - (probability * reward).sum(1, keepdims=True)
     for group in (heldout, ~heldout):
         if group.any():
             centered[group] /= np.sqrt((probability[group] * centered[group] ** 2).sum(1).mean())
-    standardized_reward: Floats = centered
-    return standardized_reward
+    return centered
 
 
 def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]) -> Floats:

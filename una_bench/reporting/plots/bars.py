@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from una_bench import formatting
 from una_bench.analysis import stats
-from una_bench.analysis.frame import Row
 from una_bench.reporting.plots import style
 from una_bench.reporting.tables import column_heads
 
@@ -37,9 +35,8 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
         style_ = {"color": PARTS[i % len(PARTS)], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white", "lw": 0.5}
         axes.barh(range(len(rows)), widths, 0.62, left=left, label=label, **style_)  # type: ignore[arg-type]
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    rest = [
-        max(0.0, fmean(r.values["memory.peak"].values()) / scale.factor - a) for r, a in zip(rows, left, strict=True)
-    ]
+    peaks = [fmean(r.values["memory.peak"].values()) / scale.factor for r in rows]
+    rest = [max(0.0, peak - a) for peak, a in zip(peaks, left, strict=True)]
     label = "activations and the rest (measured peak minus arithmetic)" if parts else "measured peak"
     axes.barh(
         range(len(rows)), rest, 0.62, left=left, label=label, color="none", edgecolor=style.GRAY, hatch="....", lw=0.8
@@ -62,11 +59,8 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
     axes.set_xlabel(f"memory of the training process above its imports [{scale.unit}]")
     handles, labels = axes.get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=7.5)
-    return (
-        fig,
-        "Bars: memory predicted by arithmetic, then the remainder up to the measured peak. "
-        "Marks: measured peak of each phase.",
-    )
+    caption = "Bars: memory predicted by arithmetic, then the remainder up to the measured peak. "
+    return fig, caption + "Marks: measured peak of each phase."
 
 
 def _last(metric: str) -> str:
@@ -75,7 +69,9 @@ def _last(metric: str) -> str:
 
 def steps(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw the distribution of step times after warm-up, all seeds together."""
-    samples = [(row, times) for row in scene.rows if (times := _times(row))]
+    trained = ((row, [r.steps for r in row.records if not r.failure]) for row in scene.rows)
+    by_row = ((row, [t for s in steps for t in s.seconds[s.warmup :]]) for row, steps in trained)
+    samples = [(row, times) for row, times in by_row if times]
     if not samples:
         return None
     scale = formatting.scale("s", [sorted(t)[len(t) // 2] for _, t in samples])
@@ -107,10 +103,6 @@ def steps(scene: style.Scene) -> tuple[Figure, str] | None:
     return fig, "Box: middle half; line: median; whiskers: 5 to 95 %; ticks: slowest 1 %. Warm-up is excluded."
 
 
-def _times(row: Row) -> list[float]:
-    return [t for r in row.records if not r.failure for t in r.steps.seconds[r.steps.warmup :]]
-
-
 def throughput(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw a bar per method for each rate."""
     all_rates = [m for n, m in scene.metrics.items() if n.startswith("throughput.") and m.unit.endswith("/s")]
@@ -125,15 +117,11 @@ def throughput(scene: style.Scene) -> tuple[Figure, str] | None:
         for y, row in enumerate(rows):
             values = [v / scale.factor for v in row.values.get(metric.name, {}).values()]
             if values:
-                _bar(axes, y, values, scene.looks[row.label].color)
+                rate, color = stats.interval(values), scene.looks[row.label].color
+                axes.barh(y, rate.mean, 0.6, color=color, alpha=0.85)
+                if rate.half:
+                    axes.errorbar(rate.mean, y, xerr=rate.half, fmt="none", ecolor=style.INK, elinewidth=1.1, capsize=2)
         style.horizontal(axes, [style.name(r) for r in rows])
         axes.set_xlabel(column_heads.title(metric, scale.unit))
         axes.locator_params(axis="x", nbins=4)
     return fig, "Bar: mean over seeds; line: 95 % interval (Student t). Non-padding tokens only, after warm-up."
-
-
-def _bar(axes: object, y: int, values: Sequence[float], color: str) -> None:
-    estimate = stats.interval(values)
-    axes.barh(y, estimate.mean, 0.6, color=color, alpha=0.85)  # type: ignore[attr-defined]
-    if estimate.half:
-        axes.errorbar(estimate.mean, y, xerr=estimate.half, fmt="none", ecolor=style.INK, elinewidth=1.1, capsize=2)  # type: ignore[attr-defined]

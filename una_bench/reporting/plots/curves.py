@@ -50,29 +50,21 @@ def budgets(scene: style.Scene) -> tuple[Figure, str] | None:
         return None
     curve = min(evaluated, key=lambda c: _rank(scene, c.metric))
     fig = style.figure(7.4, 2.7 * math.ceil(len(kinds) / 2) + 0.5)
-    panels = fig.subplots(math.ceil(len(kinds) / 2), 2, squeeze=False).ravel()
-    for axes, kind in zip(panels, kinds, strict=False):
+    panels = style.panels(fig, len(kinds), 2)
+    for axes, kind in zip(panels, kinds, strict=True):
         _against(axes, scene, curve, kind)
-    for axes in panels[len(kinds) :]:
-        axes.set_visible(False)
     style.legend(fig, panels[0])
     caption = "The same evaluations against the budget consumed so far. Means over seeds on both axes."
     return fig, caption
 
 
 def _against(axes: Axes, scene: style.Scene, curve: Curve, kind: str) -> None:
-    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
     for row in scene.rows:
         look = scene.looks[row.label]
         points = _means([p for r in row.records if not r.failure and (p := _points(r, curve.metric, kind))])
         if points:
             axes.plot(*zip(*points, strict=True), color=look.color, linestyle=look.line, lw=1.6, label=style.name(row))
-    axes.set_title(
-        "\n".join(textwrap.wrap(column_heads.title(metric, formatting.scale(metric.unit, []).unit), 32)), fontsize=8.5
-    )
-    axes.locator_params(nbins=5)
-    axes.set_xlabel(AXES[kind])
-    axes.margins(x=0.02)
+    _name(axes, scene, curve, width=32, budget=AXES[kind])
 
 
 def _points(record: Record, metric: str, kind: str) -> list[tuple[float, float]]:
@@ -98,14 +90,11 @@ def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
     if not chosen:
         return None
     across = min(len(chosen), 3 if len(chosen) > 4 else 2)
-    down = math.ceil(len(chosen) / across)
-    fig = style.figure(7.4, 2.7 * down + 0.5)
-    panels = fig.subplots(down, across, squeeze=False).ravel()
-    for axes, curve in zip(panels, chosen, strict=False):
+    fig = style.figure(7.4, 2.7 * math.ceil(len(chosen) / across) + 0.5)
+    panels = style.panels(fig, len(chosen), across)
+    for axes, curve in zip(panels, chosen, strict=True):
         _panel(axes, scene, curve)
-    for axes in panels[len(chosen) :]:
-        axes.set_visible(False)
-    style.legend(fig, max(panels[: len(chosen)], key=lambda a: len(a.get_legend_handles_labels()[0])))
+    style.legend(fig, max(panels, key=lambda a: len(a.get_legend_handles_labels()[0])))
     return fig
 
 
@@ -117,7 +106,6 @@ def _rank(scene: style.Scene, metric: str) -> tuple[int, int, str]:
 
 
 def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
-    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
     for row in scene.rows:
         look = scene.looks[row.label]
         x, estimates = band(row, curve.metric)
@@ -131,10 +119,16 @@ def _panel(axes: Axes, scene: style.Scene, curve: Curve) -> None:
         elif row.fixed and row.values.get(curve.metric):
             level = next(iter(row.values[curve.metric].values()))
             axes.axhline(level, color=look.color, lw=1.2, linestyle=(0, (2, 2)), label=style.name(row))
+    budget = "responses trained on" if curve.x_unit == "response" else "optimizer steps"
+    _name(axes, scene, curve, width=24, budget=budget)
+
+
+def _name(axes: Axes, scene: style.Scene, curve: Curve, *, width: int, budget: str) -> None:
+    metric = scene.metrics.get(curve.metric) or Metric(name=curve.metric, unit=curve.unit, better=curve.better)
     title = column_heads.title(metric, formatting.scale(metric.unit, []).unit)
-    axes.set_title("\n".join(textwrap.wrap(title, 24)), fontsize=8.5)
+    axes.set_title("\n".join(textwrap.wrap(title, width)), fontsize=8.5)
     axes.locator_params(nbins=5)
-    axes.set_xlabel("responses trained on" if curve.x_unit == "response" else "optimizer steps")
+    axes.set_xlabel(budget)
     axes.margins(x=0.02)
 
 

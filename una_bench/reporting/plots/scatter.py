@@ -32,23 +32,17 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
     analytic = scene.info.get("frontier") or {}
     if analytic.get("kl") and analytic.get("reward"):
         points = sorted(zip(analytic["kl"], analytic["reward"], strict=True))
-        x, y = [p[0] for p in points], [p[1] for p in points]
-        axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
+        axes.plot(*zip(*points, strict=True), color=style.INK, lw=1.2, label="best possible at this KL")
     for row in scene.rows:
         _point(axes, scene, row, row.values.get(kl, {}), row.values.get(reward, {}), 1.0)
     axes.set_xlabel(column_heads.title(scene.metrics[kl], "nat"))
     axes.set_ylabel(column_heads.title(scene.metrics[reward], ""))
-    _limit(axes, scene, kl)
+    reached = [v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)]
+    if (largest := max(reached, default=0.0)) > 0:  # the frontier extends beyond the points
+        axes.set_xlim(-0.04 * largest, 1.2 * largest)
     style.legend(fig, axes)
     caption = "Large: mean over seeds with its 95 % interval; small: each seed."
     return fig, caption + (" Line: the highest reward that any policy can reach at that KL." if analytic else "")
-
-
-def _limit(axes: Axes, scene: style.Scene, kl: str) -> None:
-    """Limit the axis to the points; the frontier extends beyond them."""
-    largest = max((v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)), default=0.0)
-    if largest > 0:
-        axes.set_xlim(-0.04 * largest, 1.2 * largest)
 
 
 def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, factor: float) -> None:
@@ -84,8 +78,8 @@ def costs(scene: style.Scene) -> tuple[Figure, str] | None:
         return None
     across = min(2, len(measured))
     fig = style.figure(7.4, 3.0 * math.ceil(len(measured) / across) + 0.6)
-    panels = fig.subplots(math.ceil(len(measured) / across), across, squeeze=False).ravel()
-    for axes, (title, unit, values) in zip(panels, measured, strict=False):
+    panels = style.panels(fig, len(measured), across)
+    for axes, (title, unit, values) in zip(panels, measured, strict=True):
         scale = formatting.scale(unit, [v for each in values.values() for v in each.values()])
         for row in scene.rows:
             _point(axes, scene, row, values.get(row.label, {}), row.values.get(quality.name, {}), scale.factor)
@@ -94,8 +88,6 @@ def costs(scene: style.Scene) -> tuple[Figure, str] | None:
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(f"{title} [{scale.unit}]")
         axes.set_ylabel(column_heads.title(quality, formatting.scale(quality.unit, []).unit))
-    for axes in panels[len(measured) :]:
-        axes.set_visible(False)
     style.legend(fig, panels[0])
     return fig, "Dotted: Pareto front of the means; no method is both cheaper and better than a method on it."
 
@@ -104,14 +96,14 @@ def _costs(scene: style.Scene) -> list[tuple[str, str, dict[str, Values]]]:
     flops = next((n for n in scene.metrics if n.startswith("compute.") and scene.metrics[n].unit == "FLOP"), "")
     return [
         ("training time", "s", _of_records(scene, lambda r: sum(r.steps.seconds))),
-        ("tokens trained on", "token", _of_records(scene, _tokens)),
+        (
+            "tokens trained on",
+            "token",
+            _of_records(scene, lambda r: float(sum(r.facts.get(f"{n}_tokens", 0) for n in ("prompt", "response")))),
+        ),
         ("arithmetic", "FLOP", {r.label: r.values[flops] for r in scene.rows if r.values.get(flops)}),
         ("peak memory", "B", {r.label: r.values["memory.peak"] for r in scene.rows if r.values.get("memory.peak")}),
     ]
-
-
-def _tokens(record: Any) -> float:
-    return float(record.facts.get("prompt_tokens", 0) + record.facts.get("response_tokens", 0))
 
 
 def _of_records(scene: style.Scene, cost: Any) -> dict[str, Values]:
@@ -128,6 +120,4 @@ def _front(axes: Axes, scene: style.Scene, values: Mapping[str, Values], quality
     sign = 1 if quality.better is Better.HIGHER else -1
     best = sorted(points[i] for i in stats.front([(-cost, sign * good) for cost, good in points]))
     if len(best) > 1:
-        axes.step(
-            [p[0] for p in best], [p[1] for p in best], where="post", color=style.INK, lw=0.9, linestyle=(0, (1, 2))
-        )
+        axes.step(*zip(*best, strict=True), where="post", color=style.INK, lw=0.9, linestyle=(0, (1, 2)))

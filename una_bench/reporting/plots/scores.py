@@ -74,7 +74,6 @@ def _differences(axes: Axes, scene: style.Scene, chosen: list[Metric]) -> None:
         effects = stats.paired([cell_values.matched(r, base, metric.name) for r in having])
         for row, effect in zip(having, effects, strict=True):
             at = y + _offset(list(scene.rows).index(row), len(scene.rows))
-            half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
-            _dots(axes, [(at, effect.mean, half)], scene.looks[row.label], style.name(row))
+            _dots(axes, [(at, effect.mean, effect.half)], scene.looks[row.label], style.name(row))
     axes.axvline(0, color=style.INK, lw=0.8)
     axes.set_xlabel(f"difference to {style.name(base)}")

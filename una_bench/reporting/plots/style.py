@@ -119,6 +119,14 @@ def name(row: Row, most: int = 30) -> str:
     return row.label if len(row.label) <= most else row.label[: most - 1] + "…"
 
 
+def panels(fig: Figure, count: int, across: int) -> Sequence[Axes]:
+    """Return ``count`` axes in rows of ``across``."""
+    grid = fig.subplots(-(-count // across), across, squeeze=False).ravel()
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return list(grid[:count])
+
+
 def figure(width: float, height: float) -> Figure:
     """Return an empty figure in inches, without pyplot's global state."""
     from matplotlib.figure import Figure
@@ -145,8 +153,7 @@ def svg(fig: Figure, name: str) -> str:
     """Return the figure as SVG; equal records give equal bytes."""
     import matplotlib
 
-    layout = fig.get_layout_engine()
-    if layout is not None:
+    if (layout := fig.get_layout_engine()) is not None:
         layout.execute(fig)
         fig.set_layout_engine("none")  # saving would otherwise compute the layout again
     out = io.StringIO()

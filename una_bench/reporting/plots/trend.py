@@ -26,17 +26,20 @@ MOST_MARKS = 60
 
 def draw(scene: style.Scene) -> tuple[Figure, str] | None:
     """Draw each row's step times in the course of training, relative to their median."""
-    rows = [(row, [r for r in row.records if not r.failure and _drawable(measured(r))]) for row in scene.rows]
-    rows = [(row, records) for row, records in rows if records]
+    by_row = [(row, [measured(r) for r in row.records if not r.failure]) for row in scene.rows]
+    drawable = [
+        (row, [s for s in seeds if len(s) > 1 and 0 < sum(s) < math.inf and median(s) > 0]) for row, seeds in by_row
+    ]
+    rows = [(row, seeds) for row, seeds in drawable if seeds]
     if not rows:
         return None
     fig = style.figure(7.4, 3.4)
     axes = fig.subplots()
-    for row, records in rows:
+    for row, seeds in rows:
         look = scene.looks[row.label]
-        xs, ys = line([measured(r) for r in records])
+        xs, ys = line(seeds)
         axes.plot(xs, ys, color=look.color, linestyle=look.line, lw=1.6, label=style.name(row))
-        marks = [mark for r in records for mark in outliers(measured(r))]
+        marks = [mark for seconds in seeds for mark in outliers(seconds)]
         axes.plot([x for x, _ in marks], [y for _, y in marks], look.marker, color=look.color, ms=3, alpha=0.5)
     low, high = axes.get_ylim()
     axes.set_ylim(min(0.8, low), max(1.25, high + 0.02))
@@ -55,10 +58,6 @@ def draw(scene: style.Scene) -> tuple[Figure, str] | None:
 def measured(record: Record) -> tuple[float, ...]:
     """Return the seconds of each step after warm-up."""
     return record.steps.seconds[record.steps.warmup :]
-
-
-def _drawable(seconds: Sequence[float]) -> bool:
-    return len(seconds) > 1 and math.isfinite(sum(seconds)) and median(seconds) > 0
 
 
 def line(seeds: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:

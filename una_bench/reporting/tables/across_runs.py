@@ -68,10 +68,6 @@ def _difference_column(head: str) -> Column:
     return Column(key=head, head=head, unit="", numbers=DIFFERENCE)
 
 
-def _label(name: tuple[str, str], loaded: Sequence[_Run]) -> str:
-    return next(run.rows[name].label for run in loaded if name in run.rows)
-
-
 def _metric_group(metric: Metric, names: Sequence[tuple[str, str]], loaded: Sequence[_Run]) -> Group:
     having = [n for n in names if any(n in run.rows and run.rows[n].values.get(metric.name) for run in loaded)]
     column, form = cell_values.column(metric, [run.rows[n] for run in loaded for n in having if n in run.rows])
@@ -82,13 +78,9 @@ def _metric_group(metric: Metric, names: Sequence[tuple[str, str]], loaded: Sequ
 
 
 def _line(name: tuple[str, str], metric: Metric, loaded: Sequence[_Run], cells: tuple[Cell, ...]) -> Line:
-    names = {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "method": formatting.clean(name[0]),
-        "variant": formatting.clean(name[1]),
-    }
-    return Line(label=_label(name, loaded), names=names, cells=cells)
+    method, variant = map(formatting.clean, name)
+    names = {"metric": metric.name, "unit": metric.unit, "method": method, "variant": variant}
+    return Line(label=next(run.rows[name].label for run in loaded if name in run.rows), names=names, cells=cells)
 
 
 def _value(row: Row | None, metric: Metric, form: cell_values.Format) -> Cell:
@@ -106,11 +98,9 @@ def _differences(
     effects = stats.paired([(other.rows[n].values[metric.name], first.rows[n].values[metric.name]) for n in allowed])
     by_name = dict(zip(allowed, effects, strict=True))
     return [
-        difference_cell(by_name[n], metric, form.difference)
-        if n in by_name
-        else Cell(text="n/a")
-        if reason == "n/a"
-        else Cell(text="refused", caveat=reason)
+        Cell(text="refused", caveat=reason)
+        if reason not in {"", "n/a"}
+        else difference_cell(by_name.get(n), metric, form)
         for n, reason in reasons.items()
     ]
 
@@ -151,7 +141,7 @@ def _against(
     rows = {n: run.rows[n] for n in names if n in run.rows and run.rows[n].values.get(metric.name)}
     effects = stats.paired([cell_values.matched(row, base, metric.name) for row in rows.values()])
     by_name = dict(zip(rows, effects, strict=True))
-    return [difference_cell(by_name.get(n), metric, form.difference) for n in names]
+    return [difference_cell(by_name.get(n), metric, form) for n in names]
 
 
 def leaderboard(runs: Sequence[Path]) -> Table:
@@ -182,7 +172,8 @@ def leaderboard(runs: Sequence[Path]) -> Table:
 def _ranked(group: Group, rows: Sequence[Row], quality: Metric, metrics: dict[str, Metric]) -> Group:
     goals = [quality, *(metrics[n] for n in FRONT if n in metrics)]
     judged = [i for i, row in enumerate(rows) if all(row.values.get(goal.name) for goal in goals)]
-    points = [[_signed(rows[i], goal) for goal in goals] for i in judged]
+    signs = [1 if goal.better is Better.HIGHER else -1 for goal in goals]
+    points = [[s * fmean(rows[i].values[g.name].values()) for g, s in zip(goals, signs, strict=True)] for i in judged]
     on_front = {judged[i] for i in stats.front(points)}
     lines = []
     for i, (line, row) in enumerate(zip(group.lines, rows, strict=True)):
@@ -191,7 +182,3 @@ def _ranked(group: Group, rows: Sequence[Row], quality: Metric, metrics: dict[st
         mark = Cell(text="Pareto" if i in on_front else "–" if i in judged else "n/a")
         lines.append(replace(line, cells=(rank, *line.cells, mark)))
     return replace(group, lines=tuple(lines))
-
-
-def _signed(row: Row, goal: Metric) -> float:
-    return fmean(row.values[goal.name].values()) * (1 if goal.better is Better.HIGHER else -1)

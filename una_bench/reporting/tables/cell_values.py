@@ -20,19 +20,10 @@ class Format:
     factor: float
     decimals: int
 
-    def value(self, estimate: stats.Estimate) -> str:
-        """Format a mean with its interval."""
-        text = formatting.number(estimate.mean / self.factor, self.decimals)
-        return text + self.spread(estimate.half)
-
-    def difference(self, effect: stats.Effect) -> str:
-        """Format a difference with its sign and interval."""
-        text = formatting.number(effect.mean / self.factor, self.decimals, sign=True)
-        return text + self.spread(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
-
-    def spread(self, half: float | None) -> str:
-        """Format half an interval; empty if there is none."""
-        return "" if half is None else f" ± {formatting.half(half / self.factor, self.decimals)}"
+    def text(self, estimate: stats.Estimate, *, sign: bool = False) -> str:
+        """Format a mean with half its interval, if there is one; with ``sign`` for differences."""
+        mean, half = formatting.number(estimate.mean / self.factor, self.decimals, sign=sign), estimate.half
+        return mean if half is None else f"{mean} ± {formatting.half(half / self.factor, self.decimals)}"
 
 
 def estimate(row: Row, metric: str) -> stats.Estimate | None:
@@ -56,22 +47,15 @@ def column(metric: Metric, rows: Sequence[Row], *, differences: Sequence[stats.E
     """Return a column with one scale and one number of digits for all its rows."""
     estimates = [e for row in rows if (e := estimate(row, metric.name)) is not None]
     scale = formatting.scale(metric.unit, [e.mean for e in estimates])
-    halves: list[float | None] = [e.half for e in estimates]
-    if differences:
-        halves = [(d.high - d.low) / 2 if d.low is not None and d.high is not None else None for d in differences]
-    scaled = [None if h is None else h / scale.factor for h in halves]
-    decimals = formatting.places([e.mean / scale.factor for e in estimates], scaled)
+    halves = [None if e.half is None else e.half / scale.factor for e in differences or estimates]
+    decimals = formatting.places([e.mean / scale.factor for e in estimates], halves)
     column = Column(key=metric.name, head=column_heads.title(metric, scale.unit), unit=metric.unit)
     return column, Format(scale.factor, decimals)
 
 
 def line(row: Row, cells: tuple[Cell, ...]) -> Line:
     """Return a row of a table: label, caveat, names for files, and its cells."""
-    names = {
-        "run": formatting.clean(row.run),
-        "method": formatting.clean(row.method),
-        "variant": formatting.clean(row.variant),
-    }
+    names = {key: formatting.clean(getattr(row, key)) for key in ("run", "method", "variant")}
     return Line(label=row.label, caveat=caveat(row), names=names, cells=cells)
 
 
@@ -79,7 +63,7 @@ def value_cell(row: Row, mean: stats.Estimate, form: Format, *, fewer: bool = Fa
     """Return the cell of a mean; its number of seeds is shown if it is 1, or with ``fewer``."""
     seeds = "" if row.fixed else "1 seed" if mean.n == 1 else f"{mean.n} seeds" if fewer else ""
     numbers = {"mean": mean.mean, "low": or_nan(mean.low), "high": or_nan(mean.high), "n": mean.n}
-    return Cell(text=form.value(mean), caveat=seeds, numbers=numbers)
+    return Cell(text=form.text(mean), caveat=seeds, numbers=numbers)
 
 
 def caveat(row: Row) -> str:

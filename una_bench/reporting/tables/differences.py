@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from una_bench import formatting
@@ -11,7 +11,7 @@ from una_bench.analysis import frame, stats
 from una_bench.analysis.documents import Scores
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better
-from una_bench.reporting.tables.cell_values import column, line, matched, or_nan
+from una_bench.reporting.tables.cell_values import Format, column, line, matched, or_nan
 from una_bench.reporting.tables.table import Cell, Group, Line, Table
 
 PAIRED = (
@@ -37,7 +37,7 @@ def to_baseline(
         head, form = column(metric, rows, differences=effects)
         by_row = {id(r): e for r, e in zip(having, effects, strict=True)}
         columns.append(replace(head, key=f"{head.key} difference", numbers=DIFFERENCE))
-        cells.append([difference_cell(by_row.get(id(r)), metric, form.difference) for r in comparable])
+        cells.append([difference_cell(by_row.get(id(r)), metric, form) for r in comparable])
         largest = max((e.detectable for e in effects if e.detectable is not None), default=None)
         text = "n/a" if largest is None else formatting.half(largest / form.factor, form.decimals)
         detectable.append(Cell(text=text))
@@ -66,18 +66,11 @@ def paired(rows: Sequence[Row], base: Row, metric: str, documents: Scores) -> li
     return stats.paired([matched(row, base, metric) for row in rows]) if by_document is None else by_document
 
 
-def difference_cell(effect: stats.Effect | None, metric: Metric, form: Callable[[stats.Effect], str]) -> Cell:
+def difference_cell(effect: stats.Effect | None, metric: Metric, form: Format) -> Cell:
     """Return the cell of one difference with its verdict."""
     if effect is None or effect.n == 0:
         return Cell(text="n/a")
-    numbers: dict[str, float | str] = {
-        "mean": effect.mean,
-        "low": or_nan(effect.low),
-        "high": or_nan(effect.high),
-        "n": effect.n,
-        "p": or_nan(effect.p),
-        "detectable": or_nan(effect.detectable),
-    }
+    numbers = {name: or_nan(getattr(effect, name)) for name in DIFFERENCE}
     if effect.p is None:
         verdict = "1 seed" if effect.n == 1 else effect.how
     elif not effect.resolved:
@@ -86,4 +79,4 @@ def difference_cell(effect: stats.Effect | None, metric: Metric, form: Callable[
         verdict = ""
     else:
         verdict = "better" if (effect.mean > 0) == (metric.better is Better.HIGHER) else "worse"
-    return Cell(text=form(effect), caveat=verdict, numbers=numbers)
+    return Cell(text=form.text(effect, sign=True), caveat=verdict, numbers=numbers)

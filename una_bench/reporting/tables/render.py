@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from una_bench.formatting import MINUS, no_formula
-from una_bench.reporting.tables.table import Cell, Column, Line, Table
+from una_bench.reporting.tables.table import Cell, Line, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +139,11 @@ def html(table: Table) -> str:
         out.append("<tbody>")
         if group.heading:
             out.append(f'<tr class="group"><th colspan="{len(table.columns) + 1}">{escape(group.heading)}</th></tr>')
-        out += [_html_line(line, table.columns) for line in group.lines]
+        for line in group.lines:
+            cells = (
+                _html_cell(cell, wraps=column.wraps) for column, cell in zip(table.columns, line.cells, strict=True)
+            )
+            out.append(f'<tr><th scope="row">{escape(line.label)}{_html_caveat(line)}</th>{"".join(cells)}</tr>')
         out.append("</tbody>")
     out.append("</table></div>")
     if table.notes:
@@ -148,10 +151,8 @@ def html(table: Table) -> str:
     return "\n".join(out) + "\n" + "".join(html(t) for t in table.then)
 
 
-def _html_line(line: Line, columns: Sequence[Column]) -> str:
-    caveat = f' <small class="caveat">{escape(line.caveat)}</small>' if line.caveat else ""
-    cells = "".join(_html_cell(cell, wraps=column.wraps) for column, cell in zip(columns, line.cells, strict=True))
-    return f'<tr><th scope="row">{escape(line.label)}{caveat}</th>{cells}</tr>'
+def _html_caveat(of: Cell | Line) -> str:
+    return f' <small class="caveat">{escape(of.caveat)}</small>' if of.caveat else ""
 
 
 def _html_cell(cell: Cell, *, wraps: bool) -> str:
@@ -159,5 +160,4 @@ def _html_cell(cell: Cell, *, wraps: bool) -> str:
     value = f' data-value="{mean!r}"' if isinstance(mean, float) else ""
     value += ' class="words"' if wraps else ""
     text = escape(cell.text + (" *" if cell.best else " ~" if cell.tied else "")).replace(" ± ", "&nbsp;±&nbsp;")
-    caveat = f' <small class="caveat">{escape(cell.caveat)}</small>' if cell.caveat else ""
-    return f"<td{value}>{f'<strong>{text}</strong>' if cell.best else text}{caveat}</td>"
+    return f"<td{value}>{f'<strong>{text}</strong>' if cell.best else text}{_html_caveat(cell)}</td>"

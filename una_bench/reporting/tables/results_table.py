@@ -14,7 +14,7 @@ from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better, Record
 from una_bench.reporting.tables import cell_values, column_heads, differences
 from una_bench.reporting.tables.cell_values import Format, column, estimate, line, matched
-from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
+from una_bench.reporting.tables.table import Cell, Group, Line, Table
 
 BEST = "* best in its column: its difference to every other row with two seeds or more is resolved"
 TIED = "~ not resolved from the best in its column"
@@ -69,7 +69,12 @@ def of_metrics(
 ) -> Table:
     """Return the table of ``metrics``, followed by the differences to the baseline if one is named."""
     columns = [column(m, rows) for m in metrics]
-    groups = [_result_group(heading, members, metrics, columns) for heading, members in grouped(rows)]
+    groups = []
+    for heading, members in grouped(rows):
+        most = max((len(v) for row in members for v in row.values.values()), default=0)
+        cells = [_result_cells(members, m, form, most) for m, (_, form) in zip(metrics, columns, strict=True)]
+        of_rows = (line(row, tuple(entries[i] for entries in cells)) for i, row in enumerate(members))
+        groups.append(Group(heading=heading, lines=tuple(of_rows)))
     lines = [one for group in groups for one in group.lines]
     then = (differences.to_baseline(rows, metrics, baseline=baseline, documents=documents),) if baseline else ()
     shown = tuple(head for head, _ in columns)
@@ -86,17 +91,6 @@ def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
         )
         for context in contexts
     ]
-
-
-def _result_group(
-    heading: str, rows: Sequence[Row], metrics: Sequence[Metric], columns: Sequence[tuple[Column, Format]]
-) -> Group:
-    most = max((len(v) for row in rows for v in row.values.values()), default=0)
-    cells = [_result_cells(rows, m, form, most) for m, (_, form) in zip(metrics, columns, strict=True)]
-    return Group(
-        heading=heading,
-        lines=tuple(line(row, tuple(entries[i] for entries in cells)) for i, row in enumerate(rows)),
-    )
 
 
 def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) -> list[Cell]:
