@@ -18,6 +18,7 @@ class UnaBinary(UnaRegression):
     label = "UNA-binary"
     feedback = Feedback.BINARY
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 11 (mse) and 12 (bce)"
+    preload = ("una_bench.training.una", "una_bench.una.trainer")
 
     offset: Literal["none", "ema", "learned"] = "none"
     """f(x) + c; ``none`` is as published."""

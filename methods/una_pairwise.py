@@ -20,6 +20,7 @@ class UnaPairwise(UnaMethod):
     label = "UNA-pairwise"
     feedback = Feedback.PAIRWISE
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 10"
+    preload = ("una_bench.training.una", "una_bench.una.trainer")
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""

@@ -20,6 +20,7 @@ class UnaScore(UnaScoreRegression):
     label = "UNA-score"
     feedback = Feedback.SCORE
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 13"
+    preload = ("una_bench.training.una", "una_bench.una.trainer")
 
     doubled_bos: bool = False
     """Put the tokenizer's first token before a prompt that begins with it already, as in the released code."""

@@ -119,13 +119,8 @@ class Method(Settings):
     resident: ClassVar[frozenset[Resident]] = frozenset()
     paper: ClassVar[str]
     """Citation with section or equation."""
-    later: ClassVar[dict[str, Any]] = {
-        "warmup_ratio": None,
-        "batch_responses": None,
-        "activation_checkpointing": False,
-        "group_by_length": False,
-    }
-    """Settings that came after methods had been run -> what they were before (`una_bench.suite.plan.before`)."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules that training imports, the trainer's above all: imported first, they are no memory of the training."""
 
     learning_rate: Positive = 1e-3
     """Peak learning rate, per optimizer step."""

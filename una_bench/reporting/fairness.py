@@ -11,6 +11,7 @@ from typing import Any
 from una_bench import formatting
 from una_bench.analysis import frame
 from una_bench.analysis.frame import Row
+from una_bench.record import code_facts
 from una_bench.record.schema import Record
 from una_bench.reporting.fairness_topics import OF_GENERATING, OF_UNTRAINED, TOPICS, Read, generates
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
@@ -38,7 +39,8 @@ class LedgerLine:
 def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     """Compare all rows on each topic, seed by seed."""
     rows = frame.rows(records)
-    return [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
+    lines = [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
+    return [*lines, _code(rows)]
 
 
 def _applies(topic: str, row: Row) -> bool:
@@ -60,6 +62,45 @@ def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
     detail = next(iter(shown.values())) if same else _difference(recorded, shown)
     detail += f"; not recorded for {', '.join(missing)}" if missing else ""
     return LedgerLine(topic=topic, verdict=Verdict.OK if same else Verdict.DIFFERS, detail=detail, values=shown)
+
+
+def _code(rows: Sequence[Row]) -> LedgerLine:
+    """Compare the source code of all cells; the code of a method is compared between its own cells only."""
+    told = [r for row in rows for r in row.records if r.facts.get("code")]
+    silent = [row.label for row in rows if not any(r.facts.get("code") for r in row.records)]
+    if not told:
+        return LedgerLine(topic="code", verdict=Verdict.NOT_KNOWN, detail="no record says", values={})
+    cells_of: dict[str, list[str]] = {}
+    other = _other_code(told)
+    for cell, parts in other.items():
+        cells_of.setdefault(formatting.clean(", ".join(parts)), []).append(formatting.clean(cell))
+    said = [f"{', '.join(cells)}: other code ({parts})" for parts, cells in cells_of.items()] or ["the same for all"]
+    said += [f"not known for {', '.join(silent)}"] if silent else []
+    values = {
+        row.label: "other" if any(r.cell in other for r in row.records) else "newest"
+        for row in rows
+        if row.label not in silent
+    }
+    verdict = Verdict.DIFFERS if other else Verdict.OK
+    return LedgerLine(topic="code", verdict=verdict, detail="; ".join(said), values=values)
+
+
+def _other_code(records: Sequence[Record]) -> dict[str, list[str]]:
+    """Cell -> parts that are not as in the newest cell, or were not as in the checkout when the cell was kept."""
+    newest: dict[str, Any] = {}
+    for record in sorted(records, key=lambda r: r.started):
+        newest[""] = newest[record.method] = record.facts["code"]
+    found = {}
+    for record in records:
+        code = record.facts["code"]
+        parts = {
+            *code_facts.different(code, newest[""], code_facts.SHARED),
+            *code_facts.different(code, newest[record.method], code_facts.OWN),
+            *code.get(code_facts.OTHER, ()),
+        }
+        if parts:
+            found[record.cell] = sorted(parts)
+    return found
 
 
 def _key(value: Any) -> str:

@@ -1,0 +1,84 @@
+"""Results of a run's folder that other code has made: which they are, and how to keep them all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from una_bench.orchestration import preparation
+from una_bench.record import code_facts, storage
+from una_bench.record.schema import Record, Status
+
+if TYPE_CHECKING:
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.suite.plan import Cell, Plan
+
+OPTION = "--keep-old-code"
+
+
+def of_record(record: Record, cell: Cell) -> list[str]:
+    """Name what was other code when ``record`` was made; nothing where it does not say what code that was."""
+    code = record.facts.get("code")
+    return code_facts.different(code, cell.code) if code else []
+
+
+def notes(plan: Plan, folder: RunFolder) -> list[str]:
+    """Return one line for each set of changes: which cells were made with other code, and what becomes of them."""
+    concerned: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
+    for cell, code in _left(plan, folder):
+        changed = code_facts.different(code, cell.code)
+        done = "trained" if code_facts.different(code, cell.code, code_facts.TRAINING) else "evaluated"
+        if changed:
+            concerned.setdefault((done, tuple(changed)), []).append(cell)
+    return [_note(done, changed, cells) for (done, changed), cells in concerned.items()]
+
+
+def _left(plan: Plan, folder: RunFolder) -> list[tuple[Cell, code_facts.Code]]:
+    """Return the code of each cell that has a record, or at least a training."""
+    recorded = {r.key: r for r in folder.records(plan)}
+    found = []
+    for cell in plan.cells:
+        code = recorded[cell.key].facts.get("code") if cell.key in recorded else None
+        if cell.key not in recorded and (trained := storage.read_json(folder.cell(cell) / "trained.json")):
+            code = {**cell.code, **trained.get("code", {})}
+        if code:
+            found.append((cell, code))
+    return found
+
+
+def _note(done: str, changed: tuple[str, ...], cells: list[Cell]) -> str:
+    methods = {cell.method for cell in cells}
+    files = {name for cell in cells for name in cell.code["method"]}
+    of = f" of {methods.pop()}" if len(methods) == 1 and set(changed) <= files else ""
+    count, were, are = (len(cells), "were", "are") if len(cells) > 1 else (1, "was", "is")
+    return (
+        f"{count} cell{'s' if count > 1 else ''} {were} {done} with other code{of} ({', '.join(changed)}) and {are} "
+        f"{done} again: {', '.join(cell.name for cell in cells)}; {OPTION} keeps {'them' if count > 1 else 'it'}"
+    )
+
+
+def keep(plan: Plan, folder: RunFolder) -> Plan:
+    """Return the plan that accepts what other code has left in ``folder``: good results, and what was prepared.
+
+    A cell that stopped on the way is none of these, and one whose settings have other values by now is not kept either.
+    """
+    before = folder.preparation()
+    kept = plan.prepared_by(before) if before and preparation.is_there(plan.prepared_by(before)) else plan
+    records = {r.key: r for r in folder.records(plan)}
+    cells = []
+    for current, cell in zip(plan.cells, kept.cells, strict=True):
+        code = {**cell.code, **_accepted(records.get(cell.key), cell, folder)}
+        other = code_facts.different(code, current.code)
+        cells.append(replace(cell, code={**code, code_facts.OTHER: other} if other else code))
+    return replace(kept, cells=tuple(cells))
+
+
+def _accepted(record: Record | None, cell: Cell, folder: RunFolder) -> dict[str, Any]:
+    if record is not None:
+        same = all(record.settings.get(name, value) == value for name, value in cell.settings.items())
+        good = same and record.status is Status.OK
+        stages = code_facts.TRAINING + code_facts.EVALUATION
+        return code_facts.part(record.facts["code"], stages) if good and "code" in record.facts else {}
+    trained = storage.read_json(folder.cell(cell) / "trained.json") or {}
+    code: dict[str, Any] = trained.get("code", {})
+    return code if folder.trained(replace(cell, code={**cell.code, **code})) else {}
