@@ -103,7 +103,7 @@ def test_a_method_that_was_edited_is_trained_again_and_nothing_else(ran: Path, t
         "--keep-old-code keeps it" in errors
     )
     assert {name for name in before if after[name] != before[name]} == {"first"}
-    assert code_line(tmp_path) == ("OK", "the same for all")
+    assert code_line(tmp_path) == ("OK", "same for all cells")
 
 
 def test_a_dry_run_says_which_cells_would_be_trained_again(ran: Path, tmp_path: Path) -> None:

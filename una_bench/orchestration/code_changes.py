@@ -1,4 +1,4 @@
-"""Results of a run's folder that other code has made: which they are, and how to keep them all the same."""
+"""Cells of a run's folder whose code has changed since: which they are, and how to keep them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ OPTION = "--keep-old-code"
 
 
 def of_record(record: Record, cell: Cell) -> list[str]:
-    """Name what was other code when ``record`` was made; nothing where it does not say what code that was."""
+    """Return the parts of the code that changed since ``record`` was written; none if it has no fact ``code``."""
     code = record.facts.get("code")
     return code_facts.different(code, cell.code) if code else []
 
 
 def notes(plan: Plan, folder: RunFolder) -> list[str]:
-    """Return one line for each set of changes: which cells were made with other code, and what becomes of them."""
+    """Return one line for each set of changed parts: which cells it concerns, and what a run does with them."""
     concerned: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
-    for cell, code in _left(plan, folder):
+    for cell, code in _with_code(plan, folder):
         changed = code_facts.different(code, cell.code)
         done = "trained" if code_facts.different(code, cell.code, code_facts.TRAINING) else "evaluated"
         if changed:
@@ -33,17 +33,17 @@ def notes(plan: Plan, folder: RunFolder) -> list[str]:
     return [_note(done, changed, cells) for (done, changed), cells in concerned.items()]
 
 
-def _left(plan: Plan, folder: RunFolder) -> list[tuple[Cell, code_facts.Code]]:
-    """Return the code of each cell that has a record, or at least a training."""
+def _with_code(plan: Plan, folder: RunFolder) -> list[tuple[Cell, code_facts.Code]]:
+    """Return each cell that has a record or a finished training, with its code."""
     recorded = {r.key: r for r in folder.records(plan)}
-    found = []
+    cells = []
     for cell in plan.cells:
         code = recorded[cell.key].facts.get("code") if cell.key in recorded else None
         if cell.key not in recorded and (trained := storage.read_json(folder.cell(cell) / "trained.json")):
             code = {**cell.code, **trained.get("code", {})}
         if code:
-            found.append((cell, code))
-    return found
+            cells.append((cell, code))
+    return cells
 
 
 def _note(done: str, changed: tuple[str, ...], cells: list[Cell]) -> str:
@@ -58,9 +58,9 @@ def _note(done: str, changed: tuple[str, ...], cells: list[Cell]) -> str:
 
 
 def keep(plan: Plan, folder: RunFolder) -> Plan:
-    """Return the plan that accepts what other code has left in ``folder``: good results, and what was prepared.
+    """Return the plan that accepts results in ``folder`` of other code, and the prepared suite that they used.
 
-    A cell that stopped on the way is none of these, and one whose settings have other values by now is not kept either.
+    Only finished trainings are kept, and only if the defaults of their settings have not changed either.
     """
     before = folder.preparation()
     kept = plan.prepared_by(before) if before and preparation.is_there(plan.prepared_by(before)) else plan

@@ -65,32 +65,33 @@ def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
 
 
 def _code(rows: Sequence[Row]) -> LedgerLine:
-    """Compare the source code of all cells; the code of a method is compared between its own cells only."""
-    told = [r for row in rows for r in row.records if r.facts.get("code")]
-    silent = [row.label for row in rows if not any(r.facts.get("code") for r in row.records)]
-    if not told:
-        return LedgerLine(topic="code", verdict=Verdict.NOT_KNOWN, detail="no record says", values={})
-    cells_of: dict[str, list[str]] = {}
-    other = _other_code(told)
+    """Compare the source code of all cells; the file of a method only between cells of that method."""
+    recorded = {row.label: [r for r in row.records if r.facts.get("code")] for row in rows}
+    missing = [label for label, records in recorded.items() if not records]
+    if len(missing) == len(recorded):
+        return LedgerLine(topic="code", verdict=Verdict.NOT_KNOWN, detail="not recorded", values={})
+    other = _other_code([r for records in recorded.values() for r in records])
+    cells_by_parts: dict[str, list[str]] = {}
     for cell, parts in other.items():
-        cells_of.setdefault(formatting.clean(", ".join(parts)), []).append(formatting.clean(cell))
-    said = [f"{', '.join(cells)}: other code ({parts})" for parts, cells in cells_of.items()] or ["the same for all"]
-    said += [f"not known for {', '.join(silent)}"] if silent else []
+        cells_by_parts.setdefault(formatting.clean(", ".join(parts)), []).append(formatting.clean(cell))
+    details = [f"{', '.join(cells)}: other code ({parts})" for parts, cells in cells_by_parts.items()]
+    details += ["same for all cells"] if not other else []
+    details += [f"not recorded for {', '.join(missing)}"] if missing else []
     values = {
-        row.label: "other" if any(r.cell in other for r in row.records) else "newest"
-        for row in rows
-        if row.label not in silent
+        label: "other code" if any(r.cell in other for r in records) else "newest code"
+        for label, records in recorded.items()
+        if records
     }
     verdict = Verdict.DIFFERS if other else Verdict.OK
-    return LedgerLine(topic="code", verdict=verdict, detail="; ".join(said), values=values)
+    return LedgerLine(topic="code", verdict=verdict, detail="; ".join(details), values=values)
 
 
 def _other_code(records: Sequence[Record]) -> dict[str, list[str]]:
-    """Cell -> parts that are not as in the newest cell, or were not as in the checkout when the cell was kept."""
+    """Return, per cell, the parts that differ from the newest cell's, or from the code of a run that kept it."""
     newest: dict[str, Any] = {}
     for record in sorted(records, key=lambda r: r.started):
         newest[""] = newest[record.method] = record.facts["code"]
-    found = {}
+    other = {}
     for record in records:
         code = record.facts["code"]
         parts = {
@@ -99,8 +100,8 @@ def _other_code(records: Sequence[Record]) -> dict[str, list[str]]:
             *code.get(code_facts.OTHER, ()),
         }
         if parts:
-            found[record.cell] = sorted(parts)
-    return found
+            other[record.cell] = sorted(parts)
+    return other
 
 
 def _key(value: Any) -> str:
