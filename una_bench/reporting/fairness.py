@@ -66,11 +66,11 @@ def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
 
 def _code(rows: Sequence[Row]) -> LedgerLine:
     """Compare the source code of all cells; the file of a method only between cells of that method."""
-    recorded = {row.label: [r for r in row.records if r.facts.get("code")] for row in rows}
-    missing = [label for label, records in recorded.items() if not records]
+    recorded = [(row.label, [r for r in row.records if r.facts.get("code")]) for row in rows]
+    missing = [label for label, records in recorded if not records]
     if len(missing) == len(recorded):
         return LedgerLine(topic="code", verdict=Verdict.NOT_KNOWN, detail="not recorded", values={})
-    other = _other_code([r for records in recorded.values() for r in records])
+    other = _other_code([r for _, records in recorded for r in records])
     cells_by_parts: dict[str, list[str]] = {}
     for cell, parts in other.items():
         cells_by_parts.setdefault(formatting.clean(", ".join(parts)), []).append(formatting.clean(cell))
@@ -79,7 +79,7 @@ def _code(rows: Sequence[Row]) -> LedgerLine:
     details += [f"not recorded for {', '.join(missing)}"] if missing else []
     values = {
         label: "other code" if any(r.cell in other for r in records) else "newest code"
-        for label, records in recorded.items()
+        for label, records in recorded
         if records
     }
     verdict = Verdict.DIFFERS if other else Verdict.OK
