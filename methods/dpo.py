@@ -19,6 +19,7 @@ class Dpo(Method):
     feedback = Feedback.PAIRWISE
     resident = frozenset({Resident.REFERENCE})
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
+    preload = ("una_bench.training.trl.dpo",)
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

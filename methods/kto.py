@@ -23,6 +23,7 @@ class Kto(Method):
     feedback = Feedback.BINARY
     resident = frozenset({Resident.REFERENCE})
     paper = "Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7 and 8"
+    preload = ("una_bench.training.trl.kto",)
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

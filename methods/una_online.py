@@ -22,6 +22,7 @@ class UnaOnline(UnaScoreRegression):
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD})
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 9 and section 2.3.4"
+    preload = ("una_bench.training.una", "una_bench.una.online")
 
     normalization: Literal["sigmoid", "quantile", "identity"] | None = None
     """``sigmoid``, ``quantile`` or ``identity``; None: ``sigmoid`` in score space, ``identity`` in reward space."""

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -128,17 +129,15 @@ def compared(times: list[float], block: int, rounds: int) -> dict[str, Any]:
 
 def study(every: int | None) -> dict[str, Any]:
     """Measure every method on the exact suite, each in a fresh fork as cells are, for ``every`` or its own rounds."""
+    from una_bench.interfaces import registry
     from una_bench.machine import environment
     from una_bench.orchestration import preparation
     from una_bench.orchestration.process_pool import Pool
     from una_bench.suite import plan, recipe
-    from una_bench.training import (
-        trl,
-        una,  # noqa: F401
-    )
-    from una_bench.una import online, trainer  # noqa: F401
+    from una_bench.worker import preload
 
-    trl.load()
+    for module in (*preload.COMMON, *(m for name in BLOCKS for m in registry.method(name).preload)):
+        import_module(module)
     gc.collect()
     gc.freeze()
     load = os.getloadavg()[0]

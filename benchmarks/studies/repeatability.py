@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from una_bench.interfaces import registry
 from una_bench.machine import environment
 from una_bench.orchestration import preparation, repeat
 from una_bench.orchestration.process_pool import Pool
@@ -44,7 +45,8 @@ def cells(suite: plan.Plan, pool: Pool, scratch: Path) -> dict[str, dict[str, An
 def study(responses: int, times: int) -> dict[str, Any]:
     """Train every method ``times`` times in rotation and return the spreads."""
     suite = plan.make(recipe.load("exact", [f"budget.responses={responses}"]), METHODS, [0])
-    pool = Pool(workers=1, threads=1, listen=lambda *_: None)
+    trainers = [module for name in METHODS for module in registry.method(name).preload]
+    pool = Pool(workers=1, threads=1, listen=lambda *_: None, trainers=trainers)
     load = os.getloadavg()
     with tempfile.TemporaryDirectory() as scratch:
         specs = cells(suite, pool, Path(scratch))

@@ -135,3 +135,30 @@ def test_tokens_of_one_response_are_compared() -> None:
         two({"tokenisation_example": first}, {"tokenisation_example": second}), "tokens of an example response"
     )
     assert (str(found.verdict), "[0 1 2]" in found.detail) == ("DIFFERS", True)
+
+
+CODE = {"method": {"dpo.py": "a"}, "training": {"una": "a"}, "evaluation": {"oracle.py": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("newer", "verdict", "detail"),
+    [
+        (CODE, "OK", "same for all cells"),
+        ({**CODE, "method": {"kto.py": "b"}}, "OK", "same for all cells"),
+        ({**CODE, "training": {"una": "b"}}, "DIFFERS", "dpo-s0: other code (una)"),
+        ({**CODE, "other": ["kto.py"]}, "DIFFERS", "kto-s0: other code (kto.py)"),
+        ({}, "OK", "same for all cells; not recorded for KTO"),
+    ],
+)
+def test_cells_of_other_code_are_named(newer: dict[str, Any], verdict: str, detail: str) -> None:
+    records = two({"code": CODE}, {"code": newer})
+    records[1] = records[1].model_copy(update={"started": "2099-01-01T00:00:00+00:00"})
+    found = line(records, "code")
+    assert (str(found.verdict), found.detail) == (verdict, detail)
+
+
+def test_seeds_of_one_method_with_different_code_are_named() -> None:
+    edited = {**CODE, "method": {"dpo.py": "b"}}
+    later = record("dpo", 1, facts={"code": edited}).model_copy(update={"started": "2099-01-01T00:00:00+00:00"})
+    found = line([record("dpo", 0, facts={"code": CODE}), later], "code")
+    assert (str(found.verdict), found.detail) == ("DIFFERS", "dpo-s0: other code (dpo.py)")

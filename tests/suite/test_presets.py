@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +183,31 @@ def test_every_published_row_stands_for_a_cell_of_the_suite(name: str, preset: s
         assert any(c.method == aim.rows[row]["method"] and wanted.items() <= c.settings.items() for c in cells), row
 
 
-def test_settings_that_came_later_left_the_keys_of_finished_runs_alone() -> None:
-    lines = (ROOT / "results" / "exact" / "records.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = {r["cell"]: r["key"] for r in map(json.loads, lines)}
-    cells = plan.make(recipe.load("exact")).cells
-    assert {c.name: c.key for c in cells}.items() <= kept.items()
+def test_new_settings_with_defaults_change_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, small())
+    before = plan.make(recipe.load(path), ["dpo"])
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Dpo(registry.method("dpo")):  # type: ignore[misc]
+        new: int = 3
+
+    class Exact(registry.problem_type("exact")):  # type: ignore[misc]
+        new: int = 3
+
+    monkeypatch.setattr(registry, "method", lambda name, method=registry.method: Dpo if name == "dpo" else method(name))
+    monkeypatch.setattr(registry, "problem_type", lambda kind: Exact)
+    after = plan.make(recipe.load(path), ["dpo"])
+    assert after.cells[-1].settings["new"] == after.recipe.problem["new"] == 3
+    assert (after.key, after.problem_key) == (before.key, before.problem_key)
+    assert [c.key for c in after.cells] == [c.key for c in before.cells]
+
+
+def test_a_default_that_is_written_out_is_the_same_problem(tmp_path: Path) -> None:
+    path = write(tmp_path, small())
+    made = [
+        plan.make(recipe.load(path, more)) for more in ([], ["problem.label_noise=0.0"], ["problem.label_noise=0.1"])
+    ]
+    assert made[0].problem_key == made[1].problem_key != made[2].problem_key
 
 
 def test_a_setting_that_is_used_does_change_the_key(tmp_path: Path) -> None:

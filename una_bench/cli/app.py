@@ -108,6 +108,9 @@ def run(  # noqa: PLR0913 - one parameter an option
     offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
     bundle: Annotated[Path | None, typer.Option(help="Folder that `una-bench bundle` wrote.")] = None,
     report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
+    keep_old_code: Annotated[
+        bool, typer.Option("--keep-old-code", help="Keep cells that were trained before the code changed.")
+    ] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
@@ -116,7 +119,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     from una_bench.machine.hardware import require_device
     from una_bench.models import offline as offlines
     from una_bench.orchestration import bundle as bundles
-    from una_bench.orchestration import missing_inputs, preparation
+    from una_bench.orchestration import code_changes, missing_inputs, preparation
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Options, Runner
     from una_bench.suite import plan as plans
@@ -130,10 +133,16 @@ def run(  # noqa: PLR0913 - one parameter an option
         suite = bundles.use(bundle, suite)
     recipe = recipes.load(suite, set_)
     plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    if bundle is not None:
+        plan = bundles.prepared_by(bundle, plan)
     folder = RunFolder(out) if out else RunFolder.default(plan)
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
     registry.method(compared)
     following = trackers.parse(report_to)
+    if keep_old_code:
+        plan = code_changes.keep(plan, folder)
+    for line in code_changes.notes(plan, folder):
+        messages.note(line)
     if dry_run:
         show.plan(_console(), plan, folder.path)
         try:

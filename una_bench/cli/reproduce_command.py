@@ -28,6 +28,9 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the hours, memory and disk needed.")] = False,
     retry: Annotated[str, typer.Option(help="`failed`: repeat cells that failed.")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
+    keep_old_code: Annotated[
+        bool, typer.Option("--keep-old-code", help="Keep cells that were trained before the code changed.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Run the suite of a paper and compare each number with ours; run it again to resume."""
@@ -37,7 +40,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     from una_bench.errors import UserError
     from una_bench.machine.hardware import require_device
     from una_bench.models import offline as offlines
-    from una_bench.orchestration import missing_inputs, preparation
+    from una_bench.orchestration import code_changes, missing_inputs, preparation
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Options
     from una_bench.reproduction import published_numbers, targets
@@ -62,7 +65,11 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     recipe = recipes.validate(chosen.raw, chosen.source)
     plan = plans.make(recipe)
     folder = RunFolder(out) if out else RunFolder.default(plan)
+    if keep_old_code:
+        plan = code_changes.keep(plan, folder)
     machine = capacity.here(recipe.device, folder.path)
+    for line in code_changes.notes(plan, folder):
+        messages.note(line)
     if dry_run:
         needed = capacity.show(console, plan, lengths, machine)
         missing = capacity.lacking(needed, machine)

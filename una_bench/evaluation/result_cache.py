@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench.interfaces import source_code
 from una_bench.record import storage
 from una_bench.record.hashes import content_hash, file_sha256
 
@@ -47,6 +48,7 @@ def key(model: str, tasks: Mapping[str, Any], settings: Mapping[str, Any], devic
             "tasks": {name: [task.dump_config(), _data(task)] for name, task in tasks.items()},
             "settings": dict(settings),
             "device": device,
+            "code": source_code.of_packages("evaluation", "models"),
             "versions": [lm_eval.__version__, torch.__version__, transformers.__version__],
         }
     )

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
@@ -119,13 +119,8 @@ class Method(Settings):
     resident: ClassVar[frozenset[Resident]] = frozenset()
     paper: ClassVar[str]
     """Citation with section or equation."""
-    later: ClassVar[dict[str, Any]] = {
-        "warmup_ratio": None,
-        "batch_responses": None,
-        "activation_checkpointing": False,
-        "group_by_length": False,
-    }
-    """Settings that came after methods had been run -> what they were before (`una_bench.suite.plan.before`)."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules that training imports, the trainer's above all: imported first, they are no memory of the training."""
 
     learning_rate: Positive = 1e-3
     """Peak learning rate, per optimizer step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from una_bench.interfaces.settings import Settings
 
@@ -20,8 +20,6 @@ class Problem(Settings):
     """One line for ``una-bench show``."""
     revision: ClassVar[int] = 1
     """To increase when the same settings prepare different files, so that caches are rebuilt."""
-    later: ClassVar[dict[str, Any]] = {}
-    """Settings that came after suites had been run -> what they were before (`una_bench.suite.plan.before`)."""
 
     kind: str
     """Name of its module in ``una_bench/problems``, or of its entry point."""

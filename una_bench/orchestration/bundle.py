@@ -22,7 +22,7 @@ from una_bench.evaluation.leaderboards import GROUPS
 from una_bench.models import hub, offline
 from una_bench.orchestration import missing_inputs, preparation
 from una_bench.orchestration.process_pool import Pool
-from una_bench.record import sealed_folder, storage
+from una_bench.record import code_facts, sealed_folder, storage
 from una_bench.record.hashes import file_sha256
 from una_bench.record.version import VERSION
 from una_bench.suite import plan as plans
@@ -59,7 +59,13 @@ def make(plan: Plan, out: Path, say: Say) -> list[str]:
     _copy_sentence_splitter(out / "nltk_data")
     storage.write_text(out / "recipe.yaml", recipes.dump(plan.recipe))
     files = {str(p.relative_to(out)): file_sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
-    index = {"suite": plan.recipe.name, "una_bench": VERSION, "problem_key": plan.problem_key, "files": files}
+    index = {
+        "suite": plan.recipe.name,
+        "una_bench": VERSION,
+        "problem_key": plan.problem_key,
+        "preparation": plan.preparation,
+        "files": files,
+    }
     storage.write_text(out / "bundle.json", json.dumps(index, indent=1) + "\n")
     return [f"{need.what}: {need.command}" for need in missing]
 
@@ -100,15 +106,22 @@ def use(folder: Path, suite: str) -> str:
             f"--bundle {folder} was created by una-bench {index['una_bench']}, which prepares other data from the same "
             f"settings than this una-bench {VERSION}. Create it again with this version."
         )
-    _install(folder, preparation.folder_of(plan))
+    _install(folder, preparation.folder_of(plan.prepared_by(index["preparation"])))
     _point_libraries(folder)
     return str(recipe)
+
+
+def prepared_by(folder: Path, plan: Plan) -> Plan:
+    """Return the plan for the suite as the bundle has it, whichever code prepared it."""
+    return plan.prepared_by(_index(folder)["preparation"])
 
 
 def _index(folder: Path) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        _ = index["suite"], index["una_bench"], index["problem_key"], index["files"]
+        _ = index["suite"], index["una_bench"], index["problem_key"], index["preparation"], index["files"]
+        if not code_facts.HASH.fullmatch(index["preparation"]):
+            raise ValueError("no hash")
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"--bundle {folder} is not a bundle. Create one: `una-bench bundle SUITE --out DIR`.") from None
     return index

@@ -38,7 +38,7 @@ def finished_record(common: Mapping[str, Any], trained: Mapping[str, Any], evalu
         {
             **common,
             "status": Status.OK,
-            "facts": trained["facts"],
+            "facts": {**trained["facts"], **common["facts"]},
             "environment": trained["environment"],
             "measurements": [*trained["measurements"], *evaluated["measurements"]],
             "curves": trained["curves"],

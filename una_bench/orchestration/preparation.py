@@ -14,12 +14,19 @@ from una_bench.interfaces.prepared import Prepared
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.record import sealed_folder, storage
 from una_bench.record.schema import Status
+from una_bench.suite import plan as plans
 from una_bench.suite.plan import Plan
 
 
 def folder_of(plan: Plan) -> Path:
     """Return the folder of the prepared suite of a plan."""
-    return storage.cache_folder() / "prepared" / f"{plan.recipe.problem['kind']}-{plan.problem_key}"
+    name = f"{plan.recipe.problem['kind']}-{plan.problem_key}-{plan.preparation}"
+    return storage.cache_folder() / "prepared" / name
+
+
+def is_there(plan: Plan) -> bool:
+    """Return whether the suite of a plan is prepared and undamaged."""
+    return not sealed_folder.damage(folder_of(plan))
 
 
 def check(plan: Plan) -> None:
@@ -75,6 +82,11 @@ def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[Non
 
 def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str], None]) -> None:
     """Remove the remains of a killed preparation, prepare in a worker, and seal the folder."""
+    if plan.preparation != plans.preparation_of(plan.recipe):
+        raise UserError(
+            f"The prepared suite {folder} is damaged. It was made by other code, so it cannot be made again. "
+            "Leave out --keep-old-code to prepare the suite with this code."
+        )
     for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
         shutil.rmtree(leftover, ignore_errors=True)
     say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")

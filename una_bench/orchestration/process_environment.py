@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from una_bench.machine import stop_request
@@ -28,11 +28,11 @@ UNWARNED = "ignore::UserWarning:multiprocessing.resource_tracker"
 """The warning about semaphores of a killed worker is harmless: the tracker removes them."""
 
 
-def for_workers(threads: int) -> dict[str, str]:
-    """Return the environment variables to set before the fork server imports torch."""
+def for_workers(threads: int, preload: Sequence[str] = ()) -> dict[str, str]:
+    """Return the environment variables to set before the fork server imports torch and ``preload``."""
     tunables = ":".join(filter(None, (os.environ.get("GLIBC_TUNABLES"), MALLOC)))
     by_threads = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "GLIBC_TUNABLES": tunables}
-    return {**ENVIRONMENT, **by_threads}
+    return {**ENVIRONMENT, **by_threads, "UNA_BENCH_PRELOAD": ",".join(preload)}
 
 
 def for_tracker() -> dict[str, str]:

@@ -79,10 +79,25 @@ class Pool:
     """Pool of at most ``workers`` processes; each task gets a new process that shares only imports."""
 
     def __init__(
-        self, *, workers: int, threads: int, listen: Listener, preload: Sequence[str] = ("una_bench.worker.preload",)
+        self,
+        *,
+        workers: int,
+        threads: int,
+        listen: Listener,
+        preload: Sequence[str] = ("una_bench.worker.preload",),
+        trainers: Sequence[str] = (),
     ) -> None:
-        """Configure the fork server, which imports ``preload`` once; it starts with the first task."""
+        """Configure the fork server, which starts with the first task.
+
+        Args:
+            workers: Maximum number of tasks at a time.
+            threads: Processor threads of each task.
+            listen: Receives every message of a task.
+            preload: Modules that the fork server imports once.
+            trainers: Modules that `una_bench.worker.preload` imports, too: those that the run's methods declare.
+        """
         self.threads = threads
+        self.trainers = tuple(trainers)
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
@@ -126,9 +141,10 @@ class Pool:
         receiver, sender = self.context.Pipe(duplex=False)
         with process_environment.environment(process_environment.for_tracker()):
             resource_tracker.ensure_running()  # before the signals are blocked, because it would unblock them
-        with process_environment.environment(process_environment.for_workers(self.threads)), process_environment.deaf():
+        for_workers = process_environment.for_workers(self.threads, self.trainers)
+        with process_environment.environment(for_workers), process_environment.deaf():
             forkserver.ensure_running()
-        with process_environment.environment(process_environment.for_workers(self.threads)):
+        with process_environment.environment(for_workers):
             process = self.context.Process(
                 target=entry.main, args=(task.kind, spec, sender, str(task.log)), daemon=True, name=task.name
             )

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from una_bench.errors import UserError
 from una_bench.instruments import fairness_facts
 from una_bench.interfaces import registry
-from una_bench.record import reader, storage
+from una_bench.record import code_facts, reader, storage
 from una_bench.record.schema import Record
 from una_bench.suite import recipe as recipes
 from una_bench.suite.plan import Cell, Plan
@@ -104,9 +104,14 @@ class RunFolder:
         return self.path / "cells" / cell.folder
 
     def result(self, cell: Cell, stage: str) -> dict[str, Any] | None:
-        """Return the result of ``stage`` (``trained`` or ``evaluated``) of a cell, None if absent or damaged."""
+        """Return the result of ``stage`` (``trained`` or ``evaluated``) of a cell.
+
+        None if it is absent, damaged, or from other code than ``cell.code``.
+        """
         value = storage.read_json(self.cell(cell) / f"{stage}.json")
-        return value if value and value.get("key") == cell.key else None
+        stages = code_facts.TRAINING if stage == "trained" else code_facts.EVALUATION
+        same = value and value.get("key") == cell.key and value.get("code") == code_facts.part(cell.code, stages)
+        return value if same else None
 
     def trained(self, cell: Cell) -> dict[str, Any] | None:
         """Return the result of training, None if it or its checkpoint is absent or damaged."""
@@ -117,6 +122,11 @@ class RunFolder:
         expected = result["facts"].get("final_weights_sha256")
         intact = folder.is_dir() and expected in (None, fairness_facts.checkpoint_sha256(folder))
         return result if intact else None
+
+    def preparation(self) -> str:
+        """Return the hash of the code that prepared what cells were trained on here, empty where it is not noted."""
+        noted = str(self._info().get("preparation", "")) if (self.path / "run.json").is_file() else ""
+        return noted if code_facts.HASH.fullmatch(noted) else ""
 
     def write_time(self, spent: dict[str, float]) -> None:
         """Write the time accounting of the last call that trained something to ``run.json``."""
@@ -132,6 +142,7 @@ class RunFolder:
             "suite": recipe.name,
             "about": recipe.about,
             "key": plan.key,
+            "preparation": plan.preparation,
             "command": before.get("command", command),
             "baseline": before.get("baseline", baseline),
             "catalog": registry.method_names(),

@@ -17,12 +17,13 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.prepared import Prepared
 from una_bench.machine.hardware import resolve_device
-from una_bench.orchestration import preparation
+from una_bench.orchestration import code_changes, preparation
 from una_bench.orchestration.cell_records import failed_record, finished_record
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.orchestration.progress import Reporter
 from una_bench.orchestration.run_folder import RunFolder, now
 from una_bench.orchestration.time_accounting import Accounting
+from una_bench.record import code_facts, storage
 from una_bench.record.schema import Record, Status
 from una_bench.suite import estimate
 from una_bench.suite import plan as plans
@@ -76,7 +77,12 @@ class Runner:
         self.options = options
         self.report = Reporter(quiet=options.quiet)
         self.device = resolve_device(plan.recipe.device)
-        self.pool = Pool(workers=plan.recipe.workers, threads=plan.recipe.threads, listen=self.report.hear)
+        self.pool = Pool(
+            workers=plan.recipe.workers,
+            threads=plan.recipe.threads,
+            listen=self.report.hear,
+            trainers=[module for name in plan.recipe.methods for module in registry.method(name).preload],
+        )
         self.time = Accounting(self.pool.workers)
         self.trained = 0
         self.gave_up = False
@@ -97,6 +103,7 @@ class Runner:
             self.folder.write_info(
                 self.plan, self.prepared.manifest, command=options.command, baseline=options.baseline
             )
+            self._note_kept()
             missing = self._missing()
             if missing:
                 self._train([c for c in missing if not self.folder.trained(c)])
@@ -115,10 +122,22 @@ class Runner:
         )
 
     def _missing(self) -> list[Cell]:
-        """Return the cells without a result; failures count as results unless they are retried."""
-        last = {r.key: r.status for r in self.folder.records(self.plan)}
+        """Return the cells without a result of this code; failures count as results unless they are retried."""
+        last = {r.key: r for r in self.folder.records(self.plan)}
         final = {Status.OK} if self.options.retry_failed else set(Status) - {Status.INTERRUPTED}
-        return [c for c in self.plan.cells if last.get(c.key) not in final]
+        return [
+            c
+            for c in self.plan.cells
+            if c.key not in last or last[c.key].status not in final or code_changes.of_record(last[c.key], c)
+        ]
+
+    def _note_kept(self) -> None:
+        """Update the fact ``code`` of records that this run keeps with other code, or no longer does."""
+        cells = {c.key: c for c in self.plan.cells}
+        for record in self.folder.records(self.plan):
+            code, wanted = record.facts.get("code"), cells[record.key].code
+            if code and code != wanted and not code_changes.of_record(record, cells[record.key]):
+                self.folder.append(record.model_copy(update={"facts": {**record.facts, "code": wanted}}))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -171,12 +190,19 @@ class Runner:
 
     def _train_task(self, cell: Cell) -> Task:
         out = self.folder.cell(cell)
+        code = code_facts.part(cell.code, code_facts.TRAINING)
+        if (storage.read_json(out / "begun.json") or {}).get(
+            "code"
+        ) != code:  # a training does not resume with other code
+            shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
+        storage.write_json(out / "begun.json", {"code": code})
         shutil.rmtree(out / "checkpoint", ignore_errors=True)  # incomplete after a killed training, or damaged
         for stage in ("trained", "evaluated"):
             (out / f"{stage}.json").unlink(missing_ok=True)
         spec = {
             "key": cell.key,
+            "code": code,
             "method": cell.method,
             "settings": cell.settings,
             "job": {
@@ -231,6 +257,7 @@ class Runner:
             {
                 "name": c.name,
                 "key": c.key,
+                "code": code_facts.part(c.code, code_facts.EVALUATION),
                 "seed": c.seed,
                 "out": str(self.folder.cell(c).resolve()),
                 "checkpoint": (self.folder.result(c, "trained") or {})["checkpoint"],
@@ -273,5 +300,6 @@ class Runner:
             "settings": cell.settings,
             "settings_changed": cell.settings_changed,
             "job": self._job_facts(cell),
+            "facts": {"code": cell.code},
             "started": self.started.get(cell.key, now()),
         }

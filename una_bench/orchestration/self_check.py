@@ -83,7 +83,8 @@ def measure(say: Callable[[str], None] = lambda _: None, world: World | None = N
         RuntimeError: A training failed.
     """
     world, device = world or World(), hardware.resolve_device("auto")
-    pool = Pool(workers=1, threads=1, listen=lambda *_: None)
+    method = next(n for n in registry.method_names() if registry.method(n).feedback is Feedback.SCORE)
+    pool = Pool(workers=1, threads=1, listen=lambda *_: None, trainers=registry.method(method).preload)
     with tempfile.TemporaryDirectory(prefix="una-bench-") as scratch:
         folder = Path(scratch)
         say("Making a model of known size")
@@ -95,7 +96,6 @@ def measure(say: Callable[[str], None] = lambda _: None, world: World | None = N
             pool, "una_bench.orchestration.self_check_model:allocate", {"bytes": KNOWN, "device": device}, folder
         )
         job = {**world.job(), "device": device}
-        method = next(n for n in registry.method_names() if registry.method(n).feedback is Feedback.SCORE)
         cell = repeat.spec(method=method, settings={"warmup_steps": 5}, job=job, prepared=prepared)
         say(f"Training it {times} times in turn")
         trained = repeat.train(pool, cell, times, folder)

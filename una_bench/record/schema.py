@@ -115,7 +115,7 @@ class Record(_Frozen):
     cell: str
     """``METHOD[variant]-sSEED``, unique in its run."""
     key: str
-    """Hash of everything that determines the result: recipe, settings, seed, code of the method."""
+    """Hash of what determines the result: recipe, settings, seed. The code is in ``facts``, apart."""
     method: str
     variant: str = ""
     label: str
@@ -129,7 +129,8 @@ class Record(_Frozen):
     job: dict[str, Any]
     """Conditions common to all methods: budget, batch, lengths, reward, precision, adapters."""
     facts: dict[str, Any] = Field(default_factory=dict)
-    """For the fairness ledger: hash of initial weights, of the set of responses seen, counts of tokens and steps."""
+    """For the fairness ledger: hash of initial weights, of the set of responses seen, counts of tokens and steps;
+    ``code``: hashes of the source code (`una_bench.record.code_facts`)."""
     environment: dict[str, Any]
     """Machine, versions, commit, whether the checkout was clean."""
     measurements: tuple[Measurement, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any
 from una_bench import formatting
 from una_bench.analysis import frame
 from una_bench.analysis.frame import Row
+from una_bench.record import code_facts
 from una_bench.record.schema import Record
 from una_bench.reporting.fairness_topics import OF_GENERATING, OF_UNTRAINED, TOPICS, Read, generates
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
@@ -38,7 +39,8 @@ class LedgerLine:
 def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     """Compare all rows on each topic, seed by seed."""
     rows = frame.rows(records)
-    return [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
+    lines = [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
+    return [*lines, _code(rows)]
 
 
 def _applies(topic: str, row: Row) -> bool:
@@ -60,6 +62,46 @@ def _line(topic: str, read: Read, rows: Sequence[Row]) -> LedgerLine:
     detail = next(iter(shown.values())) if same else _difference(recorded, shown)
     detail += f"; not recorded for {', '.join(missing)}" if missing else ""
     return LedgerLine(topic=topic, verdict=Verdict.OK if same else Verdict.DIFFERS, detail=detail, values=shown)
+
+
+def _code(rows: Sequence[Row]) -> LedgerLine:
+    """Compare the source code of all cells; the file of a method only between cells of that method."""
+    recorded = [(row.label, [r for r in row.records if r.facts.get("code")]) for row in rows]
+    missing = [label for label, records in recorded if not records]
+    if len(missing) == len(recorded):
+        return LedgerLine(topic="code", verdict=Verdict.NOT_KNOWN, detail="not recorded", values={})
+    other = _other_code([r for _, records in recorded for r in records])
+    cells_by_parts: dict[str, list[str]] = {}
+    for cell, parts in other.items():
+        cells_by_parts.setdefault(formatting.clean(", ".join(parts)), []).append(formatting.clean(cell))
+    details = [f"{', '.join(cells)}: other code ({parts})" for parts, cells in cells_by_parts.items()]
+    details += ["same for all cells"] if not other else []
+    details += [f"not recorded for {', '.join(missing)}"] if missing else []
+    values = {
+        label: "other code" if any(r.cell in other for r in records) else "newest code"
+        for label, records in recorded
+        if records
+    }
+    verdict = Verdict.DIFFERS if other else Verdict.OK
+    return LedgerLine(topic="code", verdict=verdict, detail="; ".join(details), values=values)
+
+
+def _other_code(records: Sequence[Record]) -> dict[str, list[str]]:
+    """Return, per cell, the parts that differ from the newest cell's, or from the code of a run that kept it."""
+    newest: dict[str, Any] = {}
+    for record in sorted(records, key=lambda r: r.started):
+        newest[""] = newest[record.method] = record.facts["code"]
+    other = {}
+    for record in records:
+        code = record.facts["code"]
+        parts = {
+            *code_facts.different(code, newest[""], code_facts.SHARED),
+            *code_facts.different(code, newest[record.method], code_facts.OWN),
+            *code.get(code_facts.OTHER, ()),
+        }
+        if parts:
+            other[record.cell] = sorted(parts)
+    return other
 
 
 def _key(value: Any) -> str:

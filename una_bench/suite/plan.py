@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, source_code
+from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.method import Feedback, Job, Method
 from una_bench.machine import hardware
 from una_bench.record.hashes import content_hash
-from una_bench.record.version import VERSION
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
@@ -31,7 +31,9 @@ class Cell:
     settings_changed: tuple[str, ...]
     trains: bool
     key: str
-    """Content hash of everything that affects the result."""
+    """Content hash of everything that affects the result, except for code and for settings with default values."""
+    code: dict[str, Any]
+    """Hashes of the code that affects the result (`una_bench.record.code_facts`)."""
 
     @property
     def name(self) -> str:
@@ -53,12 +55,20 @@ class Plan:
     cells: tuple[Cell, ...]
     key: str
     """Content hash of the recipe without `SELECTION`, which identifies the run's folder."""
+    preparation: str
+    """Hash of the code of the preparation."""
 
     @property
     def problem_key(self) -> str:
-        """Content hash of the problem, which identifies the prepared folder."""
+        """Content hash of the problem, which together with `preparation` identifies the prepared folder."""
         kind = registry.problem_type(str(self.recipe.problem["kind"]))
-        return content_hash({"problem": before(self.recipe.problem, kind.later), "revision": kind.revision})
+        return content_hash({"problem": _problem_identity(self.recipe), "revision": kind.revision})
+
+    def prepared_by(self, preparation: str) -> Plan:
+        """Return the plan for a suite that other code has prepared."""
+        prepared = _preparation_part(self.recipe, preparation)
+        cells = [replace(c, code={**c.code, "training": {**c.code["training"], **prepared}}) for c in self.cells]
+        return replace(self, preparation=preparation, cells=tuple(cells))
 
 
 def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
@@ -70,14 +80,16 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
     selection = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds}
     chosen = recipe.model_copy(update=selection | _precisions(recipe))
     identity = identity_of(chosen)
+    preparation = preparation_of(chosen)
+    code = _shared_code(chosen, preparation)
     cells = [
-        _cell(chosen, identity, name, method, variant, seed)
+        _cell(identity, code, name, method, variant, seed)
         for seed in chosen.seeds
         for name in names
         for method, variant in _named_variants(chosen, name)
         if seed == chosen.seeds[0] or method.feedback is not Feedback.NONE
     ]
-    return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity))
+    return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity), preparation=preparation)
 
 
 def _precisions(recipe: Recipe) -> dict[str, Any]:
@@ -91,26 +103,36 @@ def _precisions(recipe: Recipe) -> dict[str, Any]:
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:
     """Return the part of a recipe that affects results."""
-    kind = registry.problem_type(str(recipe.problem["kind"]))
-    identity = recipe.model_dump(mode="json", exclude=SELECTION)
-    return identity | {"problem": before(recipe.problem, kind.later)}
+    return recipe.model_dump(mode="json", exclude=SELECTION) | {"problem": _problem_identity(recipe)}
 
 
-def before(settings: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of settings what came later and is as it was before it came: so finished runs keep their keys.
+def _problem_identity(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of the problem that differ from their defaults: new settings then change no key."""
+    problem = registry.problem(recipe.problem)
+    return problem.model_dump(mode="json", exclude_defaults=True) | {"kind": problem.kind}
 
-    Args:
-        settings: Of a method or a problem, defaults written out.
-        later: Setting, dotted where it is inside another, -> its value before there was a choice.
-    """
-    kept = dict(settings)
-    for name, value in later.items():
-        outer, _, inner = name.rpartition(".")
-        if not outer and name in kept and kept[name] == value:
-            del kept[name]
-        elif outer and isinstance(kept.get(outer), Mapping):
-            kept[outer] = before(kept[outer], {inner: value})
-    return kept
+
+def _shared_code(recipe: Recipe, preparation: str) -> dict[str, source_code.Parts]:
+    """Return the hashes of the code that all cells share; a benchmark that observes trainings counts for these."""
+    training = source_code.of_engine() | _preparation_part(recipe, preparation)
+    evaluation: source_code.Parts = {}
+    for name in recipe.benchmarks:
+        benchmark = registry.benchmark(name)
+        hooks = ["after_step", "read", *(["watch"] if recipe.evaluate_points else [])]
+        if any(getattr(benchmark, hook) is not getattr(Benchmark, hook) for hook in hooks):
+            training |= source_code.of_class(benchmark)
+        if benchmark.evaluate is not Benchmark.evaluate:
+            evaluation |= source_code.of_packages("evaluation") | source_code.of_class(benchmark)
+    return {"training": training, "evaluation": evaluation}
+
+
+def preparation_of(recipe: Recipe) -> str:
+    """Return the hash of the code that prepares the suite in this installation."""
+    return source_code.of_preparation(registry.problem_type(str(recipe.problem["kind"])))
+
+
+def _preparation_part(recipe: Recipe, preparation: str) -> source_code.Parts:
+    return {f"preparation of {recipe.problem['kind']}": preparation}
 
 
 def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
@@ -122,25 +144,22 @@ def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
     return [(m, ",".join(f"{k}={m.settings()[k]}" for k in keys)) for m in built]
 
 
-def _cell(recipe: Recipe, identity: dict[str, Any], name: str, method: Method, variant: str, seed: int) -> Cell:
+def _cell(
+    identity: dict[str, Any], code: dict[str, source_code.Parts], name: str, method: Method, variant: str, seed: int
+) -> Cell:
     shared = {k: v for k, v in identity.items() if k not in {"training", "settings", "name", "benchmarks"}}
-    settings = method.settings()
-    decides = {
-        "method": name,
-        "settings": before(settings, method.later),
-        "seed": seed,
-        "shared": shared,
-        "version": VERSION,
-    }
+    settings, changed = method.settings(), recipes.changed_settings(method)
+    decides = {"method": name, "settings": {k: settings[k] for k in changed}, "seed": seed, "shared": shared}
     return Cell(
         method=name,
         variant=variant,
         label=method.display,
         seed=seed,
         settings=settings,
-        settings_changed=recipes.changed_settings(method),
+        settings_changed=changed,
         trains=method.feedback is not Feedback.NONE,
         key=content_hash(decides),
+        code={"method": source_code.of_class(type(method)), **code},
     )
 
 

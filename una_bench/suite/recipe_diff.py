@@ -20,7 +20,7 @@ def changed(recipe: Recipe, preset: Recipe) -> list[str]:
 
     A local folder or file with the name of the preset's model or data set counts as equal.
     """
-    ours, theirs = dict(_leaves(identity_of(recipe))), dict(_leaves(identity_of(preset)))
+    ours, theirs = (dict(_leaves(identity_of(r) | {"problem": r.problem})) for r in (recipe, preset))
     return sorted(
         key
         for key in ours.keys() | theirs.keys()

@@ -16,6 +16,8 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 class UnaMethod(Method):
     """UNA with any feedback."""
 
+    preload = ("una_bench.training.una", "una_bench.una.trainer")
+
     beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""
     per_device_train_batch_size: Count | None = None

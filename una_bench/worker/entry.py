@@ -141,6 +141,8 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     prepared = Prepared(job.prepared)
     benchmarks = _benchmarks(spec, prepared)
     method = registry.method(spec["method"])(**spec["settings"])
+    for name in method.preload:  # here already, where the fork server has it
+        import_module(name)
     points = int(spec["evaluate_points"])
     first_touch.touch_code()
     probe = Probe(
@@ -169,6 +171,7 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
         "facts": _facts(probe) | _final(checkpoint),
         "environment": environment.describe(job.device),
         "key": spec["key"],
+        "code": spec.get("code", {}),
     }
     storage.write_json(job.out / "trained.json", result)
     return {"seconds": result["seconds"]}
@@ -257,6 +260,7 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
             out / "evaluated.json",
             {
                 "key": cell["key"],
+                "code": cell["code"],
                 "seconds": time.perf_counter() - started,
                 "measurements": [m.model_dump(mode="json") for m in measured],
             },

@@ -1,5 +1,6 @@
 """Imports of the fork server, shared by all cells.
 
+``UNA_BENCH_PRELOAD`` names what the methods of a run declare (`una_bench.interfaces.method.Method.preload`).
 Nothing here may compute: a thread started before a fork is lost in the child.
 """
 
@@ -8,19 +9,27 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from contextlib import suppress
+from importlib import import_module
+
+COMMON = (
+    "datasets",
+    "peft",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "una_bench.training.trl.reward",
+)
+"""Modules that every training imports, or the preparation of a suite."""
 
 if os.environ.get("UNA_BENCH_WARM") == "1":
     # A signal to the process group must not end the fork server before its children.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from una_bench.training import (
-        trl,
-        una,  # noqa: F401
-    )
-    from una_bench.una import online, trainer  # noqa: F401
-
-    # All trainers, or the imports of some would count as memory of their cells.
-    trl.load()
+    for name in COMMON:
+        import_module(name)
+    for name in filter(None, os.environ.get("UNA_BENCH_PRELOAD", "").split(",")):
+        with suppress(Exception):  # the worker that imports it again reports the error
+            import_module(name)
     # Imported objects are never garbage: without this, each collection in a trainer walks all of them.
     gc.collect()
     gc.freeze()

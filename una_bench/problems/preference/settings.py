@@ -55,8 +55,6 @@ class PreferenceSettings(Problem):
 
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
 
-    later: ClassVar[dict[str, Any]] = {"turns": "split", "max_length": None, "reward_model.reads": "text"}
-
     kind: Literal["preference"] = "preference"
     policy: str
     """Initial policy of every method: folder, ``.gguf`` file, hub name, or a model in `una-bench models list`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import dropout, record_rows
@@ -46,8 +47,6 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
         job: Its budget counts repetitions: a response is generated once and trained on ``num_ppo_epochs`` times.
         probe: Instruments.
     """
-    from trl.experimental.ppo import PPOTrainer
-
     prepared = Prepared(job.prepared)
     policy, _ = load_policy(job, probe)
     with probe.phase("load"), _mixed_precision(job.precision):
@@ -117,8 +116,6 @@ def _note_facts(probe: Probe, prepared: Prepared, policy: Any, tokenizer: Any, v
 
 
 def _arguments(method: Method, job: Job) -> Any:
-    from trl.experimental.ppo import PPOConfig
-
     own = own_settings(method)
     own.pop("value_adapters")
     rollout, epochs, parts = own.pop("responses_per_rollout"), own["num_ppo_epochs"], own["num_mini_batches"]

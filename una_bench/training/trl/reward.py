@@ -6,6 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer
+
 from una_bench.interfaces.prepared import Prepared
 from una_bench.training.trl.common import quiet_arguments, silence
 
@@ -38,7 +41,6 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
         preferred response gets the higher reward; ``steps``.
     """
     from transformers import AutoTokenizer
-    from trl.trainer.reward_trainer import RewardTrainer
 
     tables = Prepared(prepared)
     train = _pairs(tables, "train")
@@ -59,7 +61,6 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
 
 def _arguments(scratch: str, *, seed: int, steps: int, batch: int, learning_rate: float) -> Any:
     import torch
-    from trl.trainer.reward_config import RewardConfig
 
     return RewardConfig(
         output_dir=scratch,
