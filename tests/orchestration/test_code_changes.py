@@ -16,11 +16,8 @@ from una_bench.record import reader
 from una_bench.reporting import fairness
 
 METHOD = """
-from dataclasses import dataclass
-
 from fake_methods import Breaks
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Own(Breaks):
     label = "{name}"
 """

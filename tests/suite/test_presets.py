@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +186,6 @@ def test_new_settings_with_defaults_change_no_key(tmp_path: Path, monkeypatch: p
     path = write(tmp_path, small())
     before = plan.make(recipe.load(path), ["dpo"])
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
     class Dpo(registry.method("dpo")):  # type: ignore[misc]
         new: int = 3
 

@@ -23,6 +23,7 @@ PACKAGES = ("instruments", "interfaces", "machine", "models", "record", "trainin
 """Packages of una_bench that run in every worker."""
 ROOT = Path(__file__).resolve().parents[1]
 IN_WHEEL = bool({"site-packages", "dist-packages"} & set(ROOT.parts))
+ENGINE = tuple(f"una_bench.{name}." for name in (*PACKAGES, "problems"))
 DIGITS = 12
 
 
@@ -32,10 +33,10 @@ def of_engine() -> Parts:
 
 
 def of_class(kind: type) -> Parts:
-    """Return the source files of a method, benchmark or problem and of its base classes."""
+    """Return the source files of a method, benchmark or problem and of its base classes outside the engine."""
     extensible = (Method, Benchmark, Problem)
     bases = [c for c in kind.__mro__ if issubclass(c, extensible) and c not in extensible]
-    own = {c.__module__.removeprefix("una_bench.") for c in bases}
+    own = {c.__module__.removeprefix("una_bench.") for c in bases if not c.__module__.startswith(ENGINE)}
     return {f"{name.replace('.', '/')}.py": _file(name) for name in sorted(own)}
 
 
