@@ -26,6 +26,11 @@ def test_a_text_export_is_as_it_was(fmt: str, name: str, run: Path, tmp_path: Pa
     goldens.same(name, export.write(run, fmt, tmp_path / "out").read_text(encoding="utf-8"))
 
 
+def test_latex_holds_the_table_of_results(run: Path, tmp_path: Path) -> None:
+    text = export.write(run, "latex", tmp_path / "results.tex").read_text(encoding="utf-8")
+    assert (goldens.FOLDER / "results.tex").read_text(encoding="utf-8").startswith(text)
+
+
 def test_csv_and_parquet_hold_the_same(run: Path, tmp_path: Path) -> None:
     csv = pd.read_csv(export.write(run, "csv", tmp_path / "a.csv"), keep_default_na=False, na_values=[""])
     parquet = pd.read_parquet(export.write(run, "parquet", tmp_path / "a.parquet"))

@@ -238,13 +238,13 @@ def audit(run: OneRun, json: Annotated[bool, typer.Option("--json", help="Print 
 @app.command()
 def export(
     run: OneRun,
-    format: Annotated[str, typer.Option("--format", help="csv, parquet, json or hf-model-card.")] = "csv",
+    format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex or hf-model-card.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
 ) -> None:
     """Write the records of a run in a format for other tools, and print the path."""
     from una_bench.reporting import export as exports
 
-    suffix = {"hf-model-card": "README.md"}.get(format, f"export.{format}")
+    suffix = {"hf-model-card": "README.md", "latex": "results.tex"}.get(format, f"export.{format}")
     typer.echo(exports.write(_run(run), format, out or run / suffix))
 
 

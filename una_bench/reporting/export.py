@@ -1,4 +1,4 @@
-"""Export of a run: CSV, Parquet, JSON, and a model card for the Hugging Face Hub."""
+"""Export of a run: CSV, Parquet, JSON, LaTeX, and a model card for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Info = Mapping[str, Any]
 def write(run: Path, fmt: str, out: Path) -> Path:
     """Write a run's records as ``fmt`` to the file ``out`` and return it.
 
-    ``csv`` and ``parquet`` have one line per measurement of a cell, in base units; ``json`` has everything.
+    ``csv`` and ``parquet`` have one line per measurement of a cell, in base units; ``json`` has everything;
+    ``latex`` is the table of results, for a document that loads the package booktabs.
     """
     if fmt not in FORMATS:
         raise UserError(f"There is no format '{fmt}'.{nearest(fmt, FORMATS)} Choose from: {', '.join(FORMATS)}.")
@@ -61,6 +62,10 @@ def _json(records: Sequence[Record], info: Info, out: Path) -> None:
         "fairness": fairness.to_json(fairness.ledger(records)),
     }
     storage.write_text(out, json.dumps(whole, indent=1, sort_keys=True) + "\n")
+
+
+def _latex(records: Sequence[Record], info: Info, out: Path) -> None:
+    storage.write_text(out, render.latex(results_table.results(records)))
 
 
 def _card(records: Sequence[Record], info: Info, out: Path) -> None:
@@ -117,5 +122,6 @@ FORMATS: Mapping[str, Callable[[Sequence[Record], Info, Path], None]] = {
     "csv": _csv,
     "parquet": _parquet,
     "json": _json,
+    "latex": _latex,
     "hf-model-card": _card,
 }
