@@ -47,7 +47,7 @@ class Memory(Benchmark):
         measured = [
             _bytes("memory.peak", peak, Better.LOWER, how),
             _bytes(
-                "memory.baseline", probe.baseline_bytes, Better.NEITHER, "held before any model, in no other figure"
+                "memory.baseline", meter.baseline_bytes, Better.NEITHER, "held before any model, in no other figure"
             ),
         ]
         measured += [_bytes(f"memory.phase.{name}", size, Better.LOWER, how) for name, size in most.items()]

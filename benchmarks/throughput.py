@@ -78,7 +78,7 @@ def _shares(probe: Probe, steps: StepSamples, tokens: float, padding: float) -> 
     seconds = sum(steps.seconds)
     if seconds > 0:
         how = "time spent reading peaks over time of all steps; it is inside the rates"
-        share = probe.instrument_seconds / seconds
+        share = probe.phases.instrument_seconds / seconds
         measured.append(_share("throughput.instrument_share", share, Better.LOWER, how))
     return measured
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
-KINDS = {"package": "package", "dram": "dram"}
+KINDS = ("package", "dram")
 """Disjoint RAPL domains; cores and graphics are part of the package."""
 
 
@@ -28,12 +28,10 @@ class Counter:
 
 
 class EnergyMeter:
-    """Sums the counters' energy between `start` and `stop`."""
+    """Sums the counters' energy between `start` and `stop`; ``why_not`` says why counters are missing."""
 
     def __init__(self, counters: Sequence[Counter], why_not: str = "") -> None:
-        self.counters = counters
-        self.why_not = why_not
-        """Why counters are missing."""
+        self.counters, self.why_not = counters, why_not
         self.joules = dict.fromkeys((c.name for c in counters), 0.0)
         self._before: list[float] | None = None
 
@@ -72,7 +70,7 @@ def _rapl(folder: Path) -> tuple[list[Counter], str]:
     for domain in domains:
         try:
             name = (domain / "name").read_text().strip()
-            kind = next((KINDS[k] for k in KINDS if name.startswith(k)), None)
+            kind = next((k for k in KINDS if name.startswith(k)), None)
             if kind is None:
                 continue
             file = domain / "energy_uj"

@@ -102,6 +102,14 @@ class ResidentMeter:
         """Return None: a CPU has no driver."""
 
 
+def synchronize(device: str) -> None:
+    """Wait for the work queued on an accelerator."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
 def _most_resident() -> int:
     """Return the larger of VmHWM and the mark of earlier programs in this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

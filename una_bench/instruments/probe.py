@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from una_bench.instruments import energy, run_queue
-from una_bench.instruments.peak_memory import PeakMeter, meter
+from una_bench.instruments.peak_memory import PeakMeter, meter, synchronize
 from una_bench.instruments.phases import EVALUATE, PhasePeak, Phases
 from una_bench.instruments.training_curves import Trace
-from una_bench.record.schema import Curve, StepSamples
+from una_bench.record.schema import StepSamples
 
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
 BEFORE = "reference_seconds_before_training"
@@ -82,16 +82,6 @@ class Probe:
         """Training peak above the baseline, evaluations excluded."""
         return self.phases.peak_bytes
 
-    @property
-    def baseline_bytes(self) -> int:
-        """Held before the first model."""
-        return self.phases.meter.baseline_bytes
-
-    @property
-    def instrument_seconds(self) -> float:
-        """Spent on reading and resetting peaks; part of the steps, because the trainer waits for it."""
-        return self.phases.instrument_seconds
-
     def begin_step(self) -> None:
         """Open a step: everything until `end_step` is training time."""
         if "reference" in self.phases.peaks:
@@ -101,7 +91,7 @@ class Probe:
         self._open = dict.fromkeys(COUNTS, 0)
         self._paused_in_step = self._paused_cpu_in_step = self._paused_queue_in_step = 0.0
         self._flops_before = sum(self.flops.values())
-        self._wait()
+        synchronize(self.device)
         self.energy.start()
         self._cpu_start, self._queue_start = self.cpu_clock(), self._queued()
         self._start = self.clock()
@@ -122,7 +112,7 @@ class Probe:
         """Close the step and store its sample."""
         if self._open is None:
             raise RuntimeError("end_step without begin_step")
-        self._wait()
+        synchronize(self.device)
         self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
         self._seconds += self.samples["seconds"][-1]
         self.energy.stop()
@@ -139,12 +129,6 @@ class Probe:
 
     def _queued(self) -> float:
         return 0.0 if self.queue_clock is None else self.queue_clock()
-
-    def _wait(self) -> None:
-        if self.device != "cpu":
-            import torch
-
-            torch.cuda.synchronize()
 
     def used(self, kind: str) -> float:
         """Return how much of a budget of this kind (`una_bench.interfaces.budget`) training has used so far."""
@@ -204,10 +188,6 @@ class Probe:
             warmup=min(self.warmup, max(0, len(self.samples["seconds"]) - 1)),
             **counts,
         )
-
-    def record_curves(self) -> tuple[Curve, ...]:
-        """Return the curves for the record, and the use of each budget at their points."""
-        return self.trace.record()
 
     def state(self) -> dict[str, Any]:
         """Return the measurements so far, as JSON, for a resumed training."""

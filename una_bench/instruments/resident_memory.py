@@ -28,16 +28,10 @@ def optimizer_bytes(optimizer: Any) -> int:
 
 
 def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside: Any) -> dict[str, int]:
-    """Return the resident bytes of one training by kind; call this after an optimizer step.
+    """Return the bytes of ``weights``, ``gradients``, ``optimizer`` and other models, after an optimizer step.
 
-    Args:
-        policy: The policy, adapters included.
-        optimizer: The optimizer of all trained weights.
-        trained: The module that the optimizer trains, if that is more than the policy.
-        beside: Other models by role (``reference``, ``reward``, ``value``); None is skipped.
-
-    Returns:
-        Bytes of ``weights``, ``gradients``, ``optimizer`` and of each other model.
+    ``trained`` is the module that the optimizer trains, if that is more than the policy; ``beside`` are other models by
+    role (``reference``, ``reward``, ``value``), None is skipped.
     """
     held = {
         "weights": module_bytes(policy),

@@ -22,12 +22,10 @@ GROUP = 2
 
 
 def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
-    """Validate and tokenize every row, before training starts.
+    """Validate and tokenize every row, before training starts, under the settings ``args`` (a `UNAConfig`).
 
-    Args:
-        dataset: A `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns.
-        tokenizer: With a padding token, and a chat template if rows hold messages.
-        args: A `UNAConfig`.
+    The dataset is a `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns. Rows of messages need
+    a tokenizer with a chat template.
 
     Raises:
         UserError: A row is invalid; the message names it and the column.

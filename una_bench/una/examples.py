@@ -53,11 +53,9 @@ class Examples(Dataset[dict[str, Any]]):
     pad: int = 0
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(self.first)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        """Return a batch of one row."""
         return self.__getitems__([row])
 
     def __getitems__(self, rows: Sequence[int]) -> dict[str, Any]:
@@ -123,24 +121,29 @@ def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]])
     }
 
 
-class GroupSampler(Sampler[int]):
-    """Rows in random order, groups kept together; reshuffled each epoch, the same on all processes."""
+class EpochSampler(Sampler[int]):
+    """Order of rows that depends only on a seed and the epoch, so that it is the same on all processes."""
 
-    def __init__(self, groups: NDArray[np.int64], seed: int) -> None:
-        self.order = np.argsort(groups, kind="stable")
-        self.sizes = np.unique(groups, return_counts=True)[1]
-        self.seed, self.epoch = seed, 0
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.order)
+        return self.length
+
+
+class GroupSampler(EpochSampler):
+    """Rows in random order, groups kept together."""
+
+    def __init__(self, groups: NDArray[np.int64], seed: int) -> None:
+        super().__init__(len(groups), seed)
+        self.order = np.argsort(groups, kind="stable")
+        self.sizes = np.unique(groups, return_counts=True)[1]
 
     def __iter__(self) -> Iterator[int]:
-        """Yield rows, group by group."""
         shuffled = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.sizes))
         starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
         for group in shuffled:

@@ -65,10 +65,9 @@ class OnlineUNATrainer(UNATrainer):
         self.rollout_number = -1
         super().__init__(model, args, train_dataset=train_dataset, **kwargs)
         self._check_sizes()
-        policy = causal_model(self.policy)
         self.sampling = Sampling(
             max_new_tokens=args.max_completion_length,
-            eos=end_tokens(policy, self.processing_class),
+            eos=end_tokens(causal_model(self.policy), self.processing_class),
             pad=int(self.processing_class.pad_token_id),
             temperature=args.temperature,
             top_k=args.top_k,

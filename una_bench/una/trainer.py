@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from una_bench.errors import UserError
+from una_bench.record.storage import cache_folder
 from una_bench.una.base_trainer import UNABaseTrainer
 from una_bench.una.config import UNAConfig
 from una_bench.una.data import build_examples
@@ -20,7 +21,7 @@ from una_bench.una.length_grouping import LengthSampler
 from una_bench.una.logprobs import ResponseScorer
 from una_bench.una.objective import batch_loss
 from una_bench.una.offsets import make_offset
-from una_bench.una.reference import cache_folder, frozen_copy, model_key, precompute
+from una_bench.una.reference import frozen_copy, model_key, precompute
 
 
 class UNATrainer(UNABaseTrainer):
@@ -98,11 +99,12 @@ class UNATrainer(UNABaseTrainer):
             return
         model = self.ref_model if self.ref_model is not None else self.policy
         key = model_key(model, str(self.accelerator.mixed_precision))
+        folder = Path(self.args.reference_cache or cache_folder() / "reference")
         for examples in todo:
             precompute(
                 examples,
                 key=key,
-                folder=cache_folder(self.args.reference_cache),
+                folder=folder,
                 score=self._reference_logps,
                 accelerator=self.accelerator,
                 batch=self.args.per_device_eval_batch_size,
@@ -169,8 +171,7 @@ def _reference_kind(args: UNAConfig, model: Any, peft_config: Any, ref_model: An
 def _with_reference(model: Any, peft_config: Any, ref_model: Any, kind: str) -> tuple[Any, Any]:
     """Return the policy with its adapters, and the reference model if one is kept in memory."""
     if ref_model is not None:
-        ref_model.requires_grad_(False)
-        ref_model.eval()
+        ref_model.requires_grad_(False).eval()
     elif kind == "frozen":
         ref_model = frozen_copy(model)
     if peft_config is not None:
