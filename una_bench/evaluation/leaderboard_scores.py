@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
@@ -25,13 +24,6 @@ Results = Mapping[str, Any]
 """Return value of `lm_eval.evaluator.evaluate` for one task or group."""
 Value = tuple[float, float | None]
 """Score in [0, 1] and its standard error over documents, if lm-eval gives one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    results: Mapping[str, Results]
-    not_run: Mapping[str, str]
-    seen: Mapping[str, str]
 
 
 def leaves(results: Results) -> list[str]:
@@ -84,35 +76,35 @@ def measurements(
 ) -> list[Measurement]:
     """Return the ``paper.*`` and ``normalized.*`` measurements of a leaderboard.
 
-    Args:
-        group: Name of the leaderboard.
-        results: lm-eval's results by lm-eval's name of the task.
-        not_run: Reasons by the same names; such a task has a measurement without a sample.
-        seen: Description of the documents by the same names, where lm-eval's counts do not apply.
+    By lm-eval's name of the task: ``results`` are lm-eval's, ``not_run`` are reasons (such a task has a measurement
+    without a sample), and ``seen`` describes the documents where lm-eval's counts do not apply.
     """
-    outcome = _Outcome(results, not_run, seen)
-    return [
-        *_family(group, "paper", paper_score, outcome),
-        *_family(group, "normalized", normalized_score, outcome),
-    ]
+    families: dict[str, Callable[[Entry, Results], Value | None]]
+    families = {"paper": paper_score, "normalized": normalized_score}
+    return [m for name, score in families.items() for m in _family(group, name, score, results, not_run, seen)]
 
 
 def _family(
-    group: str, family: str, score: Callable[[Entry, Results], Value | None], outcome: _Outcome
+    group: str,
+    family: str,
+    score: Callable[[Entry, Results], Value | None],
+    results: Mapping[str, Results],
+    not_run: Mapping[str, str],
+    seen: Mapping[str, str],
 ) -> list[Measurement]:
     prefix = f"{family}.{group.replace('-', '_')}"
     measured, values, missing = [], [], []
     for entry in GROUPS[group]:
-        if entry.task in outcome.results:
-            value = score(entry, outcome.results[entry.task])
+        if entry.task in results:
+            value = score(entry, results[entry.task])
             if value is None:
                 return []
             values.append(value)
-            how = outcome.seen.get(entry.task) or documents(outcome.results[entry.task])
+            how = seen.get(entry.task) or documents(results[entry.task])
             measured.append(_measured(f"{prefix}.{entry.name}", value, how))
-        elif entry.task in outcome.not_run and (family == "paper" or entry.chance is not None):
+        elif entry.task in not_run and (family == "paper" or entry.chance is not None):
             missing.append(entry.name)
-            measured.append(absent(f"{prefix}.{entry.name}", outcome.not_run[entry.task]))
+            measured.append(absent(f"{prefix}.{entry.name}", not_run[entry.task]))
     if values and len(values) + len(missing) == len(GROUPS[group]):
         name = f"{prefix}.average" + (f"_without_{'_'.join(missing)}" if missing else "")
         measured.append(_measured(name, _mean(values), f"each of {len(values)} tasks counts the same"))

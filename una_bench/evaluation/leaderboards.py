@@ -7,32 +7,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-BBH_CHOICES = {
-    "boolean_expressions": 2,
-    "causal_judgement": 2,
-    "date_understanding": 6,
-    "disambiguation_qa": 3,
-    "formal_fallacies": 2,
-    "geometric_shapes": 11,
-    "hyperbaton": 2,
-    "logical_deduction_five_objects": 5,
-    "logical_deduction_seven_objects": 7,
-    "logical_deduction_three_objects": 3,
-    "movie_recommendation": 6,
-    "navigate": 2,
-    "object_counting": 19,
-    "penguins_in_a_table": 5,
-    "reasoning_about_colored_objects": 18,
-    "ruin_names": 6,
-    "salient_translation_error_detection": 6,
-    "snarks": 2,
-    "sports_understanding": 2,
-    "temporal_sequences": 4,
-    "tracking_shuffled_objects_five_objects": 5,
-    "tracking_shuffled_objects_seven_objects": 7,
-    "tracking_shuffled_objects_three_objects": 3,
-    "web_of_lies": 2,
+_BBH = {
+    2: "boolean_expressions causal_judgement formal_fallacies hyperbaton navigate snarks sports_understanding "
+    "web_of_lies",
+    3: "disambiguation_qa logical_deduction_three_objects tracking_shuffled_objects_three_objects",
+    4: "temporal_sequences",
+    5: "logical_deduction_five_objects penguins_in_a_table tracking_shuffled_objects_five_objects",
+    6: "date_understanding movie_recommendation ruin_names salient_translation_error_detection",
+    7: "logical_deduction_seven_objects tracking_shuffled_objects_seven_objects",
+    11: "geometric_shapes",
+    18: "reasoning_about_colored_objects",
+    19: "object_counting",
 }
+BBH_CHOICES = {name: count for count, names in _BBH.items() for name in names.split()}
 MUSR_CHOICES = {"murder_mysteries": 2, "object_placements": 5, "team_allocation": 3}
 CHOICES = {
     f"leaderboard_{group}_{name}": n

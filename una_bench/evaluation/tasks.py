@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 
 
 def spread(sizes: dict[str, int], limit: int) -> dict[str, list[int]]:
-    """Choose ``limit`` documents of all tasks together: the first ones of evenly spaced tasks.
+    """Choose ``limit`` documents of all tasks together, the first ones of evenly spaced tasks; return their numbers.
 
-    Args:
-        sizes: Documents of each task, in the group's order.
-        limit: Documents to choose.
-
-    Returns:
-        Numbers of the chosen documents of each task with any.
+    ``sizes`` are the documents of each task, in the group's order; a task without any chosen one is left out.
     """
     names = list(sizes)
     if limit < len(names):
@@ -105,9 +100,8 @@ def _entries(names: Sequence[str]) -> dict[str, Entry | None]:
     """Return lm-eval's names in order, each with its entry if it is part of a requested leaderboard."""
     entries: dict[str, Entry | None] = {}
     for name in names:
-        if name in GROUPS:
-            entries |= {entry.task: entry for entry in GROUPS[name]}
-        else:
+        entries |= {entry.task: entry for entry in GROUPS.get(name, ())}
+        if name not in GROUPS:
             entries.setdefault(name, None)
     return entries
 

@@ -43,14 +43,7 @@ Fields = Callable[[str], Any]
 
 
 def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
-    """Write the model of a GGUF file as float32 safetensors with its tokenizer.
-
-    Args:
-        file: The GGUF file.
-        out: Folder to create.
-
-    Returns:
-        Facts for the manifest: the file's ``pre_tokenizer``, and whether it was corrected.
+    """Write the model of a GGUF file as float32 safetensors with its tokenizer, and return facts for the manifest.
 
     Raises:
         UserError: The package gguf is missing, or the file is not a causal language model.

@@ -111,8 +111,7 @@ def _at(revision: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def cached_datasets(name: str) -> list[Path]:

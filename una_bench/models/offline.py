@@ -39,11 +39,7 @@ def is_on() -> bool:
 
 
 def require_nothing_missing(needs: Iterable[Need], name: str) -> None:
-    """Refuse to start a suite whose inputs are incomplete.
-
-    Args:
-        needs: Everything that is missing.
-        name: Name of the suite.
+    """Refuse to start the suite ``name`` if anything that it needs is missing.
 
     Raises:
         UserError: Something is missing; the message lists all of it.

