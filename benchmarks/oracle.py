@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -57,8 +58,6 @@ class Oracle(Benchmark):
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Evaluate a checkpoint on training and held-out prompts; values that are not finite are left out."""
-        import math
-
         from una_bench.evaluation.checkpoints import load_checkpoint
 
         policy, _ = load_checkpoint(checkpoint)
@@ -94,4 +93,4 @@ def _measurement(name: str, value: float) -> Measurement:
     figure = name.partition(".")[0]
     unit, better, about = FIGURES[figure]
     how = f"{about}; exact, all 2,801 responses enumerated"
-    return Measurement(metric=f"oracle.{name}", unit=unit, better=better, samples=(value,), how=how)
+    return Measurement.one(f"oracle.{name}", unit, better, value, how)

@@ -66,13 +66,8 @@ class Pace(Benchmark):
         paces = tuple(max(0.0, steps.seconds[i] - queued[i]) / beside[i] for i in kept)
         without = "without the time that the process had no core" if steps.queued_seconds else "wall time"
         how = f"each step after warm-up over the fixed work done just before and after it; {without}"
+        work = f"the fixed work (una_bench.instruments.reference_workload), median over steps; {without}"
         return [
             Measurement(metric="pace.step", unit="yardstick", better=Better.LOWER, samples=paces, how=how),
-            Measurement(
-                metric="pace.yardstick",
-                unit="s",
-                better=Better.NEITHER,
-                samples=(median(units[i] for i in kept),),
-                how=f"the fixed work (una_bench.instruments.reference_workload), median over steps; {without}",
-            ),
+            Measurement.one("pace.yardstick", "s", Better.NEITHER, median(units[i] for i in kept), work),
         ]

@@ -53,14 +53,14 @@ def _normalized(value: Value, chance: float) -> Value:
 
 def paper_score(entry: Entry, results: Results) -> Value:
     """Return the score as in the paper."""
-    return _mean([_values(results, leaf, entry.paper) for leaf in leaves(results)])
+    return _mean([_values(results, leaf, entry.metrics) for leaf in leaves(results)])
 
 
 def normalized_score(entry: Entry, results: Results) -> Value | None:
     """Return the score as in leaderboard v2; None for tasks of v1, which shows raw scores."""
     if entry.chance is None:
         return None
-    metrics = entry.strict or entry.paper
+    metrics = entry.strict or entry.metrics
     parts = []
     for leaf in leaves(results):
         chance = 1 / CHOICES[leaf] if leaf in CHOICES else entry.chance

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError, nearest
 from una_bench.evaluation import task_names
 from una_bench.evaluation.harness import Harness, Loaded, Options, reason
-from una_bench.evaluation.leaderboards import GROUPS, Entry
+from una_bench.evaluation.leaderboards import FOLDERS, GROUPS, Entry
 from una_bench.evaluation.scores import named
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def _prune(group: Any, chosen: dict[str, list[int]]) -> None:
 def load(names: Sequence[str], include: Path | None, options: Options) -> Harness:
     """Load tasks by lm-eval's or a leaderboard's name, also from the folder ``include``; no names: all of ``include``.
 
-    lm-eval's thousands of tasks are indexed only if needed.
-
-    Raises:
-        UserError: No task, group, tag or leaderboard has this name.
+    lm-eval's thousands of tasks are indexed only if needed. An unknown name is a UserError.
     """
     from lm_eval.tasks import TaskManager
 
@@ -91,7 +88,7 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
 
 def _folders(names: Sequence[str], include: Path | None) -> list[Path] | None:
     """Return the folders to index: the suite's own and those of leaderboards, instead of all of lm-eval's."""
-    names_in_lm_eval = {entry.folder for name in names for entry in GROUPS.get(name, ())}
+    names_in_lm_eval = {FOLDERS.get(entry.task, entry.task) for name in names for entry in GROUPS.get(name, ())}
     folders = [task_names.collection() / folder for folder in sorted(names_in_lm_eval)]
     return ([include] if include else []) + folders or None
 

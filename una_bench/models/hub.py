@@ -19,11 +19,7 @@ _NOT_A_NAME = "It is neither a folder nor a file on this machine, nor a name on 
 
 
 def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
-    """Return the local folder of a hub model, downloaded if allowed, and its commit.
-
-    Raises:
-        UserError: It is not available.
-    """
+    """Return the local folder of a hub model, downloaded if allowed, and its commit; a UserError if unavailable."""
     from huggingface_hub import errors, snapshot_download
 
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
@@ -75,11 +71,7 @@ def dataset_command(name: str, config: str = "", revision: str = "") -> str:
 
 
 def open_dataset(name: str, *, config: str, split: str, revision: str) -> Any:
-    """Return one split of a hub dataset as a `datasets.Dataset`.
-
-    Raises:
-        UserError: It is not available.
-    """
+    """Return one split of a hub dataset as a `datasets.Dataset`; a UserError if it is unavailable."""
     import datasets
     from huggingface_hub import errors
 

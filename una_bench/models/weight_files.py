@@ -26,11 +26,7 @@ ENDS = 1 << 16
 
 
 def parameter_counts(file: Path) -> list[int]:
-    """Return the number of parameters of each tensor in a safetensors file.
-
-    Raises:
-        UserError: The file's size does not match its header.
-    """
+    """Return the number of parameters of each tensor in a safetensors file; a UserError if the file is not whole."""
     from safetensors import SafetensorError, safe_open
 
     try:

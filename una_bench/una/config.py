@@ -156,10 +156,8 @@ class OnlineUNAConfig(UNAConfig):
                 f"responses_per_rollout={self.responses_per_rollout} must be a multiple of"
                 f" num_generations={self.num_generations}."
             )
-        if self.offset == "prompt_mean":
-            self._check_prompt_mean()
-
-    def _check_prompt_mean(self) -> None:
+        if self.offset != "prompt_mean":
+            return
         if self.num_generations < 2:
             raise UserError("offset='prompt_mean' needs num_generations of at least 2.")
         if self.per_device_train_batch_size % self.num_generations:

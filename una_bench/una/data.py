@@ -25,10 +25,7 @@ def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
     """Validate and tokenize every row, before training starts, under the settings ``args`` (a `UNAConfig`).
 
     The dataset is a `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns. Rows of messages need
-    a tokenizer with a chat template.
-
-    Raises:
-        UserError: A row is invalid; the message names it and the column.
+    a tokenizer with a chat template. An invalid row is a UserError that names it and the column.
     """
     pad = pad_token(tokenizer)
     rows: list[Row] = []

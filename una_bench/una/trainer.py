@@ -16,8 +16,7 @@ from una_bench.record.storage import cache_folder
 from una_bench.una.base_trainer import UNABaseTrainer
 from una_bench.una.config import UNAConfig
 from una_bench.una.data import build_examples
-from una_bench.una.examples import Examples, GroupSampler, identity
-from una_bench.una.length_grouping import LengthSampler
+from una_bench.una.examples import Examples, GroupSampler, LengthSampler, identity
 from una_bench.una.logprobs import ResponseScorer
 from una_bench.una.objective import batch_loss
 from una_bench.una.offsets import make_offset
