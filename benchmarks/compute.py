@@ -26,9 +26,11 @@ class Compute(Benchmark):
         if not probe.flops:
             return []
         total = sum(probe.flops.values())
-        measured = [_flop("compute.flops", total, f"{_ARITHMETIC}; all passes of all models, padding included")]
+        how = f"{_ARITHMETIC}; all passes of all models, padding included"
+        measured = [Measurement.one("compute.flops", "FLOP", Better.LOWER, total, how)]
         measured += [
-            _flop(f"compute.flops.{name}", amount, _ARITHMETIC) for name, amount in sorted(probe.flops.items())
+            Measurement.one(f"compute.flops.{name}", "FLOP", Better.LOWER, amount, _ARITHMETIC)
+            for name, amount in sorted(probe.flops.items())
         ]
         tokens = probe.totals["prompt_tokens"] + probe.totals["response_tokens"]
         if tokens:
@@ -54,7 +56,3 @@ def _utilization(probe: Probe) -> list[Measurement]:
         Measurement.one("compute.peak", "FLOP/s", Better.NEITHER, peak, how),
         Measurement.one("compute.utilization", "1", Better.HIGHER, speed / peak, share),
     ]
-
-
-def _flop(metric: str, amount: float, how: str) -> Measurement:
-    return Measurement.one(metric, "FLOP", Better.LOWER, amount, how)

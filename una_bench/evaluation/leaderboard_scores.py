@@ -45,12 +45,6 @@ def _mean(values: Sequence[Value]) -> Value:
     return fmean(value for value, _ in values), stderr
 
 
-def _normalized(value: Value, chance: float) -> Value:
-    score, error = value
-    scale = 1 / (1 - chance)
-    return max(0.0, (score - chance) * scale), None if error is None else error * scale
-
-
 def paper_score(entry: Entry, results: Results) -> Value:
     """Return the score as in the paper."""
     return _mean([_values(results, leaf, entry.metrics) for leaf in leaves(results)])
@@ -61,10 +55,12 @@ def normalized_score(entry: Entry, results: Results) -> Value | None:
     if entry.chance is None:
         return None
     metrics = entry.strict or entry.metrics
-    parts = []
+    parts: list[Value] = []
     for leaf in leaves(results):
         chance = 1 / CHOICES[leaf] if leaf in CHOICES else entry.chance
-        parts.append(_normalized(_values(results, leaf, metrics), chance))
+        score, error = _values(results, leaf, metrics)
+        scale = 1 / (1 - chance)
+        parts.append((max(0.0, (score - chance) * scale), None if error is None else error * scale))
     return _mean(parts)
 
 

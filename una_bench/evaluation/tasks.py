@@ -68,7 +68,10 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
     """
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=_folders(names, include), include_defaults=False)
+    # Only the suite's own folder and those of leaderboards are indexed, instead of all of lm-eval's.
+    used = {FOLDERS.get(entry.task, entry.task) for name in names for entry in GROUPS.get(name, ())}
+    folders = [*([include] if include else []), *(task_names.collection() / folder for folder in sorted(used))]
+    manager = TaskManager(include_path=folders or None, include_defaults=False)
     entries = _entries(list(names) or list(manager.all_tasks))
     if any(name not in manager.task_index for name in entries):
         manager = TaskManager(include_path=include)
@@ -84,13 +87,6 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
             logging.getLogger(__name__).exception("%s could not be loaded", name)
             harness.not_run[name] = reason(error)
     return harness
-
-
-def _folders(names: Sequence[str], include: Path | None) -> list[Path] | None:
-    """Return the folders to index: the suite's own and those of leaderboards, instead of all of lm-eval's."""
-    names_in_lm_eval = {FOLDERS.get(entry.task, entry.task) for name in names for entry in GROUPS.get(name, ())}
-    folders = [task_names.collection() / folder for folder in sorted(names_in_lm_eval)]
-    return ([include] if include else []) + folders or None
 
 
 def _entries(names: Sequence[str]) -> dict[str, Entry | None]:

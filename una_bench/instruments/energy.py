@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
@@ -80,12 +81,9 @@ def _rapl(folder: Path) -> tuple[list[Counter], str]:
             refused = "the RAPL counters may only be read by the administrator"
             continue
         number = sum(c.name.startswith(kind) for c in counters)
-        counters.append(Counter(name=f"{kind}{number}", read=_microjoules(file), wraps_at=limit))
+        read = partial(lambda file: float(file.read_text()) / 1e6, file)
+        counters.append(Counter(name=f"{kind}{number}", read=read, wraps_at=limit))
     return counters, "" if counters else refused or "RAPL counts neither package nor memory here"
-
-
-def _microjoules(file: Path) -> Callable[[], float]:
-    return lambda: float(file.read_text()) / 1e6
 
 
 def _nvml(device: str) -> tuple[list[Counter], str]:

@@ -84,11 +84,13 @@ def body_shape(model: Any) -> Shape:
     embeddings = {
         id(m.weight) for m in body.modules() if type(m).__name__.endswith("Embedding") and hasattr(m, "weight")
     }
+    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
+    active_share = config.num_experts_per_tok / experts if experts else 1.0
     products = trained = 0
     for name, weight in body.named_parameters():
         if weight.ndim < 2 or id(weight) in embeddings:
             continue
-        size = int(weight.numel() * (_active_share(config) if ".experts." in name else 1.0))
+        size = int(weight.numel() * (active_share if ".experts." in name else 1.0))
         products += size
         trained += size if weight.requires_grad else 0
     heads = config.num_attention_heads
@@ -100,12 +102,6 @@ def _parts(model: Any) -> tuple[Any, Any]:
     """Return the model inside a peft wrapper, and its body without the output layer."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return inner, inner.base_model
-
-
-def _active_share(config: Any) -> float:
-    """Return the share of a layer's experts that are active for one token."""
-    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
-    return config.num_experts_per_tok / experts if experts else 1.0
 
 
 def watch(probe: Probe, name: str, model: Any) -> None:

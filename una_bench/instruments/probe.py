@@ -89,12 +89,11 @@ class Probe:
             self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
         self.marks.setdefault(BEFORE, 0.0)
         self._open = dict.fromkeys(COUNTS, 0)
-        self._paused_in_step = self._paused_cpu_in_step = self._paused_queue_in_step = 0.0
+        self._paused: tuple[float, ...] = (0.0, 0.0, 0.0)
         self._flops_before = sum(self.flops.values())
         synchronize(self.device)
         self.energy.start()
-        self._cpu_start, self._queue_start = self.cpu_clock(), self._queued()
-        self._start = self.clock()
+        self._begun = self._clocks()
 
     def count(self, **counts: int) -> None:
         """Add responses, tokens or optimizer steps to the open step; outside a step they only enter the totals."""
@@ -113,13 +112,12 @@ class Probe:
         if self._open is None:
             raise RuntimeError("end_step without begin_step")
         synchronize(self.device)
-        self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
-        self._seconds += self.samples["seconds"][-1]
+        spent = [now - begun - out for now, begun, out in zip(self._clocks(), self._begun, self._paused, strict=True)]
         self.energy.stop()
-        self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
-        if self.queue_clock is not None:
-            waited = self._queued() - self._queue_start - self._paused_queue_in_step
-            self.samples["queued_seconds"].append(waited)
+        self._seconds += spent[0]
+        for name, seconds in zip(("seconds", "cpu_seconds", "queued_seconds"), spent, strict=True):
+            if name != "queued_seconds" or self.queue_clock is not None:
+                self.samples[name].append(seconds)
         self.samples["flops"].append(sum(self.flops.values()) - self._flops_before)
         for name in COUNTS:
             self.samples[name].append(self._open[name])
@@ -127,8 +125,9 @@ class Probe:
         if self.on_step is not None:
             self.on_step(self)
 
-    def _queued(self) -> float:
-        return 0.0 if self.queue_clock is None else self.queue_clock()
+    def _clocks(self) -> tuple[float, float, float]:
+        """Return the seconds of wall time, CPU time and waiting for a core."""
+        return self.clock(), self.cpu_clock(), 0.0 if self.queue_clock is None else self.queue_clock()
 
     def used(self, kind: str) -> float:
         """Return how much of a budget of this kind (`una_bench.interfaces.budget`) training has used so far."""
@@ -137,7 +136,7 @@ class Probe:
         if kind == "flops":
             return sum(self.flops.values())
         if kind == "seconds":
-            now = 0.0 if self._open is None else self.clock() - self._start - self._paused_in_step
+            now = 0.0 if self._open is None else self.clock() - self._begun[0] - self._paused[0]
             return self.marks.get(BEFORE, 0.0) + self._seconds + now
         return self.totals["optimizer_steps" if kind == "steps" else kind]
 
@@ -165,18 +164,16 @@ class Probe:
         used = self.used(self.axis)
         while self._pending and used >= self._pending[0]:
             self._pending.pop(0)
-        start, cpu_start, queue_start = self.clock(), self.cpu_clock(), self._queued()
+        begun = self._clocks()
         self.energy.stop()
         with self.phase(EVALUATE):
             for watcher in self.watchers:
                 self.observe(watcher(policy))
-        paused = self.clock() - start
-        self.paused_seconds += paused
+        now = self._clocks()
+        self.paused_seconds += now[0] - begun[0]
         if self._open is not None:
             self.energy.start()
-            self._paused_in_step += paused
-            self._paused_cpu_in_step += self.cpu_clock() - cpu_start
-            self._paused_queue_in_step += self._queued() - queue_start
+            self._paused = tuple(out + end - start for out, start, end in zip(self._paused, begun, now, strict=True))
 
     def step_samples(self) -> StepSamples:
         """Return the raw samples for the record."""

@@ -36,6 +36,7 @@ def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
     If the package gguf is missing, or the file is not a causal language model, that is a UserError.
     """
     import torch
+    from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
@@ -52,7 +53,8 @@ def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
     _set_special_tokens(tokenizer, fields)
     splits_digits = pre in DIGITS_APART
     if splits_digits:
-        _split_digits(tokenizer)
+        parts = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
     tokenizer.model_max_length = read.config.max_position_embeddings
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -113,11 +115,3 @@ def _set_special_tokens(tokenizer: Any, fields: Fields) -> None:
         parts = tokenizer.backend_tokenizer
         parts.model = BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="")
         parts.decoder, parts.normalizer = ByteLevel(), None
-
-
-def _split_digits(tokenizer: Any) -> None:
-    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
-
-    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
-        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +109,7 @@ def cached_datasets(name: str) -> list[Path]:
     """Return the cache folders that hold a dataset in the form that loads offline."""
     owner, _, short = name.rpartition("/")
     words = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", short)).lower()
-    folder = _datasets_cache() / (f"{owner}___{words}" if owner else words)
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()
+    folder = cache / (f"{owner}___{words}" if owner else words)
     return [folder] if any(folder.rglob("*.arrow")) else []
-
-
-def _datasets_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the cache folder of the library datasets."""
-    home = environment.get("HF_HOME") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(environment.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()

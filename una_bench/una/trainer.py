@@ -57,7 +57,10 @@ class UNATrainer(UNABaseTrainer):
             processing_class = processing_class or AutoTokenizer.from_pretrained(model)
             model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         train = self._examples(train_dataset, processing_class, args)
-        evaluation = self._evaluation(eval_dataset, processing_class, args)
+        if isinstance(eval_dataset, Mapping):
+            eval_dataset = {name: build_examples(part, processing_class, args) for name, part in eval_dataset.items()}
+        elif eval_dataset is not None:
+            eval_dataset = build_examples(eval_dataset, processing_class, args)
         self.reference_kind = _reference_kind(args, model, peft_config, ref_model)
         model, self.ref_model = _with_reference(model, peft_config, ref_model, self.reference_kind)
         if args.disable_dropout:
@@ -69,22 +72,16 @@ class UNATrainer(UNABaseTrainer):
             args=args,
             data_collator=identity,
             train_dataset=train,
-            eval_dataset=evaluation,
+            eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        inner = self.policy
-        self.scorer = ResponseScorer(inner, args.logits_chunk_size)
-        self._set_offset(make_offset(args, int(inner.config.get_text_config().hidden_size), args.device))
+        self.scorer = ResponseScorer(self.policy, args.logits_chunk_size)
+        self._set_offset(make_offset(args, int(self.policy.config.get_text_config().hidden_size), args.device))
         if self.ref_model is not None:
             self.ref_model.to(args.device)
 
     def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
-        return None if dataset is None else build_examples(dataset, tokenizer, args)
-
-    def _evaluation(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
-        if isinstance(dataset, Mapping):
-            return {name: build_examples(part, tokenizer, args) for name, part in dataset.items()}
         return None if dataset is None else build_examples(dataset, tokenizer, args)
 
     def prepare_reference(self) -> None:
