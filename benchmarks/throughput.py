@@ -46,17 +46,13 @@ class Throughput(Benchmark):
             for name, (unit, amount, seconds) in rates.items()
             if seconds > 0
         ]
-        return [*measured, _training_seconds(probe), *_shares(probe, steps, tokens, work["padding_tokens"])]
+        seconds = sum(peak.seconds for name, peak in probe.peaks.items() if name not in _AROUND)
+        how = "all phases but loading, saving and the harness's own; a reference pass before training is inside"
+        training = Measurement.one("throughput.training_seconds", "s", Better.LOWER, seconds, how)
+        return [*measured, training, *_shares(probe, steps, tokens, work["padding_tokens"])]
 
 
 _AROUND = NOT_TRAINING | {"load", "save"}
-
-
-def _training_seconds(probe: Probe) -> Measurement:
-    """Return the wall time of training without loading and saving, a reference pass beforehand included."""
-    seconds = sum(peak.seconds for name, peak in probe.peaks.items() if name not in _AROUND)
-    how = "all phases but loading, saving and the harness's own; a reference pass before training is inside"
-    return Measurement.one("throughput.training_seconds", "s", Better.LOWER, seconds, how)
 
 
 _WORK = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")

@@ -124,11 +124,9 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
 def _check_files(model: Model) -> None:
     if not (model.folder / "config.json").is_file():
         raise UserError(f"{model.name} is not a model: it has no config.json. Give the folder of a model, or its name.")
-    files = [p for p in model.folder.glob("*.safetensors") if p.is_file()]
-    if not files:
+    if not any(model.folder.glob("*.safetensors")):
         raise UserError(f"{model.name} has no safetensors. Other formats can run code when loaded; convert it.")
-    for file in files:
-        weight_files.parameter_counts(file)
+    weight_files.parameter_count(model.folder)  # refuses damaged files
     try:
         has_code = "auto_map" in model.config
     except ValueError:

@@ -24,14 +24,8 @@ def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(f"There is no model '{name}'. {_NOT_A_NAME} (owner/name).")
     try:
-        folder = Path(
-            snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=PATTERNS + (CODE if code else []),
-                local_files_only=offline.is_on(),
-            )
-        )
+        patterns, local = PATTERNS + (CODE if code else []), offline.is_on()
+        path = snapshot_download(name, revision=revision or None, allow_patterns=patterns, local_files_only=local)
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise UserError(
             f"The model {name} is not on this machine{_at(revision)}, and "
@@ -48,7 +42,7 @@ def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
         raise UserError(f"The model {name} has no revision '{revision}'.") from None
     except (errors.HfHubHTTPError, OSError) as error:
         raise UserError(f"The model {name} could not be downloaded: {_line(error)}") from None
-    return folder, folder.name
+    return Path(path), Path(path).name
 
 
 def is_here(name: str, revision: str = "") -> bool:

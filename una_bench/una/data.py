@@ -40,7 +40,8 @@ def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
             prompts.extend([prompt] * len(answers))
             completions.extend(answers)
             rows.append(row)
-    prompt_numbers = _numbers([tuple(prompts[i]) for i in first])
+    numbers: dict[tuple[int, ...], int] = {}  # of distinct prompts, in order of appearance
+    prompt_numbers = np.asarray([numbers.setdefault(tuple(prompts[i]), len(numbers)) for i in first], dtype=np.int64)
     examples = Examples(
         **pack(prompts, completions),
         first=np.asarray(first, dtype=np.int64),
@@ -57,12 +58,6 @@ def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
     counts = Counter(Kind(kind).name.lower() for kind in examples.kinds)
     logger.info("Feedback found: %s.", ", ".join(f"{number} rows {name}" for name, number in sorted(counts.items())))
     return examples
-
-
-def _numbers(prompts: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
-    """Number distinct prompts in order of appearance."""
-    numbers: dict[tuple[int, ...], int] = {}
-    return np.asarray([numbers.setdefault(prompt, len(numbers)) for prompt in prompts], dtype=np.int64)
 
 
 def _groups(prompt_numbers: NDArray[np.int64], kinds: NDArray[np.int8]) -> NDArray[np.int64]:

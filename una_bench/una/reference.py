@@ -35,15 +35,6 @@ def model_key(model: Any, precision: str) -> str:
     return content_hash([weights_sha256(model), config, precision])
 
 
-def sequence_keys(examples: Examples) -> NDArray[np.bytes_]:
-    """Return a digest of the prompt and completion tokens of each sequence, (S,)."""
-    keys = []
-    for start, length, prompt in zip(examples.starts, examples.lengths, examples.prompt_lengths, strict=True):
-        body = int(prompt).to_bytes(4, "little") + examples.tokens[start : start + length].tobytes()
-        keys.append(hashlib.blake2b(body, digest_size=16).hexdigest())
-    return np.asarray(keys, dtype=np.bytes_)
-
-
 def precompute(examples: Examples, *, key: str, folder: Path, score: Score, accelerator: Any, batch: int) -> None:
     """Fill ``examples.reference``, (S,), from disk, or compute each distinct sequence once and store it.
 
@@ -51,7 +42,10 @@ def precompute(examples: Examples, *, key: str, folder: Path, score: Score, acce
     ``key`` is the reference policy's `model_key`. The accelerator's processes share the work, ``batch`` sequences per
     call of ``score`` (under no_grad), and the main one writes.
     """
-    distinct, where, inverse = np.unique(sequence_keys(examples), return_index=True, return_inverse=True)
+    sizes = zip(examples.starts, examples.lengths, examples.prompt_lengths, strict=True)
+    bodies = (int(p).to_bytes(4, "little") + examples.tokens[start : start + n].tobytes() for start, n, p in sizes)
+    keys = np.asarray([hashlib.blake2b(body, digest_size=16).hexdigest() for body in bodies], dtype=np.bytes_)
+    distinct, where, inverse = np.unique(keys, return_index=True, return_inverse=True)
     file = folder / f"{key}-{hashlib.sha256(distinct.tobytes()).hexdigest()[:16]}.f32"
     kept = _read(file, len(distinct))
     accelerator.wait_for_everyone()  # all processes read before one writes
