@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.instruments.phases import NOT_TRAINING
+from una_bench.instruments.probe import COUNTS
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.record.schema import Better, Measurement
 
@@ -25,7 +26,7 @@ class Throughput(Benchmark):
         steps = probe.step_samples()
         if not steps.seconds:
             return []
-        work = {name: _sum(getattr(steps, name), steps) for name in _WORK}
+        work = {name: _sum(getattr(steps, name), steps) for name in COUNTS}
         tokens = work["prompt_tokens"] + work["response_tokens"]
         wall, cpu = _sum(steps.seconds, steps), _sum(steps.cpu_seconds, steps)
         measured = len(steps.seconds) - steps.warmup
@@ -53,9 +54,6 @@ class Throughput(Benchmark):
 
 
 _AROUND = NOT_TRAINING | {"load", "save"}
-
-
-_WORK = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
 
 
 def _sum(samples: Sequence[float], steps: StepSamples) -> float:

@@ -48,11 +48,6 @@ class Entry:
     strict: tuple[str, ...] = ()
     """Metrics whose mean is normalized, if not ``metrics``."""
 
-    @property
-    def keys(self) -> set[str]:
-        """Keys of the metrics and their standard errors in lm-eval's results."""
-        return {key for metric in self.metrics for key in (metric, metric.replace(",", "_stderr,"))}
-
 
 FOLDERS = {
     "arc_challenge": "arc",

@@ -24,7 +24,7 @@ def measurements(
     if entry is None:
         return [m for task, figures in rows.items() for m in _row(results, task, figures, hows[task])]
     task = entry.task
-    figures = {key: value for key, value in rows[task].items() if key in entry.keys}
+    figures = {key: value for key, value in rows[task].items() if key.replace("_stderr,", ",") in entry.metrics}
     # lm-eval loses the direction for nested groups; on a leaderboard, higher is always better.
     return [m.model_copy(update={"better": Better.HIGHER}) for m in _row(results, task, figures, hows[task])]
 

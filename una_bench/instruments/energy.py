@@ -52,13 +52,8 @@ class EnergyMeter:
 
 def meter(device: str = "cpu", powercap: Path = POWERCAP) -> EnergyMeter:
     """Return a meter of the processor and, on CUDA, of the training GPU."""
-    counters, missing = _rapl(powercap)
-    reasons = [missing] if missing else []
-    if device != "cpu":
-        gpu_counters, missing = _nvml(device)
-        counters += gpu_counters
-        reasons += [missing] if missing else []
-    return EnergyMeter(counters, "; ".join(reasons))
+    parts = [_rapl(powercap), *([_nvml(device)] if device != "cpu" else [])]
+    return EnergyMeter([c for counters, _ in parts for c in counters], "; ".join(why for _, why in parts if why))
 
 
 def _rapl(folder: Path) -> tuple[list[Counter], str]:

@@ -88,10 +88,7 @@ def dropout(model: Any) -> float:
 
 
 def record_rows(probe: Probe, trainer: Any, *, given: int, kept: int, lengths: Iterable[int]) -> None:
-    """Record how many of the rows the trainer dropped, and how many it truncates to its ``args.max_length``.
-
-    ``lengths`` are the tokens of each row, prompt and response.
-    """
+    """Record how many rows the trainer dropped and truncates; ``lengths`` are tokens, prompt and response together."""
     limit = getattr(trainer.args, "max_length", None)
     probe.facts["rows_dropped"] = given - kept
     probe.facts["rows_truncated"] = 0 if limit is None else sum(length > limit for length in lengths)

@@ -84,10 +84,8 @@ class Probe:
 
     def begin_step(self) -> None:
         """Open a step: everything until `end_step` is training time."""
-        if "reference" in self.phases.peaks:
-            # Other methods run the reference pass inside their steps.
-            self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
-        self.marks.setdefault(BEFORE, 0.0)
+        reference = self.phases.peaks.get("reference")  # other methods run this pass inside their steps
+        self.marks.setdefault(BEFORE, reference.seconds if reference else 0.0)
         self._open = dict.fromkeys(COUNTS, 0)
         self._paused: tuple[float, ...] = (0.0, 0.0, 0.0)
         self._flops_before = sum(self.flops.values())

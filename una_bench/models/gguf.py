@@ -31,10 +31,7 @@ Fields = Callable[[str], Any]
 
 
 def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
-    """Write the model of a GGUF file as float32 safetensors with its tokenizer, and return facts for the manifest.
-
-    If the package gguf is missing, or the file is not a causal language model, that is a UserError.
-    """
+    """Write a GGUF file's model as float32 safetensors with its tokenizer; return facts. A UserError if it cannot."""
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer

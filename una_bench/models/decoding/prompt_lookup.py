@@ -71,7 +71,7 @@ class Row:
         return [self.text[start + i % period] for i in range(min(most, self.guess_length))]
 
     def take(self, guess: Sequence[int], best: Sequence[int], ends: Ends) -> tuple[int, bool]:
-        """Append the correct guesses and the model's next token; return their number, and whether the text is finished.
+        """Append the correct guesses and the next token; return the number of correct ones, and whether the text ended.
 
         ``best`` are the model's predictions after the last token and after each guess.
         """
@@ -87,10 +87,7 @@ class Row:
 
 @torch.no_grad()
 def decode(model: Any, prompts: Sequence[Sequence[int]], ends: Ends) -> list[list[int]]:
-    """Decode greedily from each prompt (at least one token); return the generated tokens, with the end token.
-
-    The model is a causal language model with attention over all tokens, in evaluation mode.
-    """
+    """Decode greedily from each prompt (not empty) with a model that attends to all tokens; return the new tokens."""
     rows = [Row(list(prompt), len(prompt)) for prompt in prompts]
     active = list(rows)
     cache = growing_cache()
