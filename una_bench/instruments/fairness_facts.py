@@ -29,11 +29,8 @@ def weights_sha256(model: Any) -> str:
 
 def checkpoint_sha256(folder: Path) -> str | None:
     """Hash the safetensors files of a checkpoint; None if there are none."""
-    digest = hashlib.sha256()
-    files = sorted(folder.glob("*.safetensors"))
-    for path in files:
-        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
-    return digest.hexdigest() if files else None
+    lines = [f"{path.name} {file_sha256(path)}\n" for path in sorted(folder.glob("*.safetensors"))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
 
 
 def record_reference(probe: Probe, model: Any) -> None:

@@ -69,12 +69,7 @@ def _fields(file: Path) -> Fields:
         reader.get_field("tokenizer.ggml.pre")
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise UserError(f"{file.name} is not a GGUF file, or is truncated: {error}.") from None
-
-    def value(key: str) -> Any:
-        field = reader.get_field(key)
-        return field.contents() if field else None
-
-    return value
+    return lambda key: field.contents() if (field := reader.get_field(key)) else None
 
 
 def _fresh(read: Any) -> Any:

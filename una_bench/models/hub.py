@@ -11,9 +11,7 @@ from una_bench.errors import UserError
 from una_bench.models import offline
 
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-"""Files of a model to download: no pickles, no code."""
-CODE = ["*.py"]
-"""Files to download if the user trusts the model's own code."""
+"""Files of a model to download: no pickles, and code only if the user trusts it."""
 _NOT_A_NAME = "It is neither a folder nor a file on this machine, nor a name on the hub"
 
 
@@ -24,7 +22,7 @@ def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(f"There is no model '{name}'. {_NOT_A_NAME} (owner/name).")
     try:
-        patterns, local = PATTERNS + (CODE if code else []), offline.is_on()
+        patterns, local = PATTERNS + (["*.py"] if code else []), offline.is_on()
         path = snapshot_download(name, revision=revision or None, allow_patterns=patterns, local_files_only=local)
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise UserError(

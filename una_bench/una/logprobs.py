@@ -82,8 +82,9 @@ def _head_is_last(model: Any) -> bool:
         return False
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    ids = torch.arange(6, device=device).remainder(causal.get_input_embeddings().num_embeddings)[None]
+    ids = torch.arange(6, device=next(model.parameters()).device).remainder(
+        causal.get_input_embeddings().num_embeddings
+    )[None]
     expected = causal(input_ids=ids, use_cache=False).logits
     actual = head(_decoder(causal)(input_ids=ids, use_cache=False)[0])
     model.train(was_training)

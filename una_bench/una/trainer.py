@@ -131,11 +131,11 @@ class UNATrainer(UNABaseTrainer):
         examples = self.train_dataset if train_dataset is None else train_dataset
         if self.args.offset == "prompt_mean":
             self.sampler = GroupSampler(examples.groups, self.args.data_seed)
-            return self.sampler
-        if self.args.train_sampling_strategy == "group_by_length":
+        elif self.args.train_sampling_strategy == "group_by_length":
             self.sampler = LengthSampler(examples.longest(), self.args.per_device_train_batch_size, self.args.data_seed)
-            return self.sampler
-        return super()._get_train_sampler(train_dataset)
+        else:
+            return super()._get_train_sampler(train_dataset)
+        return self.sampler
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
