@@ -26,14 +26,16 @@ class Compute(Benchmark):
         if not probe.flops:
             return []
         total = sum(probe.flops.values())
-        measured = [_flop("compute.flops", total, f"{_ARITHMETIC}; all passes of all models, padding included")]
+        how = f"{_ARITHMETIC}; all passes of all models, padding included"
+        measured = [Measurement.one("compute.flops", "FLOP", Better.LOWER, total, how)]
         measured += [
-            _flop(f"compute.flops.{name}", amount, _ARITHMETIC) for name, amount in sorted(probe.flops.items())
+            Measurement.one(f"compute.flops.{name}", "FLOP", Better.LOWER, amount, _ARITHMETIC)
+            for name, amount in sorted(probe.flops.items())
         ]
         tokens = probe.totals["prompt_tokens"] + probe.totals["response_tokens"]
         if tokens:
             how = "all operations over real tokens trained on, repetitions counted"
-            measured.append(_one("compute.flops_per_token", "FLOP/token", Better.LOWER, total / tokens, how))
+            measured.append(Measurement.one("compute.flops_per_token", "FLOP/token", Better.LOWER, total / tokens, how))
         return [*measured, *_utilization(probe)]
 
 
@@ -50,15 +52,7 @@ def _utilization(probe: Probe) -> list[Measurement]:
     how = f"best of repeated square products in {precision}, measured after training in its process and threads"
     share = "operations of the steps after warm-up over their time, over the calibrated peak"
     return [
-        _one("compute.flops_per_second", "FLOP/s", Better.HIGHER, speed, _ARITHMETIC),
-        _one("compute.peak", "FLOP/s", Better.NEITHER, peak, how),
-        _one("compute.utilization", "1", Better.HIGHER, speed / peak, share),
+        Measurement.one("compute.flops_per_second", "FLOP/s", Better.HIGHER, speed, _ARITHMETIC),
+        Measurement.one("compute.peak", "FLOP/s", Better.NEITHER, peak, how),
+        Measurement.one("compute.utilization", "1", Better.HIGHER, speed / peak, share),
     ]
-
-
-def _flop(metric: str, amount: float, how: str) -> Measurement:
-    return _one(metric, "FLOP", Better.LOWER, amount, how)
-
-
-def _one(metric: str, unit: str, better: Better, value: float, how: str) -> Measurement:
-    return Measurement(metric=metric, unit=unit, better=better, samples=(value,), how=how)

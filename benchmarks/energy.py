@@ -26,21 +26,12 @@ class Energy(Benchmark):
         probe.facts["energy"] = ", ".join(c.name for c in meter.counters) + (f"; {meter.why_not}" * bool(meter.why_not))
         how = "counter of the whole package or card over the training steps, whatever else ran on it; never an estimate"
         total = sum(meter.joules.values())
-        measured = [_joules("energy.training", total, f"sum of all counters: {how}")]
-        measured += [_joules(f"energy.{name}", joules, how) for name, joules in meter.joules.items()]
+        measured = [Measurement.one("energy.training", "J", Better.LOWER, total, f"sum of all counters: {how}")]
+        measured += [
+            Measurement.one(f"energy.{name}", "J", Better.LOWER, joules, how) for name, joules in meter.joules.items()
+        ]
         tokens = probe.used("tokens")
         if tokens:
-            measured.append(
-                Measurement(
-                    metric="energy.per_token",
-                    unit="J/token",
-                    better=Better.LOWER,
-                    samples=(total / tokens,),
-                    how="all joules over real tokens trained on, repetitions counted",
-                )
-            )
+            per = "all joules over real tokens trained on, repetitions counted"
+            measured.append(Measurement.one("energy.per_token", "J/token", Better.LOWER, total / tokens, per))
         return measured
-
-
-def _joules(metric: str, amount: float, how: str) -> Measurement:
-    return Measurement(metric=metric, unit="J", better=Better.LOWER, samples=(amount,), how=how)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields
 from typing import TYPE_CHECKING, Literal
 
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
@@ -51,16 +52,8 @@ class Leaderboard(Benchmark):
         from una_bench.evaluation.harness import Options
         from una_bench.evaluation.tasks import load
 
-        options = Options(
-            limit=self.limit,
-            limit_per=self.limit_per,
-            num_fewshot=self.num_fewshot,
-            bootstrap_iters=self.bootstrap_iters,
-            batch_size=self.batch_size,
-            apply_chat_template=self.apply_chat_template,
-            precision=resolve_precision(self.precision, device),
-            share_prefixes=self.share_prefixes,
-        )
+        settings = {field.name: getattr(self, field.name) for field in fields(Options)}
+        options = Options(**settings | {"precision": resolve_precision(self.precision, device)})
         names = [self.tasks] if isinstance(self.tasks, str) else list(self.tasks)
         self._harness = load(names, prepared.tasks, options)
 

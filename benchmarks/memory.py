@@ -44,11 +44,10 @@ class Memory(Benchmark):
         require_possible(process_peak, probe.resident)
         meter = probe.phases.meter
         how = meter.how
+        before = "held before any model, in no other figure"
         measured = [
             _bytes("memory.peak", peak, Better.LOWER, how),
-            _bytes(
-                "memory.baseline", probe.baseline_bytes, Better.NEITHER, "held before any model, in no other figure"
-            ),
+            _bytes("memory.baseline", meter.baseline_bytes, Better.NEITHER, before),
         ]
         measured += [_bytes(f"memory.phase.{name}", size, Better.LOWER, how) for name, size in most.items()]
         for name, phase in shown:
@@ -69,4 +68,4 @@ class Memory(Benchmark):
 
 
 def _bytes(metric: str, size: int, better: Better, how: str) -> Measurement:
-    return Measurement(metric=metric, unit="B", better=better, samples=(float(size),), how=how)
+    return Measurement.one(metric, "B", better, float(size), how)

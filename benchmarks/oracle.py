@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -57,13 +58,17 @@ class Oracle(Benchmark):
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Evaluate a checkpoint on training and held-out prompts; values that are not finite are left out."""
-        import math
-
         from una_bench.evaluation.checkpoints import load_checkpoint
 
         policy, _ = load_checkpoint(checkpoint)
         figures = _judge(policy, _truth(checkpoint.prepared.path))
-        return [_measurement(name, value) for name, value in figures.items() if math.isfinite(value)]
+        measured = []
+        for name, value in figures.items():
+            unit, better, about = FIGURES[name.partition(".")[0]]
+            how = f"{about}; exact, all 2,801 responses enumerated"
+            if math.isfinite(value):
+                measured.append(Measurement.one(f"oracle.{name}", unit, better, value, how))
+        return measured
 
 
 @lru_cache(maxsize=1)
@@ -88,10 +93,3 @@ def _judge(policy: Any, truth: Truth) -> dict[str, float]:
         for module in training:
             module.training = True
     return truth.judge(logp)
-
-
-def _measurement(name: str, value: float) -> Measurement:
-    figure = name.partition(".")[0]
-    unit, better, about = FIGURES[figure]
-    how = f"{about}; exact, all 2,801 responses enumerated"
-    return Measurement(metric=f"oracle.{name}", unit=unit, better=better, samples=(value,), how=how)

@@ -21,10 +21,7 @@ MOST = 24
 
 
 class Pace(Benchmark):
-    """Divides step time by workload time: load and clock rate affect both alike, so the ratio stays.
-
-    Waits for a core are excluded from both, if the kernel counts them.
-    """
+    """Divides step time by workload time, both without waits for a core: load and clock rate affect them alike."""
 
     label: ClassVar[str] = "Pace"
     about: ClassVar[str] = "time of a training step over that of a fixed piece of small work, measured between steps"
@@ -37,21 +34,18 @@ class Pace(Benchmark):
     def after_step(self, probe: Probe) -> None:
         """Run the workload a few times."""
         with probe.phase(YARDSTICK):
-            yardstick = self._warm(probe.device)
+            if self._yardstick is None:
+                from una_bench.instruments.reference_workload import Yardstick
+
+                self._yardstick = Yardstick(probe.device)
+                for _ in range(3):  # warm-up
+                    self._yardstick.seconds()
+            yardstick = self._yardstick
             unit, step = yardstick.seconds(), probe.samples["seconds"][-1]
             step -= sum(probe.samples["queued_seconds"][-1:])
             times = min(MOST, max(1, round(self.share * step / unit)))
             units = [unit, *(yardstick.seconds() for _ in range(times))]
             self._units[len(probe.samples["seconds"]) - 1] = median(units)
-
-    def _warm(self, device: str) -> Yardstick:
-        if self._yardstick is None:
-            from una_bench.instruments.reference_workload import Yardstick
-
-            self._yardstick = Yardstick(device)
-            for _ in range(3):
-                self._yardstick.seconds()
-        return self._yardstick
 
     def read(self, probe: Probe) -> list[Measurement]:
         """Return each step after warm-up in units, and the unit itself; nothing if no step was measured."""
@@ -66,13 +60,8 @@ class Pace(Benchmark):
         paces = tuple(max(0.0, steps.seconds[i] - queued[i]) / beside[i] for i in kept)
         without = "without the time that the process had no core" if steps.queued_seconds else "wall time"
         how = f"each step after warm-up over the fixed work done just before and after it; {without}"
+        work = f"the fixed work (una_bench.instruments.reference_workload), median over steps; {without}"
         return [
             Measurement(metric="pace.step", unit="yardstick", better=Better.LOWER, samples=paces, how=how),
-            Measurement(
-                metric="pace.yardstick",
-                unit="s",
-                better=Better.NEITHER,
-                samples=(median(units[i] for i in kept),),
-                how=f"the fixed work (una_bench.instruments.reference_workload), median over steps; {without}",
-            ),
+            Measurement.one("pace.yardstick", "s", Better.NEITHER, median(units[i] for i in kept), work),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.instruments.phases import NOT_TRAINING
+from una_bench.instruments.probe import COUNTS
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.record.schema import Better, Measurement
 
@@ -25,11 +26,12 @@ class Throughput(Benchmark):
         steps = probe.step_samples()
         if not steps.seconds:
             return []
-        work = {name: _sum(getattr(steps, name), steps) for name in _WORK}
+        work = {name: _sum(getattr(steps, name), steps) for name in COUNTS}
         tokens = work["prompt_tokens"] + work["response_tokens"]
         wall, cpu = _sum(steps.seconds, steps), _sum(steps.cpu_seconds, steps)
         measured = len(steps.seconds) - steps.warmup
         how = f"total over total of {measured} steps, after {steps.warmup} of warm-up; padding and evaluations left out"
+        cpu_time = "; CPU time of all threads"
         rates = {
             "tokens_per_second": ("token/s", tokens, wall),
             "response_tokens_per_second": ("token/s", work["response_tokens"], wall),
@@ -39,30 +41,19 @@ class Throughput(Benchmark):
             "samples_per_cpu_second": ("sample/s", work["responses"], cpu),
         }
         measured = [
-            Measurement(
-                metric=f"throughput.{name}",
-                unit=unit,
-                better=Better.HIGHER,
-                samples=(amount / seconds,),
-                how=how + ("; CPU time of all threads" if seconds is cpu else ""),
+            Measurement.one(
+                f"throughput.{name}", unit, Better.HIGHER, amount / seconds, how + cpu_time * (seconds is cpu)
             )
             for name, (unit, amount, seconds) in rates.items()
             if seconds > 0
         ]
-        return [*measured, _training_seconds(probe), *_shares(probe, steps, tokens, work["padding_tokens"])]
+        seconds = sum(peak.seconds for name, peak in probe.peaks.items() if name not in _AROUND)
+        how = "all phases but loading, saving and the harness's own; a reference pass before training is inside"
+        training = Measurement.one("throughput.training_seconds", "s", Better.LOWER, seconds, how)
+        return [*measured, training, *_shares(probe, steps, tokens, work["padding_tokens"])]
 
 
 _AROUND = NOT_TRAINING | {"load", "save"}
-
-
-def _training_seconds(probe: Probe) -> Measurement:
-    """Return the wall time of training without loading and saving, a reference pass beforehand included."""
-    seconds = sum(peak.seconds for name, peak in probe.peaks.items() if name not in _AROUND)
-    how = "all phases but loading, saving and the harness's own; a reference pass before training is inside"
-    return Measurement(metric="throughput.training_seconds", unit="s", better=Better.LOWER, samples=(seconds,), how=how)
-
-
-_WORK = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
 
 
 def _sum(samples: Sequence[float], steps: StepSamples) -> float:
@@ -74,14 +65,11 @@ def _shares(probe: Probe, steps: StepSamples, tokens: float, padding: float) -> 
     measured = []
     if tokens + padding > 0:
         how = "padding over all tokens of the batches, warm-up left out"
-        measured.append(_share("throughput.padding_share", padding / (tokens + padding), Better.LOWER, how))
+        share = padding / (tokens + padding)
+        measured.append(Measurement.one("throughput.padding_share", "1", Better.LOWER, share, how))
     seconds = sum(steps.seconds)
     if seconds > 0:
         how = "time spent reading peaks over time of all steps; it is inside the rates"
-        share = probe.instrument_seconds / seconds
-        measured.append(_share("throughput.instrument_share", share, Better.LOWER, how))
+        share = probe.phases.instrument_seconds / seconds
+        measured.append(Measurement.one("throughput.instrument_share", "1", Better.LOWER, share, how))
     return measured
-
-
-def _share(metric: str, value: float, better: Better, how: str) -> Measurement:
-    return Measurement(metric=metric, unit="1", better=better, samples=(value,), how=how)

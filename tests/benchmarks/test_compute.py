@@ -30,7 +30,7 @@ ROTARY = 2e-4
 def counted(model: Any, work: Callable[[Any], Any]) -> tuple[dict[str, float], float]:
     """Return calculated operations and PyTorch's count of the same work."""
     probe = Probe()
-    flops.Counter(probe).watch("policy", model)
+    flops.watch(probe, "policy", model)
     with FlopCounterMode(display=False) as counter:
         work(model)
     return probe.flops, float(counter.get_total_flops())
@@ -67,7 +67,7 @@ def test_adapters_spare_the_gradients_of_frozen_weights() -> None:
 def test_a_model_watched_twice_counts_once() -> None:
     probe, model = Probe(), tiny_policy()
     for _ in range(2):
-        flops.Counter(probe).watch("policy", model)
+        flops.watch(probe, "policy", model)
     with torch.no_grad():
         model(IDS)
         once = dict(probe.flops)
@@ -77,7 +77,7 @@ def test_a_model_watched_twice_counts_once() -> None:
 
 def test_evaluation_is_not_training() -> None:
     probe, model = Probe(), tiny_policy()
-    flops.Counter(probe).watch("policy", model)
+    flops.watch(probe, "policy", model)
     with probe.phase(EVALUATE), torch.no_grad():
         model(IDS)
     assert probe.flops == {}

@@ -12,7 +12,7 @@ import synthetic
 
 from una_bench.analysis import frame
 from una_bench.evaluation import leaderboard_scores, scores
-from una_bench.evaluation.leaderboards import BBH_CHOICES, GROUPS, IFEVAL
+from una_bench.evaluation.leaderboards import BBH_CHOICES, FOLDERS, GROUPS, IFEVAL
 from una_bench.evaluation.tasks import spread
 from una_bench.record.schema import Better, Measurement, Record
 from una_bench.reporting.tables import column_heads, results_table
@@ -214,7 +214,7 @@ def test_the_mean_of_tasks_is_over_those_that_were_run(shown: list[Record]) -> N
 @pytest.mark.parametrize("name", ENTRIES)
 def test_each_entry_names_the_folder_that_holds_its_task(name: str) -> None:
     entry = ENTRIES[name]
-    texts = [file.read_text() for file in (TASKS / entry.folder).rglob("*yaml")]
+    texts = [file.read_text() for file in (TASKS / FOLDERS.get(entry.task, entry.task)).rglob("*yaml")]
     assert any(re.search(rf"^\s*-?\s*(task|group): {entry.task}$", text, re.MULTILINE) for text in texts)
 
 

@@ -284,7 +284,7 @@ def test_the_method_passes_the_penalty_of_a_response_that_does_not_end(tiny_prep
         out = tmp_path / str(penalty)
         out.mkdir()
         registry.method("una_online")(**sizes, missing_eos_penalty=penalty).train(replace(job, out=out), probe)
-        rewards.append(next(c.y[0] for c in probe.record_curves() if c.metric == "reward"))
+        rewards.append(next(c.y[0] for c in probe.trace.record() if c.metric == "reward"))
     assert rewards[0] - rewards[1] > 1  # most responses of one token do not end
 
 

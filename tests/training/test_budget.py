@@ -224,7 +224,7 @@ def test_every_point_of_a_curve_has_its_place_on_every_axis() -> None:
         probe.count(responses=2, response_tokens=tokens, optimizer_steps=1)
         probe.end_step()
         probe.observe({"quality": 1.0})
-    curves = {c.metric: c for c in probe.record_curves()}
+    curves = {c.metric: c for c in probe.trace.record()}
     assert curves["progress.tokens"].x == curves["quality"].x == (2.0, 4.0)
     assert curves["progress.tokens"].y == (10.0, 30.0)
     assert curves["progress.steps"].y == (1.0, 2.0)

@@ -85,7 +85,7 @@ def killed_after_the_first_step(probe: Probe) -> None:
 
 def without_seconds(probe: Probe) -> dict[str, Any]:
     """All curves, the progress of every budget among them, but for time."""
-    return {c.metric: (c.x, c.y) for c in probe.record_curves() if c.unit != "s"}
+    return {c.metric: (c.x, c.y) for c in probe.trace.record() if c.unit != "s"}
 
 
 @pytest.mark.parametrize("name", RESUMING)

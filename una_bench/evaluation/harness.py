@@ -79,15 +79,10 @@ class Harness:
     """Tokenized requests, shared by all models of a suite."""
 
     def run(self, model: Any, tokenizer: Any, out: Path, *, content: str = "") -> list[Measurement]:
-        """Run every task on ``model``, and write lm-eval's results and samples to ``out``.
+        """Run every task on ``model`` (in evaluation mode), and write lm-eval's results and samples to ``out``.
 
-        A task that fails is listed in ``not_run.json`` with the reason, and has a measurement without a sample.
-
-        Args:
-            model: In evaluation mode.
-            tokenizer: Its tokenizer, the same for every model of a suite.
-            out: Folder of lm-eval's results.
-            content: Content key of the model, for the result cache; empty: no caching.
+        A task that fails is listed in ``not_run.json`` with the reason, and has a measurement without a sample. The
+        tokenizer is that of every model of the suite; ``content`` keys the result cache, empty: no caching.
         """
         out.mkdir(parents=True, exist_ok=True)
         lm = self._wrapped(model, tokenizer)
@@ -116,11 +111,9 @@ class Harness:
 
         from una_bench.evaluation.shared_prefix_lm import SharedPrefixLM
 
-        settings = {"tokenizer": tokenizer, "backend": "causal", "batch_size": self.options.batch_size}
-        settings["softmax_dtype"] = "float32"
-        if self.options.share_prefixes:
-            return SharedPrefixLM(pretrained=model, encoded=self.encoded, **settings)
-        return HFLM(pretrained=model, **settings)
+        settings = {"tokenizer": tokenizer, "backend": "causal", "softmax_dtype": "float32"}
+        settings |= {"pretrained": model, "batch_size": self.options.batch_size}
+        return SharedPrefixLM(encoded=self.encoded, **settings) if self.options.share_prefixes else HFLM(**settings)
 
     def _results(self, lm: Any, loaded: Loaded, content: str, device: str) -> dict[str, Any]:
         """Return the results of one task, from the cache if this model has run it before."""
@@ -161,8 +154,8 @@ class Harness:
 
 def reason(error: Exception) -> str:
     """Return the type and first line of an error."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {line or 'no message'}"
 
 
 def _keep(name: str, results: dict[str, Any], out: Path) -> None:

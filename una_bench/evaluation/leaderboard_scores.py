@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
@@ -25,13 +24,6 @@ Results = Mapping[str, Any]
 """Return value of `lm_eval.evaluator.evaluate` for one task or group."""
 Value = tuple[float, float | None]
 """Score in [0, 1] and its standard error over documents, if lm-eval gives one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    results: Mapping[str, Results]
-    not_run: Mapping[str, str]
-    seen: Mapping[str, str]
 
 
 def leaves(results: Results) -> list[str]:
@@ -53,26 +45,22 @@ def _mean(values: Sequence[Value]) -> Value:
     return fmean(value for value, _ in values), stderr
 
 
-def _normalized(value: Value, chance: float) -> Value:
-    score, error = value
-    scale = 1 / (1 - chance)
-    return max(0.0, (score - chance) * scale), None if error is None else error * scale
-
-
 def paper_score(entry: Entry, results: Results) -> Value:
     """Return the score as in the paper."""
-    return _mean([_values(results, leaf, entry.paper) for leaf in leaves(results)])
+    return _mean([_values(results, leaf, entry.metrics) for leaf in leaves(results)])
 
 
 def normalized_score(entry: Entry, results: Results) -> Value | None:
     """Return the score as in leaderboard v2; None for tasks of v1, which shows raw scores."""
     if entry.chance is None:
         return None
-    metrics = entry.strict or entry.paper
-    parts = []
+    metrics = entry.strict or entry.metrics
+    parts: list[Value] = []
     for leaf in leaves(results):
         chance = 1 / CHOICES[leaf] if leaf in CHOICES else entry.chance
-        parts.append(_normalized(_values(results, leaf, metrics), chance))
+        score, error = _values(results, leaf, metrics)
+        scale = 1 / (1 - chance)
+        parts.append((max(0.0, (score - chance) * scale), None if error is None else error * scale))
     return _mean(parts)
 
 
@@ -84,35 +72,35 @@ def measurements(
 ) -> list[Measurement]:
     """Return the ``paper.*`` and ``normalized.*`` measurements of a leaderboard.
 
-    Args:
-        group: Name of the leaderboard.
-        results: lm-eval's results by lm-eval's name of the task.
-        not_run: Reasons by the same names; such a task has a measurement without a sample.
-        seen: Description of the documents by the same names, where lm-eval's counts do not apply.
+    By lm-eval's name of the task: ``results`` are lm-eval's, ``not_run`` are reasons (such a task has a measurement
+    without a sample), and ``seen`` describes the documents where lm-eval's counts do not apply.
     """
-    outcome = _Outcome(results, not_run, seen)
-    return [
-        *_family(group, "paper", paper_score, outcome),
-        *_family(group, "normalized", normalized_score, outcome),
-    ]
+    families: dict[str, Callable[[Entry, Results], Value | None]]
+    families = {"paper": paper_score, "normalized": normalized_score}
+    return [m for name, score in families.items() for m in _family(group, name, score, results, not_run, seen)]
 
 
 def _family(
-    group: str, family: str, score: Callable[[Entry, Results], Value | None], outcome: _Outcome
+    group: str,
+    family: str,
+    score: Callable[[Entry, Results], Value | None],
+    results: Mapping[str, Results],
+    not_run: Mapping[str, str],
+    seen: Mapping[str, str],
 ) -> list[Measurement]:
     prefix = f"{family}.{group.replace('-', '_')}"
     measured, values, missing = [], [], []
     for entry in GROUPS[group]:
-        if entry.task in outcome.results:
-            value = score(entry, outcome.results[entry.task])
+        if entry.task in results:
+            value = score(entry, results[entry.task])
             if value is None:
                 return []
             values.append(value)
-            how = outcome.seen.get(entry.task) or documents(outcome.results[entry.task])
+            how = seen.get(entry.task) or documents(results[entry.task])
             measured.append(_measured(f"{prefix}.{entry.name}", value, how))
-        elif entry.task in outcome.not_run and (family == "paper" or entry.chance is not None):
+        elif entry.task in not_run and (family == "paper" or entry.chance is not None):
             missing.append(entry.name)
-            measured.append(absent(f"{prefix}.{entry.name}", outcome.not_run[entry.task]))
+            measured.append(absent(f"{prefix}.{entry.name}", not_run[entry.task]))
     if values and len(values) + len(missing) == len(GROUPS[group]):
         name = f"{prefix}.average" + (f"_without_{'_'.join(missing)}" if missing else "")
         measured.append(_measured(name, _mean(values), f"each of {len(values)} tasks counts the same"))

@@ -5,34 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-BBH_CHOICES = {
-    "boolean_expressions": 2,
-    "causal_judgement": 2,
-    "date_understanding": 6,
-    "disambiguation_qa": 3,
-    "formal_fallacies": 2,
-    "geometric_shapes": 11,
-    "hyperbaton": 2,
-    "logical_deduction_five_objects": 5,
-    "logical_deduction_seven_objects": 7,
-    "logical_deduction_three_objects": 3,
-    "movie_recommendation": 6,
-    "navigate": 2,
-    "object_counting": 19,
-    "penguins_in_a_table": 5,
-    "reasoning_about_colored_objects": 18,
-    "ruin_names": 6,
-    "salient_translation_error_detection": 6,
-    "snarks": 2,
-    "sports_understanding": 2,
-    "temporal_sequences": 4,
-    "tracking_shuffled_objects_five_objects": 5,
-    "tracking_shuffled_objects_seven_objects": 7,
-    "tracking_shuffled_objects_three_objects": 3,
-    "web_of_lies": 2,
+_BBH = {
+    2: "boolean_expressions causal_judgement formal_fallacies hyperbaton navigate snarks sports_understanding "
+    "web_of_lies",
+    3: "disambiguation_qa logical_deduction_three_objects tracking_shuffled_objects_three_objects",
+    4: "temporal_sequences",
+    5: "logical_deduction_five_objects penguins_in_a_table tracking_shuffled_objects_five_objects",
+    6: "date_understanding movie_recommendation ruin_names salient_translation_error_detection",
+    7: "logical_deduction_seven_objects tracking_shuffled_objects_seven_objects",
+    11: "geometric_shapes",
+    18: "reasoning_about_colored_objects",
+    19: "object_counting",
 }
+BBH_CHOICES = {name: count for count, names in _BBH.items() for name in names.split()}
 MUSR_CHOICES = {"murder_mysteries": 2, "object_placements": 5, "team_allocation": 3}
 CHOICES = {
     f"leaderboard_{group}_{name}": n
@@ -53,29 +39,14 @@ class Entry:
     """Name in lm-eval."""
     data: str
     """Dataset on the hub that lm-eval reads for it."""
-    folder: str
-    """Its folder in lm-eval's tasks."""
     shots: int | None
     """Few-shot examples; None: the task's default, which is the leaderboard's."""
     metrics: tuple[str, ...]
-    """lm-eval's metrics (with filter), the main one first."""
-    paper: tuple[str, ...]
-    """lm-eval's metrics whose mean is the paper's score."""
+    """lm-eval's metrics (with filter), the main one first; their mean is the paper's score."""
     chance: float | None = None
     """Score at chance, for normalization; None: not normalized."""
     strict: tuple[str, ...] = ()
-    """Metrics whose mean is normalized, if not ``paper``."""
-
-    @property
-    def keys(self) -> set[str]:
-        """Keys of the metrics and their standard errors in lm-eval's results."""
-        return {key for metric in self.metrics for key in (metric, metric.replace(",", "_stderr,"))}
-
-
-def _entry(name: str, source: tuple[str, str], shots: int | None, *metrics: str, **more: Any) -> Entry:
-    task, data = source
-    settings = {"folder": FOLDERS.get(task, task), "paper": metrics, **more}
-    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics, **settings)
+    """Metrics whose mean is normalized, if not ``metrics``."""
 
 
 FOLDERS = {
@@ -84,39 +55,35 @@ FOLDERS = {
     "truthfulqa_mc2": "truthfulqa",
     **{f"leaderboard_{name}": "leaderboard" for name in ("bbh", "gpqa", "mmlu_pro", "musr", "ifeval", "math_hard")},
 }
-"""Folders whose name differs from the task's."""
+"""lm-eval's folders of tasks, where the name differs from the task's."""
+
+
+def _v1(name: str, task: str, data: str, shots: int, *metrics: str) -> Entry:
+    return Entry(name=name, task=task, data=data, shots=shots, metrics=metrics)
+
+
+def _v2(name: str, data: str, *metrics: str, chance: float, strict: tuple[str, ...] = ()) -> Entry:
+    task = f"leaderboard_{name}"
+    return Entry(name=name, task=task, data=data, shots=None, metrics=metrics, chance=chance, strict=strict)
 
 
 GROUPS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(
     {
         "leaderboard-v1": (
-            _entry("gsm8k", ("gsm8k", "openai/gsm8k"), 5, "exact_match,strict-match", "exact_match,flexible-extract"),
-            _entry("truthful_qa", ("truthfulqa_mc2", "truthfulqa/truthful_qa"), 0, "acc,none"),
-            _entry("winogrande", ("winogrande", "allenai/winogrande"), 5, "acc,none"),
-            _entry("arc", ("arc_challenge", "allenai/ai2_arc"), 25, "acc_norm,none"),
-            _entry("hellaswag", ("hellaswag", "Rowan/hellaswag"), 10, "acc_norm,none"),
-            _entry("mmlu", ("mmlu", "cais/mmlu"), 5, "acc,none"),
+            _v1("gsm8k", "gsm8k", "openai/gsm8k", 5, "exact_match,strict-match", "exact_match,flexible-extract"),
+            _v1("truthful_qa", "truthfulqa_mc2", "truthfulqa/truthful_qa", 0, "acc,none"),
+            _v1("winogrande", "winogrande", "allenai/winogrande", 5, "acc,none"),
+            _v1("arc", "arc_challenge", "allenai/ai2_arc", 25, "acc_norm,none"),
+            _v1("hellaswag", "hellaswag", "Rowan/hellaswag", 10, "acc_norm,none"),
+            _v1("mmlu", "mmlu", "cais/mmlu", 5, "acc,none"),
         ),
         "leaderboard-v2": (
-            _entry("bbh", ("leaderboard_bbh", "SaylorTwift/bbh"), None, "acc_norm,none", chance=0.0),
-            _entry("gpqa", ("leaderboard_gpqa", "Idavidrein/gpqa"), None, "acc_norm,none", chance=1 / 4),
-            _entry("mmlu_pro", ("leaderboard_mmlu_pro", "TIGER-Lab/MMLU-Pro"), None, "acc,none", chance=1 / 10),
-            _entry("musr", ("leaderboard_musr", "TAUR-Lab/MuSR"), None, "acc_norm,none", chance=0.0),
-            _entry(
-                "ifeval",
-                ("leaderboard_ifeval", "wis-k/instruction-following-eval"),
-                None,
-                *IFEVAL,
-                chance=0.0,
-                strict=(IFEVAL[0], IFEVAL[2]),
-            ),
-            _entry(
-                "math_hard",
-                ("leaderboard_math_hard", "DigitalLearningGmbH/MATH-lighteval"),
-                None,
-                "exact_match,none",
-                chance=0.0,
-            ),
+            _v2("bbh", "SaylorTwift/bbh", "acc_norm,none", chance=0.0),
+            _v2("gpqa", "Idavidrein/gpqa", "acc_norm,none", chance=1 / 4),
+            _v2("mmlu_pro", "TIGER-Lab/MMLU-Pro", "acc,none", chance=1 / 10),
+            _v2("musr", "TAUR-Lab/MuSR", "acc_norm,none", chance=0.0),
+            _v2("ifeval", "wis-k/instruction-following-eval", *IFEVAL, chance=0.0, strict=(IFEVAL[0], IFEVAL[2])),
+            _v2("math_hard", "DigitalLearningGmbH/MATH-lighteval", "exact_match,none", chance=0.0),
         ),
     }
 )

@@ -30,14 +30,7 @@ def model_key(checkpoint: Checkpoint) -> str:
 
 
 def key(model: str, tasks: Mapping[str, Any], settings: Mapping[str, Any], device: str) -> str:
-    """Return a content hash of everything that determines lm-eval's results.
-
-    Args:
-        model: From `model_key`.
-        tasks: lm-eval's loaded tasks by name.
-        settings: Settings of the harness.
-        device: Device that they run on.
-    """
+    """Return a content hash of all that determines lm-eval's results: a `model_key`, loaded tasks, settings, device."""
     import lm_eval
     import torch
     import transformers

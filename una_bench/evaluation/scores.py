@@ -14,20 +14,17 @@ if TYPE_CHECKING:
 def measurements(
     results: dict[str, Any], entry: Entry | None = None, seen: str = "", note: str = ""
 ) -> list[Measurement]:
-    """Return lm-eval's results as measurements ``task.NAME.METRIC``, plus the filter if there is one.
+    """Return lm-eval's results of a task or group as measurements ``task.NAME.METRIC``, plus the filter if any.
 
-    Args:
-        results: Results of one task or group.
-        entry: Its leaderboard entry, to keep only the row and metrics that count there.
-        seen: Description of the documents, if they are spread over a group.
-        note: Settings to mention.
+    With a leaderboard entry, only the row and metrics that count there are kept. ``seen`` describes the documents, if
+    they are spread over a group; ``note`` are settings to mention.
     """
     rows = results["results"] | (results.get("groups") or {})
     hows = {task: ", ".join(filter(None, (*_how(results, task, seen), note))) for task in rows}
     if entry is None:
         return [m for task, figures in rows.items() for m in _row(results, task, figures, hows[task])]
     task = entry.task
-    figures = {key: value for key, value in rows[task].items() if key in entry.keys}
+    figures = {key: value for key, value in rows[task].items() if key.replace("_stderr,", ",") in entry.metrics}
     # lm-eval loses the direction for nested groups; on a leaderboard, higher is always better.
     return [m.model_copy(update={"better": Better.HIGHER}) for m in _row(results, task, figures, hows[task])]
 

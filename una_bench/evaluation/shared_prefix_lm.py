@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -38,7 +38,9 @@ class SharedPrefixLM(HFLM):
         pairs = [(ids[: -len(target)], target) for ids, (_, _, target) in zip(whole, requests, strict=True)]
         answers: list[Any] = [None] * len(requests)
         for place, logp_CV in reader.continuations(pairs):
-            answers[place] = _answer(logp_CV, pairs[place][1])
+            tokens_C = torch.tensor(pairs[place][1], device=logp_CV.device)
+            greedy = bool((logp_CV.argmax(-1) == tokens_C).all())
+            answers[place] = float(logp_CV.gather(-1, tokens_C[:, None]).sum()), greedy
         self.forward_tokens += reader.forward_tokens
         for (text, _, _), answer in zip(requests, answers, strict=True):
             if text is not None:
@@ -84,10 +86,3 @@ def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
     }
     changed -= {name for name in changed if name.endswith("_token_id") or name.startswith("_")}
     return not sampled and settings.keys() <= supported and changed <= irrelevant | {"transformers_version"}
-
-
-def _answer(logp_CV: torch.Tensor, continuation: Sequence[int]) -> tuple[float, bool]:
-    """Return the log-likelihood of the continuation, and whether greedy decoding would produce it."""
-    tokens_T = torch.tensor(continuation, device=logp_CV.device)
-    total = float(logp_CV.gather(-1, tokens_T[:, None]).sum())
-    return total, bool((logp_CV.argmax(-1) == tokens_T).all())

@@ -22,15 +22,7 @@ def collection() -> Path:
 
 
 def require_known(names: Sequence[str], include: Path | None = None) -> None:
-    """Refuse a name that is in no task file.
-
-    Args:
-        names: Tasks, groups, tags or leaderboards.
-        include: Folder of the suite's own task files.
-
-    Raises:
-        UserError: lm-eval has no such task.
-    """
+    """Refuse the name of a task, group, tag or leaderboard that is in no task file of lm-eval or of ``include``."""
     unknown = {name for name in names if name not in GROUPS}
     for text in _texts([include, collection()] if include else [collection()]):
         if not unknown:

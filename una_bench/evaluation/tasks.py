@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError, nearest
 from una_bench.evaluation import task_names
 from una_bench.evaluation.harness import Harness, Loaded, Options, reason
-from una_bench.evaluation.leaderboards import GROUPS, Entry
+from una_bench.evaluation.leaderboards import FOLDERS, GROUPS, Entry
 from una_bench.evaluation.scores import named
 
 if TYPE_CHECKING:
@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 
 
 def spread(sizes: dict[str, int], limit: int) -> dict[str, list[int]]:
-    """Choose ``limit`` documents of all tasks together: the first ones of evenly spaced tasks.
+    """Choose ``limit`` documents of all tasks together, the first ones of evenly spaced tasks; return their numbers.
 
-    Args:
-        sizes: Documents of each task, in the group's order.
-        limit: Documents to choose.
-
-    Returns:
-        Numbers of the chosen documents of each task with any.
+    ``sizes`` are the documents of each task, in the group's order; a task without any chosen one is left out.
     """
     names = list(sizes)
     if limit < len(names):
@@ -69,14 +64,14 @@ def _prune(group: Any, chosen: dict[str, list[int]]) -> None:
 def load(names: Sequence[str], include: Path | None, options: Options) -> Harness:
     """Load tasks by lm-eval's or a leaderboard's name, also from the folder ``include``; no names: all of ``include``.
 
-    lm-eval's thousands of tasks are indexed only if needed.
-
-    Raises:
-        UserError: No task, group, tag or leaderboard has this name.
+    lm-eval's thousands of tasks are indexed only if needed. An unknown name is a UserError.
     """
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=_folders(names, include), include_defaults=False)
+    # Only the suite's own folder and those of leaderboards are indexed, instead of all of lm-eval's.
+    used = {FOLDERS.get(entry.task, entry.task) for name in names for entry in GROUPS.get(name, ())}
+    folders = [*([include] if include else []), *(task_names.collection() / folder for folder in sorted(used))]
+    manager = TaskManager(include_path=folders or None, include_defaults=False)
     entries = _entries(list(names) or list(manager.all_tasks))
     if any(name not in manager.task_index for name in entries):
         manager = TaskManager(include_path=include)
@@ -94,20 +89,12 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
     return harness
 
 
-def _folders(names: Sequence[str], include: Path | None) -> list[Path] | None:
-    """Return the folders to index: the suite's own and those of leaderboards, instead of all of lm-eval's."""
-    names_in_lm_eval = {entry.folder for name in names for entry in GROUPS.get(name, ())}
-    folders = [task_names.collection() / folder for folder in sorted(names_in_lm_eval)]
-    return ([include] if include else []) + folders or None
-
-
 def _entries(names: Sequence[str]) -> dict[str, Entry | None]:
     """Return lm-eval's names in order, each with its entry if it is part of a requested leaderboard."""
     entries: dict[str, Entry | None] = {}
     for name in names:
-        if name in GROUPS:
-            entries |= {entry.task: entry for entry in GROUPS[name]}
-        else:
+        entries |= {entry.task: entry for entry in GROUPS.get(name, ())}
+        if name not in GROUPS:
             entries.setdefault(name, None)
     return entries
 

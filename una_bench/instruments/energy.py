@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
-KINDS = {"package": "package", "dram": "dram"}
+KINDS = ("package", "dram")
 """Disjoint RAPL domains; cores and graphics are part of the package."""
 
 
@@ -28,12 +29,10 @@ class Counter:
 
 
 class EnergyMeter:
-    """Sums the counters' energy between `start` and `stop`."""
+    """Sums the counters' energy between `start` and `stop`; ``why_not`` says why counters are missing."""
 
     def __init__(self, counters: Sequence[Counter], why_not: str = "") -> None:
-        self.counters = counters
-        self.why_not = why_not
-        """Why counters are missing."""
+        self.counters, self.why_not = counters, why_not
         self.joules = dict.fromkeys((c.name for c in counters), 0.0)
         self._before: list[float] | None = None
 
@@ -53,13 +52,8 @@ class EnergyMeter:
 
 def meter(device: str = "cpu", powercap: Path = POWERCAP) -> EnergyMeter:
     """Return a meter of the processor and, on CUDA, of the training GPU."""
-    counters, missing = _rapl(powercap)
-    reasons = [missing] if missing else []
-    if device != "cpu":
-        gpu_counters, missing = _nvml(device)
-        counters += gpu_counters
-        reasons += [missing] if missing else []
-    return EnergyMeter(counters, "; ".join(reasons))
+    parts = [_rapl(powercap), *([_nvml(device)] if device != "cpu" else [])]
+    return EnergyMeter([c for counters, _ in parts for c in counters], "; ".join(why for _, why in parts if why))
 
 
 def _rapl(folder: Path) -> tuple[list[Counter], str]:
@@ -72,7 +66,7 @@ def _rapl(folder: Path) -> tuple[list[Counter], str]:
     for domain in domains:
         try:
             name = (domain / "name").read_text().strip()
-            kind = next((KINDS[k] for k in KINDS if name.startswith(k)), None)
+            kind = next((k for k in KINDS if name.startswith(k)), None)
             if kind is None:
                 continue
             file = domain / "energy_uj"
@@ -82,12 +76,9 @@ def _rapl(folder: Path) -> tuple[list[Counter], str]:
             refused = "the RAPL counters may only be read by the administrator"
             continue
         number = sum(c.name.startswith(kind) for c in counters)
-        counters.append(Counter(name=f"{kind}{number}", read=_microjoules(file), wraps_at=limit))
+        read = partial(lambda file: float(file.read_text()) / 1e6, file)
+        counters.append(Counter(name=f"{kind}{number}", read=read, wraps_at=limit))
     return counters, "" if counters else refused or "RAPL counts neither package nor memory here"
-
-
-def _microjoules(file: Path) -> Callable[[], float]:
-    return lambda: float(file.read_text()) / 1e6
 
 
 def _nvml(device: str) -> tuple[list[Counter], str]:

@@ -29,11 +29,8 @@ def weights_sha256(model: Any) -> str:
 
 def checkpoint_sha256(folder: Path) -> str | None:
     """Hash the safetensors files of a checkpoint; None if there are none."""
-    digest = hashlib.sha256()
-    files = sorted(folder.glob("*.safetensors"))
-    for path in files:
-        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
-    return digest.hexdigest() if files else None
+    lines = [f"{path.name} {file_sha256(path)}\n" for path in sorted(folder.glob("*.safetensors"))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
 
 
 def record_reference(probe: Probe, model: Any) -> None:
@@ -48,34 +45,22 @@ def record_facts(
 ) -> None:
     """Record what the fairness ledger compares; call this before adapters are added to ``model``.
 
-    Args:
-        probe: Its ``facts`` receive ``initial_weights_sha256``, ``prompts_distinct``, ``prompts_set_sha256`` (over the
-            sorted set of token sequences), ``prompt_example`` and, with responses, the same of responses
-            (``tokenisation_example``). Examples are the first of the sorted set, so the same for every method.
-        model: The policy as loaded.
-        tokenizer: Decodes the example.
-        prompt_ids: Prompt tokens of each response, as the method sees them.
-        completion_ids: Tokens of each response; None if the method generates its own.
+    ``prompt_ids`` and ``completion_ids`` are the tokens of each prompt and response, as the method sees them; None if
+    it generates its own. Hashes are over the sorted set of them, and examples are its first, the same for every method.
     """
+    facts = probe.facts
     with probe.phase(BOOKKEEPING):
-        _record_facts(probe, model, tokenizer, prompt_ids, completion_ids)
-
-
-def _record_facts(
-    probe: Probe, model: Any, tokenizer: Any, prompt_ids: Iterable[Any], completion_ids: Iterable[Any] | None
-) -> None:
-    probe.facts["initial_weights_sha256"] = weights_sha256(model)
-    prompts = [tuple(map(int, ids)) for ids in prompt_ids]
-    distinct = sorted(set(prompts))
-    probe.facts["prompts_distinct"] = len(distinct)
-    probe.facts["prompts_set_sha256"] = hashlib.sha256(repr(distinct).encode()).hexdigest()
-    probe.facts["prompt_example"] = _example(tokenizer, distinct[0])
-    if completion_ids is None:
-        return
-    responses = sorted(set(zip(prompts, (tuple(map(int, ids)) for ids in completion_ids), strict=True)))
-    probe.facts["responses_distinct"] = len(responses)
-    probe.facts["responses_set_sha256"] = hashlib.sha256(repr(responses).encode()).hexdigest()
-    probe.facts["tokenisation_example"] = _example(tokenizer, *responses[0])
+        facts["initial_weights_sha256"] = weights_sha256(model)
+        prompts = [tuple(map(int, ids)) for ids in prompt_ids]
+        distinct = sorted(set(prompts))
+        facts["prompts_distinct"] = len(distinct)
+        facts["prompts_set_sha256"] = hashlib.sha256(repr(distinct).encode()).hexdigest()
+        facts["prompt_example"] = _example(tokenizer, distinct[0])
+        if completion_ids is not None:
+            responses = sorted(set(zip(prompts, (tuple(map(int, ids)) for ids in completion_ids), strict=True)))
+            facts["responses_distinct"] = len(responses)
+            facts["responses_set_sha256"] = hashlib.sha256(repr(responses).encode()).hexdigest()
+            facts["tokenisation_example"] = _example(tokenizer, *responses[0])
 
 
 def _example(tokenizer: Any, prompt: Sequence[int], completion: Sequence[int] = ()) -> dict[str, Any]:
@@ -100,15 +85,7 @@ def dropout(model: Any) -> float:
 
 
 def record_rows(probe: Probe, trainer: Any, *, given: int, kept: int, lengths: Iterable[int]) -> None:
-    """Record how many rows the trainer dropped and how many it truncates.
-
-    Args:
-        probe: Its ``facts`` receive ``rows_dropped`` and ``rows_truncated``.
-        trainer: Truncates rows to its ``args.max_length``, if that is set.
-        given: Rows given to the trainer.
-        kept: Rows that it trains on.
-        lengths: Tokens of each row, prompt and response.
-    """
+    """Record how many rows the trainer dropped and truncates; ``lengths`` are tokens, prompt and response together."""
     limit = getattr(trainer.args, "max_length", None)
     probe.facts["rows_dropped"] = given - kept
     probe.facts["rows_truncated"] = 0 if limit is None else sum(length > limit for length in lengths)

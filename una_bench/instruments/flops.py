@@ -10,32 +10,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
+
+from una_bench.instruments.peak_memory import synchronize
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 SECONDS = 0.3
 """Duration of the peak measurement."""
+Add = Callable[[float, float], None]
+"""Takes the operations of a forward and of its backward pass."""
 SIZES = {"cpu": 1024, "cuda": 8192}
 """Side of the square matrices: large enough to reach the peak, small enough to repeat often."""
 
 
 def matmul_peak(device: str = "cpu", precision: str = "float32", seconds: float = SECONDS) -> float:
-    """Measure the fastest square matrix product, in floating-point operations per second.
+    """Measure the fastest square matrix product within ``seconds``, in floating-point operations per second.
 
     It uses the process's training threads. The fastest repetition counts, since other load can only slow one down.
-
-    Args:
-        device: ``cpu`` or a CUDA device.
-        precision: ``float32`` or ``bfloat16``, as in training.
-        seconds: Wall time to spend; at least one product is timed.
     """
     import torch
 
-    kind = device.partition(":")[0]
-    size = SIZES[kind]
+    size = SIZES[device.partition(":")[0]]
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     generator = torch.Generator(device).manual_seed(0)  # leaves the training's random state unchanged
     left, right = (torch.randn(size, size, device=device, generator=generator).to(dtype) for _ in range(2))
@@ -44,19 +42,12 @@ def matmul_peak(device: str = "cpu", precision: str = "float32", seconds: float 
     stop = time.perf_counter() + seconds
     torch.mm(left, right, out=product)  # the first product chooses a kernel
     while best == float("inf") or time.perf_counter() < stop:
-        _wait(kind)
+        synchronize(device)
         start = time.perf_counter()
         torch.mm(left, right, out=product)
-        _wait(kind)
+        synchronize(device)
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
-
-
-def _wait(kind: str) -> None:
-    if kind != "cpu":
-        import torch
-
-        torch.cuda.synchronize()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +84,13 @@ def body_shape(model: Any) -> Shape:
     embeddings = {
         id(m.weight) for m in body.modules() if type(m).__name__.endswith("Embedding") and hasattr(m, "weight")
     }
+    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
+    active_share = config.num_experts_per_tok / experts if experts else 1.0
     products = trained = 0
     for name, weight in body.named_parameters():
         if weight.ndim < 2 or id(weight) in embeddings:
             continue
-        size = int(weight.numel() * (_active_share(config) if ".experts." in name else 1.0))
+        size = int(weight.numel() * (active_share if ".experts." in name else 1.0))
         products += size
         trained += size if weight.requires_grad else 0
     heads = config.num_attention_heads
@@ -111,71 +104,62 @@ def _parts(model: Any) -> tuple[Any, Any]:
     return inner, inner.base_model
 
 
-def _active_share(config: Any) -> float:
-    """Return the share of a layer's experts that are active for one token."""
-    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
-    return config.num_experts_per_tok / experts if experts else 1.0
+def watch(probe: Probe, name: str, model: Any) -> None:
+    """Count every pass through the body and the output layer of ``model``, by any caller; idempotent.
+
+    The operations are added to the probe by pass: ``NAME.forward``, ``NAME.backward``. Padding is counted, since it is
+    computed like any token. A pass with gradients is counted together with its backward pass.
+    """
+    inner, body = _parts(model)
+    if hasattr(body.forward, "counted"):
+        return
+    add = partial(_add, probe, name)
+    body.forward = _counted_body(add, body_shape(model), body.forward)
+    body.forward.counted = True
+    head = getattr(inner, "score", None)
+    head = inner.get_output_embeddings() if head is None else head
+    if head is not None:
+        head.forward = _counted_head(add, head, head.forward)
 
 
-class Counter:
-    """Adds models' operations to a probe, by model and pass: ``policy.forward``, ``policy.backward`` and so on."""
+def _add(probe: Probe, name: str, forward: float, backward: float) -> None:
+    import torch
 
-    def __init__(self, probe: Probe) -> None:
-        self.add = probe.add_flops
+    probe.add_flops(f"{name}.forward", forward)
+    if torch.is_grad_enabled():
+        probe.add_flops(f"{name}.backward", backward)
 
-    def watch(self, name: str, model: Any) -> None:
-        """Count every pass through the body and the output layer of ``model``, by any caller; idempotent.
 
-        Padding is counted, since it is computed like any token. A pass with gradients is counted together with its
-        backward pass.
-        """
-        inner, body = _parts(model)
-        if hasattr(body.forward, "counted"):
-            return
-        body.forward = self._body(name, body_shape(model), body.forward)
-        body.forward.counted = True
-        head = getattr(inner, "score", None)
-        head = inner.get_output_embeddings() if head is None else head
-        if head is not None:
-            head.forward = self._head(name, head, head.forward)
+def _counted_body(add: Add, shape: Shape, forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        ids = kwargs.get("input_ids")
+        ids = kwargs.get("inputs_embeds") if ids is None else ids
+        ids = args[0] if ids is None else ids
+        rows, new = ids.shape[:2]
+        cache = kwargs.get("past_key_values")
+        attended = attended_tokens(rows, new, cache.get_seq_length() if cache is not None else 0)
+        add(shape.forward(rows * new, attended), shape.backward(rows * new, attended))
+        return forward(*args, **kwargs)
 
-    def _body(self, name: str, shape: Shape, forward: Callable[..., Any]) -> Callable[..., Any]:
-        import torch
+    return counted
 
-        @wraps(forward)
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            ids = kwargs.get("input_ids")
-            ids = kwargs.get("inputs_embeds") if ids is None else ids
-            ids = args[0] if ids is None else ids
-            rows, new = ids.shape[:2]
-            cache = kwargs.get("past_key_values")
-            attended = attended_tokens(rows, new, cache.get_seq_length() if cache is not None else 0)
-            self.add(f"{name}.forward", shape.forward(rows * new, attended))
-            if torch.is_grad_enabled():
-                self.add(f"{name}.backward", shape.backward(rows * new, attended))
-            return forward(*args, **kwargs)
 
-        return counted
+def _counted_head(add: Add, head: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+    size = sum(w.numel() for w in head.parameters() if w.ndim == 2)
+    trained = sum(w.numel() for w in head.parameters() if w.ndim == 2 and w.requires_grad)
 
-    def _head(self, name: str, head: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
-        import torch
+    def count(states: Any) -> None:
+        tokens = states.numel() // states.shape[-1]
+        add(2.0 * size * tokens, 2.0 * (size * states.requires_grad + trained) * tokens)
 
-        size = sum(w.numel() for w in head.parameters() if w.ndim == 2)
-        trained = sum(w.numel() for w in head.parameters() if w.ndim == 2 and w.requires_grad)
+    @wraps(forward)
+    def counted(states: Any, *args: Any, **kwargs: Any) -> Any:
+        count(states)
+        return forward(states, *args, **kwargs)
 
-        def count(states: Any) -> None:
-            tokens = states.numel() // states.shape[-1]
-            self.add(f"{name}.forward", 2.0 * size * tokens)
-            if torch.is_grad_enabled():
-                self.add(f"{name}.backward", 2.0 * (size * states.requires_grad + trained) * tokens)
-
-        @wraps(forward)
-        def counted(states: Any, *args: Any, **kwargs: Any) -> Any:
-            count(states)
-            return forward(states, *args, **kwargs)
-
-        counted.count = count  # type: ignore[attr-defined]
-        return counted
+    counted.count = count  # type: ignore[attr-defined]
+    return counted
 
 
 def count_bypass(head: Any, states: Any) -> None:
@@ -187,7 +171,6 @@ def count_bypass(head: Any, states: Any) -> None:
 
 def watch_trainer(probe: Probe, trainer: Any) -> None:
     """Count the policy of a `transformers.Trainer`, and its reference model if it keeps one."""
-    counter = Counter(probe)
-    counter.watch("policy", trainer.model)
+    watch(probe, "policy", trainer.model)
     if getattr(trainer, "ref_model", None) is not None:
-        counter.watch("reference", trainer.ref_model)
+        watch(probe, "reference", trainer.ref_model)

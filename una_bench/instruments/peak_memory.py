@@ -9,7 +9,7 @@ import resource
 import sys
 import weakref
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 STATUS_BYTES = 8192
 """Larger than /proc/self/status."""
@@ -71,7 +71,10 @@ class ResidentMeter:
         self._marks = os.open("/proc/self/clear_refs", os.O_WRONLY)
         for descriptor in (self._status, self._marks):
             weakref.finalize(self, os.close, descriptor)
-        self._trim = _malloc_trim()
+        try:  # glibc's call that releases freed pages
+            self._trim: Any = ctypes.CDLL(None).malloc_trim
+        except (OSError, AttributeError):  # another C library
+            self._trim = None
         self.trim()
         self.baseline_bytes = self._read(b"VmRSS:")
         self.reset()
@@ -102,17 +105,17 @@ class ResidentMeter:
         """Return None: a CPU has no driver."""
 
 
+def synchronize(device: str) -> None:
+    """Wait for the work queued on an accelerator."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
 def _most_resident() -> int:
     """Return the larger of VmHWM and the mark of earlier programs in this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _malloc_trim() -> ctypes._NamedFuncPointer | None:
-    """Return glibc's call that releases freed pages; None with another C library."""
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):
-        return None
 
 
 class CudaMeter:
@@ -127,7 +130,10 @@ class CudaMeter:
         import torch
 
         self._cuda, self._device = torch.cuda, device
-        _allocate_workspaces(device)
+        # One product forward and backward makes cuBLAS allocate its permanent workspaces before the baseline. On a
+        # Hopper GPU they take 32 MiB for each of two threads (forward and backward), more than a small model.
+        square = torch.ones(8, 8, device=device, requires_grad=True)
+        (square @ square).sum().backward()
         self.trim()
         self.baseline_bytes = int(self._cuda.memory_allocated(device))
         self.reset()
@@ -154,17 +160,6 @@ class CudaMeter:
         """Return the memory in use on the device, contexts and other processes included."""
         free, total = self._cuda.mem_get_info(self._device)
         return int(total - free)
-
-
-def _allocate_workspaces(device: str) -> None:
-    """Run one product forward and backward, so that cuBLAS allocates its permanent workspaces before the baseline.
-
-    On a Hopper GPU they take 32 MiB for each of two threads (forward and backward), more than a small model.
-    """
-    import torch
-
-    square = torch.ones(8, 8, device=device, requires_grad=True)
-    (square @ square).sum().backward()
 
 
 def highest(values: Mapping[str, int]) -> dict[str, int]:

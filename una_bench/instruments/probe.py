@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from una_bench.instruments import energy, run_queue
-from una_bench.instruments.peak_memory import PeakMeter, meter
+from una_bench.instruments.peak_memory import PeakMeter, meter, synchronize
 from una_bench.instruments.phases import EVALUATE, PhasePeak, Phases
 from una_bench.instruments.training_curves import Trace
-from una_bench.record.schema import Curve, StepSamples
+from una_bench.record.schema import StepSamples
 
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
 BEFORE = "reference_seconds_before_training"
@@ -82,29 +82,16 @@ class Probe:
         """Training peak above the baseline, evaluations excluded."""
         return self.phases.peak_bytes
 
-    @property
-    def baseline_bytes(self) -> int:
-        """Held before the first model."""
-        return self.phases.meter.baseline_bytes
-
-    @property
-    def instrument_seconds(self) -> float:
-        """Spent on reading and resetting peaks; part of the steps, because the trainer waits for it."""
-        return self.phases.instrument_seconds
-
     def begin_step(self) -> None:
         """Open a step: everything until `end_step` is training time."""
-        if "reference" in self.phases.peaks:
-            # Other methods run the reference pass inside their steps.
-            self.marks.setdefault(BEFORE, self.phases.peaks["reference"].seconds)
-        self.marks.setdefault(BEFORE, 0.0)
+        reference = self.phases.peaks.get("reference")  # other methods run this pass inside their steps
+        self.marks.setdefault(BEFORE, reference.seconds if reference else 0.0)
         self._open = dict.fromkeys(COUNTS, 0)
-        self._paused_in_step = self._paused_cpu_in_step = self._paused_queue_in_step = 0.0
+        self._paused: tuple[float, ...] = (0.0, 0.0, 0.0)
         self._flops_before = sum(self.flops.values())
-        self._wait()
+        synchronize(self.device)
         self.energy.start()
-        self._cpu_start, self._queue_start = self.cpu_clock(), self._queued()
-        self._start = self.clock()
+        self._begun = self._clocks()
 
     def count(self, **counts: int) -> None:
         """Add responses, tokens or optimizer steps to the open step; outside a step they only enter the totals."""
@@ -122,14 +109,13 @@ class Probe:
         """Close the step and store its sample."""
         if self._open is None:
             raise RuntimeError("end_step without begin_step")
-        self._wait()
-        self.samples["seconds"].append(self.clock() - self._start - self._paused_in_step)
-        self._seconds += self.samples["seconds"][-1]
+        synchronize(self.device)
+        spent = [now - begun - out for now, begun, out in zip(self._clocks(), self._begun, self._paused, strict=True)]
         self.energy.stop()
-        self.samples["cpu_seconds"].append(self.cpu_clock() - self._cpu_start - self._paused_cpu_in_step)
-        if self.queue_clock is not None:
-            waited = self._queued() - self._queue_start - self._paused_queue_in_step
-            self.samples["queued_seconds"].append(waited)
+        self._seconds += spent[0]
+        for name, seconds in zip(("seconds", "cpu_seconds", "queued_seconds"), spent, strict=True):
+            if name != "queued_seconds" or self.queue_clock is not None:
+                self.samples[name].append(seconds)
         self.samples["flops"].append(sum(self.flops.values()) - self._flops_before)
         for name in COUNTS:
             self.samples[name].append(self._open[name])
@@ -137,14 +123,9 @@ class Probe:
         if self.on_step is not None:
             self.on_step(self)
 
-    def _queued(self) -> float:
-        return 0.0 if self.queue_clock is None else self.queue_clock()
-
-    def _wait(self) -> None:
-        if self.device != "cpu":
-            import torch
-
-            torch.cuda.synchronize()
+    def _clocks(self) -> tuple[float, float, float]:
+        """Return the seconds of wall time, CPU time and waiting for a core."""
+        return self.clock(), self.cpu_clock(), 0.0 if self.queue_clock is None else self.queue_clock()
 
     def used(self, kind: str) -> float:
         """Return how much of a budget of this kind (`una_bench.interfaces.budget`) training has used so far."""
@@ -153,7 +134,7 @@ class Probe:
         if kind == "flops":
             return sum(self.flops.values())
         if kind == "seconds":
-            now = 0.0 if self._open is None else self.clock() - self._start - self._paused_in_step
+            now = 0.0 if self._open is None else self.clock() - self._begun[0] - self._paused[0]
             return self.marks.get(BEFORE, 0.0) + self._seconds + now
         return self.totals["optimizer_steps" if kind == "steps" else kind]
 
@@ -181,18 +162,16 @@ class Probe:
         used = self.used(self.axis)
         while self._pending and used >= self._pending[0]:
             self._pending.pop(0)
-        start, cpu_start, queue_start = self.clock(), self.cpu_clock(), self._queued()
+        begun = self._clocks()
         self.energy.stop()
         with self.phase(EVALUATE):
             for watcher in self.watchers:
                 self.observe(watcher(policy))
-        paused = self.clock() - start
-        self.paused_seconds += paused
+        now = self._clocks()
+        self.paused_seconds += now[0] - begun[0]
         if self._open is not None:
             self.energy.start()
-            self._paused_in_step += paused
-            self._paused_cpu_in_step += self.cpu_clock() - cpu_start
-            self._paused_queue_in_step += self._queued() - queue_start
+            self._paused = tuple(out + end - start for out, start, end in zip(self._paused, begun, now, strict=True))
 
     def step_samples(self) -> StepSamples:
         """Return the raw samples for the record."""
@@ -204,10 +183,6 @@ class Probe:
             warmup=min(self.warmup, max(0, len(self.samples["seconds"]) - 1)),
             **counts,
         )
-
-    def record_curves(self) -> tuple[Curve, ...]:
-        """Return the curves for the record, and the use of each budget at their points."""
-        return self.trace.record()
 
     def state(self) -> dict[str, Any]:
         """Return the measurements so far, as JSON, for a resumed training."""

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from una_bench.instruments import run_queue
+from una_bench.instruments.peak_memory import synchronize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,12 +42,15 @@ class Yardstick:
 
     def seconds(self) -> float:
         """Run the workload once and return its time, waits for a core excluded."""
-        self._wait()
+        synchronize(self.device)
         queued = self._queue() if self._queue else 0.0
         start = time.perf_counter()
         self._compute()
-        self._run_python()
-        self._wait()
+        parts: dict[str, Any] = {}
+        for i in range(WORDS):
+            parts[f"{i % 97}.{i % 7}"] = (i, [i, i + 1], {"of": i})
+        _ = {name: sum(part[1]) for name, part in sorted(parts.items())}
+        synchronize(self.device)
         taken = time.perf_counter() - start
         return max(taken - ((self._queue() - queued) if self._queue else 0.0), 1e-9)
 
@@ -66,15 +70,3 @@ class Yardstick:
         with torch.no_grad():
             for weight, gradient in zip(self.weights, gradients, strict=True):
                 weight.add_(gradient.mul(2.0).addcmul_(gradient, gradient), alpha=0.0)  # unchanged
-
-    def _run_python(self) -> dict[str, int]:
-        parts: dict[str, Any] = {}
-        for i in range(WORDS):
-            parts[f"{i % 97}.{i % 7}"] = (i, [i, i + 1], {"of": i})
-        return {name: sum(part[1]) for name, part in sorted(parts.items())}
-
-    def _wait(self) -> None:
-        if self.device != "cpu":
-            import torch
-
-            torch.cuda.synchronize()

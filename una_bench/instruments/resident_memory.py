@@ -28,16 +28,10 @@ def optimizer_bytes(optimizer: Any) -> int:
 
 
 def training_bytes(policy: Any, optimizer: Any, *, trained: Any = None, **beside: Any) -> dict[str, int]:
-    """Return the resident bytes of one training by kind; call this after an optimizer step.
+    """Return the bytes of ``weights``, ``gradients``, ``optimizer`` and other models, after an optimizer step.
 
-    Args:
-        policy: The policy, adapters included.
-        optimizer: The optimizer of all trained weights.
-        trained: The module that the optimizer trains, if that is more than the policy.
-        beside: Other models by role (``reference``, ``reward``, ``value``); None is skipped.
-
-    Returns:
-        Bytes of ``weights``, ``gradients``, ``optimizer`` and of each other model.
+    ``trained`` is the module that the optimizer trains, if that is more than the policy; ``beside`` are other models by
+    role (``reference``, ``reward``, ``value``), None is skipped.
     """
     held = {
         "weights": module_bytes(policy),
@@ -52,11 +46,7 @@ class ImpossibleReadingError(RuntimeError):
 
 
 def require_possible(peak_bytes: int, resident: dict[str, int]) -> None:
-    """Refuse a measured peak that is below the calculated resident memory.
-
-    Raises:
-        ImpossibleReadingError: The peak is below the sum of ``resident``.
-    """
+    """Refuse a measured peak below the sum of ``resident``, with an ImpossibleReadingError."""
     held = sum(resident.values())
     if peak_bytes < held:
         parts = ", ".join(f"{name} {size}" for name, size in resident.items())

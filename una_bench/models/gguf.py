@@ -18,44 +18,22 @@ from una_bench.errors import UserError
 DIGITS_APART = ("smollm", "starcoder", "refact", "command-r")
 """``tokenizer.ggml.pre`` of models whose pre-tokenizer splits digits before the byte-level split."""
 NOT_CONFIGURATION = (
-    "quantization_config",
-    "_name_or_path",
-    "_model_name_or_path",
-    "dtype",
-    "torch_dtype",
-    "transformers_version",
-    "architectures",
-    "model_type",
+    *("quantization_config", "_name_or_path", "_model_name_or_path", "dtype", "torch_dtype"),
+    *("transformers_version", "architectures", "model_type"),
 )
 """Entries of a GGUF configuration that do not describe the model's shape."""
 SPECIAL = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
 """Names of special tokens here and in ``tokenizer.ggml.*_token_id``."""
-LEFT_OVER = (
-    "add_prefix_space",
-    "clean_up_tokenization_spaces",
-    "legacy",
-    "model_type",
-    *(f"{name}_id" for name in SPECIAL),
-)
+LEFT_OVER = ("add_prefix_space", "clean_up_tokenization_spaces", "legacy", "model_type", *(f"{n}_id" for n in SPECIAL))
 """Entries that transformers 5.17 leaves in the tokenizer's settings."""
 Fields = Callable[[str], Any]
 """Returns the value of a GGUF key, or None."""
 
 
 def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
-    """Write the model of a GGUF file as float32 safetensors with its tokenizer.
-
-    Args:
-        file: The GGUF file.
-        out: Folder to create.
-
-    Returns:
-        Facts for the manifest: the file's ``pre_tokenizer``, and whether it was corrected.
-
-    Raises:
-        UserError: The package gguf is missing, or the file is not a causal language model.
-    """
+    """Write a GGUF file's model as float32 safetensors with its tokenizer; return facts. A UserError if it cannot."""
     import torch
+    from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
@@ -72,7 +50,8 @@ def gguf_to_safetensors(file: Path, out: Path) -> dict[str, Any]:
     _set_special_tokens(tokenizer, fields)
     splits_digits = pre in DIGITS_APART
     if splits_digits:
-        _split_digits(tokenizer)
+        parts = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
     tokenizer.model_max_length = read.config.max_position_embeddings
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -90,12 +69,7 @@ def _fields(file: Path) -> Fields:
         reader.get_field("tokenizer.ggml.pre")
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise UserError(f"{file.name} is not a GGUF file, or is truncated: {error}.") from None
-
-    def value(key: str) -> Any:
-        field = reader.get_field(key)
-        return field.contents() if field else None
-
-    return value
+    return lambda key: field.contents() if (field := reader.get_field(key)) else None
 
 
 def _fresh(read: Any) -> Any:
@@ -133,11 +107,3 @@ def _set_special_tokens(tokenizer: Any, fields: Fields) -> None:
         parts = tokenizer.backend_tokenizer
         parts.model = BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="")
         parts.decoder, parts.normalizer = ByteLevel(), None
-
-
-def _split_digits(tokenizer: Any) -> None:
-    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
-
-    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
-        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,19 @@ from una_bench.errors import UserError
 from una_bench.models import offline
 
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-"""Files of a model to download: no pickles, no code."""
-CODE = ["*.py"]
-"""Files to download if the user trusts the model's own code."""
+"""Files of a model to download: no pickles, and code only if the user trusts it."""
 _NOT_A_NAME = "It is neither a folder nor a file on this machine, nor a name on the hub"
 
 
 def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
-    """Return the local folder of a hub model, downloaded if allowed, and its commit.
-
-    Raises:
-        UserError: It is not available.
-    """
+    """Return the local folder of a hub model, downloaded if allowed, and its commit; a UserError if unavailable."""
     from huggingface_hub import errors, snapshot_download
 
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(f"There is no model '{name}'. {_NOT_A_NAME} (owner/name).")
     try:
-        folder = Path(
-            snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=PATTERNS + (CODE if code else []),
-                local_files_only=offline.is_on(),
-            )
-        )
+        patterns, local = PATTERNS + (["*.py"] if code else []), offline.is_on()
+        path = snapshot_download(name, revision=revision or None, allow_patterns=patterns, local_files_only=local)
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise UserError(
             f"The model {name} is not on this machine{_at(revision)}, and "
@@ -53,7 +40,7 @@ def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
         raise UserError(f"The model {name} has no revision '{revision}'.") from None
     except (errors.HfHubHTTPError, OSError) as error:
         raise UserError(f"The model {name} could not be downloaded: {_line(error)}") from None
-    return folder, folder.name
+    return Path(path), Path(path).name
 
 
 def is_here(name: str, revision: str = "") -> bool:
@@ -75,11 +62,7 @@ def dataset_command(name: str, config: str = "", revision: str = "") -> str:
 
 
 def open_dataset(name: str, *, config: str, split: str, revision: str) -> Any:
-    """Return one split of a hub dataset as a `datasets.Dataset`.
-
-    Raises:
-        UserError: It is not available.
-    """
+    """Return one split of a hub dataset as a `datasets.Dataset`; a UserError if it is unavailable."""
     import datasets
     from huggingface_hub import errors
 
@@ -111,19 +94,14 @@ def _at(revision: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def cached_datasets(name: str) -> list[Path]:
     """Return the cache folders that hold a dataset in the form that loads offline."""
     owner, _, short = name.rpartition("/")
     words = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", short)).lower()
-    folder = _datasets_cache() / (f"{owner}___{words}" if owner else words)
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()
+    folder = cache / (f"{owner}___{words}" if owner else words)
     return [folder] if any(folder.rglob("*.arrow")) else []
-
-
-def _datasets_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the cache folder of the library datasets."""
-    home = environment.get("HF_HOME") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(environment.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()

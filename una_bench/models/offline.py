@@ -39,15 +39,7 @@ def is_on() -> bool:
 
 
 def require_nothing_missing(needs: Iterable[Need], name: str) -> None:
-    """Refuse to start a suite whose inputs are incomplete.
-
-    Args:
-        needs: Everything that is missing.
-        name: Name of the suite.
-
-    Raises:
-        UserError: Something is missing; the message lists all of it.
-    """
+    """Refuse to start the suite ``name`` if it misses anything, with a UserError that lists all of it."""
     missing = list(needs)
     if not missing:
         return

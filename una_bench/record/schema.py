@@ -60,6 +60,11 @@ class Measurement(_Frozen):
     stderr: Reading | None = None
     """Standard error within the cell (over documents), if the benchmark gives one."""
 
+    @classmethod
+    def one(cls, metric: str, unit: str, better: Better, value: float, how: str) -> Measurement:
+        """Return a measurement of a single reading."""
+        return cls(metric=metric, unit=unit, better=better, samples=(value,), how=how)
+
     @property
     def value(self) -> float:
         """Mean of the samples."""

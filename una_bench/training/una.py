@@ -11,7 +11,7 @@ import numpy as np
 
 from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import record_rows
-from una_bench.instruments.flops import Counter, watch_trainer
+from una_bench.instruments.flops import watch, watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
@@ -172,5 +172,5 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     probe.facts["reference"] = f"{'the policy without its adapters' if adapted else 'a model'}, once a rollout"
     judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel | Scorer)), None)
     if judge is not None:
-        Counter(probe).watch("reward", judge)
+        watch(probe, "reward", judge)
     return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), generates=True, reward=judge)

@@ -20,11 +20,7 @@ Part = tuple[Tensor, int]
 
 
 def parts_of(batch: Mapping[str, Any]) -> list[Part]:
-    """Return all rows as one part, or short and long rows as two; on accelerators always one part.
-
-    Args:
-        batch: As `una_bench.una.examples.Examples.sequences` returns it, N sequences padded to T tokens.
-    """
+    """Return all rows as one part, or short and long rows as two; on accelerators always one part."""
     ids_NT = batch["input_ids"]
     count, width = ids_NT.shape
     split = _split(batch)
@@ -62,14 +58,10 @@ def padded_tokens(batch: Mapping[str, Any]) -> int:
 
 
 def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Run the decoder over a batch, in two parts if that is cheaper.
+    """Run a decoder, token ids (P, W) -> last hidden states (P, W, D), over a batch, in two parts if that is cheaper.
 
-    Args:
-        decode: Token ids (P, W) -> last hidden states (P, W, D).
-        batch: N sequences with M response tokens.
-
-    Returns:
-        The state that predicts each response token, (M, D), and the last state of each prompt without gradient, (N, D).
+    Return the state that predicts each of the M response tokens, (M, D), and the last state of each of the N prompts
+    without gradient, (N, D).
     """
     parts = parts_of(batch)
     width, ids_NT = batch["input_ids"].shape[1], batch["input_ids"]

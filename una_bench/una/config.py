@@ -9,20 +9,11 @@ from transformers import TrainingArguments
 
 from una_bench.errors import UserError, nearest
 
-SPACES = ("score", "reward")
-LOSS_TYPES = ("mse", "bce")
-OFFSETS = ("none", "ema", "prompt_mean", "learned", "partition")
-REFERENCES = ("frozen", "adapter_off", "precomputed")
-ANCHORS = ("reference", "rollout")
-NORMALIZATIONS = ("sigmoid", "quantile", "identity")
-REDUCTIONS = ("mean", "sum")
 
-
-def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _choose(name: str, value: str, *choices: str) -> None:
     if value not in choices:
-        raise UserError(
-            f"{name}={value!r} is invalid.{nearest(str(value), choices)} Choose from: {', '.join(choices)}."
-        )
+        suggestion = nearest(str(value), choices)
+        raise UserError(f"{name}={value!r} is invalid.{suggestion} Choose from: {', '.join(choices)}.")
 
 
 def _positive(name: str, value: float) -> None:
@@ -84,12 +75,12 @@ class UNAConfig(TrainingArguments):
         if self.data_seed is None:  # else the row order would depend on earlier random draws
             self.data_seed = self.seed
         _positive("beta", self.beta)
-        _choose("space", self.space, SPACES)
-        _choose("loss_type", self.loss_type, LOSS_TYPES)
-        _choose("reduction", self.reduction, REDUCTIONS)
-        _choose("offset", self.offset, OFFSETS)
+        _choose("space", self.space, "score", "reward")
+        _choose("loss_type", self.loss_type, "mse", "bce")
+        _choose("reduction", self.reduction, "mean", "sum")
+        _choose("offset", self.offset, "none", "ema", "prompt_mean", "learned", "partition")
         if self.reference is not None:
-            _choose("reference", self.reference, REFERENCES)
+            _choose("reference", self.reference, "frozen", "adapter_off", "precomputed")
         if self.space == "reward" and self.loss_type == "bce":
             raise UserError("loss_type='bce' needs scores in [0, 1]; with space='reward' use loss_type='mse'.")
         low_high = [float(bound) for bound in self.score_range]
@@ -147,10 +138,10 @@ class OnlineUNAConfig(UNAConfig):
     def __post_init__(self) -> None:
         """Validate the settings."""
         super().__post_init__()
-        _choose("anchor", self.anchor, ANCHORS)
+        _choose("anchor", self.anchor, "reference", "rollout")
         if self.normalization is None:
             self.normalization = "identity" if self.space == "reward" else "sigmoid"
-        _choose("normalization", self.normalization, NORMALIZATIONS)
+        _choose("normalization", self.normalization, "sigmoid", "quantile", "identity")
         if self.reference == "precomputed":
             raise UserError(
                 "reference='precomputed' is impossible online, where responses are new. Use 'frozen' or 'adapter_off'."
@@ -165,10 +156,8 @@ class OnlineUNAConfig(UNAConfig):
                 f"responses_per_rollout={self.responses_per_rollout} must be a multiple of"
                 f" num_generations={self.num_generations}."
             )
-        if self.offset == "prompt_mean":
-            self._check_prompt_mean()
-
-    def _check_prompt_mean(self) -> None:
+        if self.offset != "prompt_mean":
+            return
         if self.num_generations < 2:
             raise UserError("offset='prompt_mean' needs num_generations of at least 2.")
         if self.per_device_train_batch_size % self.num_generations:

@@ -22,15 +22,10 @@ GROUP = 2
 
 
 def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
-    """Validate and tokenize every row, before training starts.
+    """Validate and tokenize every row, before training starts, under the settings ``args`` (a `UNAConfig`).
 
-    Args:
-        dataset: A `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns.
-        tokenizer: With a padding token, and a chat template if rows hold messages.
-        args: A `UNAConfig`.
-
-    Raises:
-        UserError: A row is invalid; the message names it and the column.
+    The dataset is a `datasets.Dataset` or a sequence of mappings; docs/una.md lists the columns. Rows of messages need
+    a tokenizer with a chat template. An invalid row is a UserError that names it and the column.
     """
     pad = pad_token(tokenizer)
     rows: list[Row] = []
@@ -45,7 +40,8 @@ def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
             prompts.extend([prompt] * len(answers))
             completions.extend(answers)
             rows.append(row)
-    prompt_numbers = _numbers([tuple(prompts[i]) for i in first])
+    numbers: dict[tuple[int, ...], int] = {}  # of distinct prompts, in order of appearance
+    prompt_numbers = np.asarray([numbers.setdefault(tuple(prompts[i]), len(numbers)) for i in first], dtype=np.int64)
     examples = Examples(
         **pack(prompts, completions),
         first=np.asarray(first, dtype=np.int64),
@@ -62,12 +58,6 @@ def build_examples(dataset: Any, tokenizer: Any, args: Any) -> Examples:
     counts = Counter(Kind(kind).name.lower() for kind in examples.kinds)
     logger.info("Feedback found: %s.", ", ".join(f"{number} rows {name}" for name, number in sorted(counts.items())))
     return examples
-
-
-def _numbers(prompts: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
-    """Number distinct prompts in order of appearance."""
-    numbers: dict[tuple[int, ...], int] = {}
-    return np.asarray([numbers.setdefault(prompt, len(numbers)) for prompt in prompts], dtype=np.int64)
 
 
 def _groups(prompt_numbers: NDArray[np.int64], kinds: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -99,15 +99,7 @@ def cast_once(model: Any) -> Iterator[None]:
 def generate(
     model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor, batch: int
 ) -> list[list[int]]:
-    """Sample a response to each prompt; a finished one includes its end token.
-
-    Args:
-        model: Policy, with no wrapper except peft's.
-        prompts: Tokens of each prompt.
-        sampling: Sampling settings.
-        uniform_BT: Uniform random numbers, (B, T).
-        batch: Prompts per batch.
-    """
+    """Sample a response to each prompt, end token included, with a model that has no wrapper except peft's."""
     responses: list[list[int]] = []
     for start in range(0, len(prompts), batch):
         part = slice(start, start + batch)

@@ -75,16 +75,10 @@ class _ChunkedLinear(torch.autograd.Function):
 
 
 def token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | None = None) -> Tensor:
-    """Return the log-probability of each label under the output layer.
+    """Return the log-probability of each label (M,) under the output layer, nats, at least float32, (M,).
 
-    Args:
-        head: Output layer, D -> V; a plain linear layer (with or without bias) has a custom backward pass.
-        states: Hidden states that predict the labels, (M, D).
-        labels: Tokens, (M,).
-        chunk: States whose logits are in memory at once; None: chosen by vocabulary size.
-
-    Returns:
-        Log-probabilities, nats, at least float32, (M,).
+    The head maps the states (M, D) that predict the labels to V logits; a plain linear layer has a custom backward
+    pass. The logits of ``chunk`` states are in memory at once; None: chosen by vocabulary size.
     """
     weight = getattr(head, "weight", None)
     vocabulary = len(weight) if isinstance(weight, Tensor) else int(getattr(head, "out_features", 2**15))

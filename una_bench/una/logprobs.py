@@ -38,14 +38,7 @@ class ResponseScorer:
         """Whether the model transforms the logits of its output layer (soft caps, scales)."""
 
     def __call__(self, model: Any, batch: Mapping[str, Any], *, inner: Any = None, entropy: bool = False) -> Scored:
-        """Score the sequences of a batch.
-
-        Args:
-            model: The policy, or its wrapper for distributed training.
-            batch: As `una_bench.una.examples.Examples.sequences` returns it.
-            inner: The model inside the wrapper.
-            entropy: Whether to compute the entropy too.
-        """
+        """Score a batch of `una_bench.una.examples.Examples.sequences`; ``inner`` is the model inside a wrapper."""
         inner = model if inner is None else inner
         return _through(model, inner, batch["input_ids"], lambda: self._score(inner, batch, entropy))
 
@@ -89,8 +82,9 @@ def _head_is_last(model: Any) -> bool:
         return False
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    ids = torch.arange(6, device=device).remainder(causal.get_input_embeddings().num_embeddings)[None]
+    ids = torch.arange(6, device=next(model.parameters()).device).remainder(
+        causal.get_input_embeddings().num_embeddings
+    )[None]
     expected = causal(input_ids=ids, use_cache=False).logits
     actual = head(_decoder(causal)(input_ids=ids, use_cache=False)[0])
     model.train(was_training)

@@ -17,17 +17,10 @@ from una_bench.una.offsets import Offset, Rows
 def batch_loss(
     batch: Mapping[str, Any], scored: Scored, *, args: Any, offset: Offset, ledger: Ledger
 ) -> tuple[Tensor, Rows]:
-    """Return the mean (or sum, by ``args.reduction``) of the losses of a batch, pairs and single responses mixed.
+    """Return the mean (or sum, by ``args.reduction``) of a batch's losses, (), and the rows to update ``offset`` with.
 
-    Args:
-        batch: As `Examples.__getitems__` returns it, with ``reference`` (N,): log pi_ref of each sequence.
-        scored: The policy's results for its N sequences.
-        args: A `UNAConfig`.
-        offset: f(x) + c.
-        ledger: Receives the metrics to log.
-
-    Returns:
-        The loss, (), and the rows to update the offset with.
+    The batch mixes pairs and single responses, as `Examples.__getitems__` returns them, with ``reference`` (N,): log
+    pi_ref of each sequence. ``ledger`` receives the metrics to log.
     """
     pairs = int(batch["pairs"])
     anchor = batch.get("anchor", batch["reference"])

@@ -95,8 +95,7 @@ class Ema(Offset):
         scored, label = ~rows.binary, rows.binary
         gap = (goal(rows.target, self.space) - reward)[scored]
         residual = (rows.target - (reward + self.constant).sigmoid())[label]
-        sums = torch.stack([gap.sum(), scored.sum(), residual.sum(), label.sum()]).float()
-        sums = reduce(sums)
+        sums = reduce(torch.stack([gap.sum(), scored.sum(), residual.sum(), label.sum()]).float())
         if sums[1] > 0:
             self.constant = ema_constant(self.constant, sums[0] / sums[1], self.rate)
         if sums[3] > 0:

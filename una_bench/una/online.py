@@ -64,11 +64,15 @@ class OnlineUNATrainer(UNATrainer):
         self.rollout: Examples | None = None
         self.rollout_number = -1
         super().__init__(model, args, train_dataset=train_dataset, **kwargs)
-        self._check_sizes()
-        policy = causal_model(self.policy)
+        step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+        if args.responses_per_rollout % step:
+            raise UserError(
+                f"responses_per_rollout={args.responses_per_rollout} must be a multiple of the {step} responses of"
+                " an optimizer step (per device x accumulation steps x processes)."
+            )
         self.sampling = Sampling(
             max_new_tokens=args.max_completion_length,
-            eos=end_tokens(policy, self.processing_class),
+            eos=end_tokens(causal_model(self.policy), self.processing_class),
             pad=int(self.processing_class.pad_token_id),
             temperature=args.temperature,
             top_k=args.top_k,
@@ -84,14 +88,6 @@ class OnlineUNATrainer(UNATrainer):
         rollouts = -(-len(self.prompts.ids) * args.num_generations // args.responses_per_rollout)
         self.sampler = RolloutSampler(rollouts=rollouts, args=args)
         return Slots(len(self.sampler))
-
-    def _check_sizes(self) -> None:
-        step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        if self.args.responses_per_rollout % step:
-            raise UserError(
-                f"responses_per_rollout={self.args.responses_per_rollout} must be a multiple of the {step} responses of"
-                " an optimizer step (per device x accumulation steps x processes)."
-            )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler

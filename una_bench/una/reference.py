@@ -26,9 +26,7 @@ Score = Callable[[Mapping[str, Any]], torch.Tensor]
 
 def frozen_copy(model: Any) -> Any:
     """Return a frozen copy of the policy."""
-    reference = copy.deepcopy(model)
-    reference.requires_grad_(False)
-    return reference.eval()
+    return copy.deepcopy(model).requires_grad_(False).eval()
 
 
 def model_key(model: Any, precision: str) -> str:
@@ -37,41 +35,17 @@ def model_key(model: Any, precision: str) -> str:
     return content_hash([weights_sha256(model), config, precision])
 
 
-def sequence_keys(examples: Examples) -> NDArray[np.bytes_]:
-    """Return a digest of the prompt and completion tokens of each sequence, (S,)."""
-    keys = []
-    for start, length, prompt in zip(examples.starts, examples.lengths, examples.prompt_lengths, strict=True):
-        body = int(prompt).to_bytes(4, "little") + examples.tokens[start : start + length].tobytes()
-        keys.append(hashlib.blake2b(body, digest_size=16).hexdigest())
-    return np.asarray(keys, dtype=np.bytes_)
-
-
-def cache_folder(given: str | None) -> Path:
-    """Return the folder of precomputed log-probabilities."""
-    if given is not None:
-        return Path(given)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("una-bench") / "reference"
-
-
-def precompute(examples: Examples, *, key: str, folder: Path, score: Score, accelerator: Any, batch: int) -> bool:
-    """Fill ``examples.reference`` from disk, or compute each distinct sequence once and store it.
+def precompute(examples: Examples, *, key: str, folder: Path, score: Score, accelerator: Any, batch: int) -> None:
+    """Fill ``examples.reference``, (S,), from disk, or compute each distinct sequence once and store it.
 
     The file is named after the model and the set of sequences, so pairs and single responses of the same data share it.
-
-    Args:
-        examples: Receives the array ``reference``, (S,).
-        key: `model_key` of the reference policy.
-        folder: Folder of the files.
-        score: Computes log-probabilities; called under no_grad.
-        accelerator: Splits the work between processes; the main one writes.
-        batch: Sequences per call of ``score``.
-
-    Returns:
-        Whether they were read from disk.
+    ``key`` is the reference policy's `model_key`. The accelerator's processes share the work, ``batch`` sequences per
+    call of ``score`` (under no_grad), and the main one writes.
     """
-    distinct, where, inverse = np.unique(sequence_keys(examples), return_index=True, return_inverse=True)
+    sizes = zip(examples.starts, examples.lengths, examples.prompt_lengths, strict=True)
+    bodies = (int(p).to_bytes(4, "little") + examples.tokens[start : start + n].tobytes() for start, n, p in sizes)
+    keys = np.asarray([hashlib.blake2b(body, digest_size=16).hexdigest() for body in bodies], dtype=np.bytes_)
+    distinct, where, inverse = np.unique(keys, return_index=True, return_inverse=True)
     file = folder / f"{key}-{hashlib.sha256(distinct.tobytes()).hexdigest()[:16]}.f32"
     kept = _read(file, len(distinct))
     accelerator.wait_for_everyone()  # all processes read before one writes
@@ -80,7 +54,6 @@ def precompute(examples: Examples, *, key: str, folder: Path, score: Score, acce
         _write(file, values)
     examples.reference = values[inverse]
     logger.info("Reference log-probabilities of %d sequences %s.", len(values), "computed" if kept is None else "read")
-    return kept is not None
 
 
 def _read(file: Path, count: int) -> NDArray[np.float32] | None:

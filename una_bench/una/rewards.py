@@ -26,8 +26,7 @@ class RewardModel:
 
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(model)
             model = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32)
-        outputs = getattr(model.config, "num_labels", None)
-        if outputs != 1:
+        if (outputs := getattr(model.config, "num_labels", None)) != 1:
             raise UserError(f"The reward model has {outputs} outputs; one is needed. Load it with num_labels=1.")
         if tokenizer is None:
             raise UserError("The reward model needs a tokenizer of its own. Pass reward_processing_class.")
@@ -116,26 +115,21 @@ class Normalizer:
     """Turns raw rewards into what the loss regresses on, the same way on every process."""
 
     def __init__(self, args: Any) -> None:
-        self.kind, self.space, self.range, self.window = (
-            args.normalization,
-            args.space,
-            args.score_range,
-            args.quantile_window,
-        )
+        self.args = args
         self.recent: NDArray[np.float64] = np.zeros(0)
 
     def __call__(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the target of each response of a rollout, (B,)."""
-        if self.kind == "sigmoid":
+        if self.args.normalization == "sigmoid":
             return np.asarray(torch.from_numpy(raw).sigmoid().numpy())
-        if self.kind == "quantile":
-            self.recent = np.concatenate([self.recent, raw])[-self.window :]
+        if self.args.normalization == "quantile":
+            self.recent = np.concatenate([self.recent, raw])[-self.args.quantile_window :]
             ordered = np.sort(self.recent)
             below = np.searchsorted(ordered, raw, side="left") + np.searchsorted(ordered, raw, side="right")
             return np.asarray((below + 1) / (2 * len(ordered) + 2))
-        if self.space == "reward":
+        if self.args.space == "reward":
             return raw
-        low, high = self.range
+        low, high = self.args.score_range
         if raw.min() < low or raw.max() > high:
             worst = float(raw.min() if raw.min() < low else raw.max())
             raise UserError(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from una_bench.errors import UserError
-from una_bench.una.examples import Examples, Kind, pack
+from una_bench.una.examples import EpochSampler, Examples, Kind, pack
 from una_bench.una.rows import chunks
 from una_bench.una.tokens import prompt_tokens
 
@@ -64,23 +64,15 @@ def prompts_of(rollout: int, count: int, prompts: int, seed: int) -> NDArray[np.
     return np.asarray([orders[int(r)][i] for r, i in zip(rounds, inside, strict=True)], dtype=np.int64)
 
 
-class RolloutSampler(Sampler[int]):
+class RolloutSampler(EpochSampler):
     """Yields codes ``rollout * R + response``; prompts are shuffled in each pass over a rollout."""
 
     def __init__(self, *, rollouts: int, args: Any) -> None:
         self.rollouts, self.size, self.each = rollouts, args.responses_per_rollout, args.num_generations
-        self.iterations, self.seed, self.epoch = args.num_iterations, args.data_seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Select the rollouts of this epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Return the responses trained on in one epoch, repetitions included."""
-        return int(self.rollouts * self.size * self.iterations)
+        self.iterations = args.num_iterations
+        super().__init__(rollouts * self.size * self.iterations, args.data_seed)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield codes."""
         for rollout in range(self.epoch * self.rollouts, (self.epoch + 1) * self.rollouts):
             for iteration in range(self.iterations):
                 order = np.random.default_rng([self.seed, 2, rollout, iteration]).permutation(self.size // self.each)
@@ -95,12 +87,7 @@ class Slots(Dataset[dict[str, Any]]):
         self.length = length
 
     def __len__(self) -> int:
-        """Return the responses of one epoch."""
         return self.length
-
-    def __getitem__(self, code: int) -> dict[str, Any]:
-        """Return a batch of one code."""
-        return self.__getitems__([code])
 
     def __getitems__(self, codes: Sequence[int]) -> dict[str, Any]:
         """Return a batch of codes."""

@@ -119,11 +119,7 @@ def _score(raw: Any, number: int, args: Any) -> float:
 
 
 def check(row: Mapping[str, Any], number: int, args: Any) -> Row:
-    """Return row ``number``, validated under the settings ``args`` (a `UNAConfig`).
-
-    Raises:
-        UserError: A value is missing, ambiguous, out of range or empty; the message names row and column.
-    """
+    """Return row ``number``, validated under a `UNAConfig`; a wrong value is a UserError that names row and column."""
     kind = _kind(row, number)
     names = ("chosen", "rejected") if kind is Kind.PAIRWISE else ("completion",)
     for name in ("prompt", *names):

@@ -12,11 +12,7 @@ from una_bench.una.rows import Row
 
 
 def pad_token(tokenizer: Any) -> int:
-    """Return the id of the padding token.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Return the id of the padding token; a UserError if there is none."""
     if tokenizer is None:
         raise UserError(
             "processing_class is missing and the model has no name to load a tokenizer by. Pass a tokenizer."
@@ -57,10 +53,7 @@ def tokenize(row: Row, tokenizer: Any, args: Any) -> tuple[list[int], list[list[
     """Tokenize prompt and completions of a row, within ``max_prompt_length`` and ``max_length``.
 
     Text is tokenized together with its prompt; the tokens after the prompt's are the completion. Plain text ends with
-    EOS (``add_eos``); token ids are used unchanged.
-
-    Raises:
-        UserError: The prompt is too long, or a completion has no tokens.
+    EOS (``add_eos``); token ids are used unchanged. A prompt that is too long and an empty completion are a UserError.
     """
     prompt = prompt_tokens(row.prompt, tokenizer)
     limit = args.max_prompt_length or (args.max_length - 1 if args.max_length else None)

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from una_bench.errors import UserError
+from una_bench.record.storage import cache_folder
 from una_bench.una.base_trainer import UNABaseTrainer
 from una_bench.una.config import UNAConfig
 from una_bench.una.data import build_examples
-from una_bench.una.examples import Examples, GroupSampler, identity
-from una_bench.una.length_grouping import LengthSampler
+from una_bench.una.examples import Examples, GroupSampler, LengthSampler, identity
 from una_bench.una.logprobs import ResponseScorer
 from una_bench.una.objective import batch_loss
 from una_bench.una.offsets import make_offset
-from una_bench.una.reference import cache_folder, frozen_copy, model_key, precompute
+from una_bench.una.reference import frozen_copy, model_key, precompute
 
 
 class UNATrainer(UNABaseTrainer):
@@ -57,7 +57,10 @@ class UNATrainer(UNABaseTrainer):
             processing_class = processing_class or AutoTokenizer.from_pretrained(model)
             model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         train = self._examples(train_dataset, processing_class, args)
-        evaluation = self._evaluation(eval_dataset, processing_class, args)
+        if isinstance(eval_dataset, Mapping):
+            eval_dataset = {name: build_examples(part, processing_class, args) for name, part in eval_dataset.items()}
+        elif eval_dataset is not None:
+            eval_dataset = build_examples(eval_dataset, processing_class, args)
         self.reference_kind = _reference_kind(args, model, peft_config, ref_model)
         model, self.ref_model = _with_reference(model, peft_config, ref_model, self.reference_kind)
         if args.disable_dropout:
@@ -69,22 +72,16 @@ class UNATrainer(UNABaseTrainer):
             args=args,
             data_collator=identity,
             train_dataset=train,
-            eval_dataset=evaluation,
+            eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        inner = self.policy
-        self.scorer = ResponseScorer(inner, args.logits_chunk_size)
-        self._set_offset(make_offset(args, int(inner.config.get_text_config().hidden_size), args.device))
+        self.scorer = ResponseScorer(self.policy, args.logits_chunk_size)
+        self._set_offset(make_offset(args, int(self.policy.config.get_text_config().hidden_size), args.device))
         if self.ref_model is not None:
             self.ref_model.to(args.device)
 
     def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
-        return None if dataset is None else build_examples(dataset, tokenizer, args)
-
-    def _evaluation(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
-        if isinstance(dataset, Mapping):
-            return {name: build_examples(part, tokenizer, args) for name, part in dataset.items()}
         return None if dataset is None else build_examples(dataset, tokenizer, args)
 
     def prepare_reference(self) -> None:
@@ -98,11 +95,12 @@ class UNATrainer(UNABaseTrainer):
             return
         model = self.ref_model if self.ref_model is not None else self.policy
         key = model_key(model, str(self.accelerator.mixed_precision))
+        folder = Path(self.args.reference_cache or cache_folder() / "reference")
         for examples in todo:
             precompute(
                 examples,
                 key=key,
-                folder=cache_folder(self.args.reference_cache),
+                folder=folder,
                 score=self._reference_logps,
                 accelerator=self.accelerator,
                 batch=self.args.per_device_eval_batch_size,
@@ -133,11 +131,11 @@ class UNATrainer(UNABaseTrainer):
         examples = self.train_dataset if train_dataset is None else train_dataset
         if self.args.offset == "prompt_mean":
             self.sampler = GroupSampler(examples.groups, self.args.data_seed)
-            return self.sampler
-        if self.args.train_sampling_strategy == "group_by_length":
+        elif self.args.train_sampling_strategy == "group_by_length":
             self.sampler = LengthSampler(examples.longest(), self.args.per_device_train_batch_size, self.args.data_seed)
-            return self.sampler
-        return super()._get_train_sampler(train_dataset)
+        else:
+            return super()._get_train_sampler(train_dataset)
+        return self.sampler
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -169,8 +167,7 @@ def _reference_kind(args: UNAConfig, model: Any, peft_config: Any, ref_model: An
 def _with_reference(model: Any, peft_config: Any, ref_model: Any, kind: str) -> tuple[Any, Any]:
     """Return the policy with its adapters, and the reference model if one is kept in memory."""
     if ref_model is not None:
-        ref_model.requires_grad_(False)
-        ref_model.eval()
+        ref_model.requires_grad_(False).eval()
     elif kind == "frozen":
         ref_model = frozen_copy(model)
     if peft_config is not None:

@@ -218,7 +218,7 @@ def _described(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[Curve]
         curve.model_copy(update=dict(zip(("unit", "better"), units[curve.metric], strict=True)))
         if curve.metric in units
         else curve
-        for curve in probe.record_curves()
+        for curve in probe.trace.record()
     ]
 
 

@@ -24,18 +24,10 @@ NAME = "una_bench_grouped"
 def grouped_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
 ) -> tuple[Tensor, None]:
-    """Attend as transformers' ``sdpa`` does.
+    """Attend as transformers' ``sdpa`` does; return (B, T, H, D), and None for the attention weights.
 
-    Args:
-        module: Attention layer.
-        query: (B, H, T, D).
-        key: (B, K, S, D); each of the K heads is shared by H / K query heads.
-        value: (B, K, S, D).
-        attention_mask: True where a query may attend, the same for all heads, (B, 1, T, S); None: no mask or causal.
-        settings: Further arguments of transformers.
-
-    Returns:
-        (B, T, H, D), and None for the attention weights.
+    The query is (B, H, T, D), key and value are (B, K, S, D): each of the K heads is shared by H / K query heads. The
+    mask is True where a query may attend, the same for all heads, (B, 1, T, S); None: no mask or causal.
     """
     batch, heads, new, width = query.shape
     shared = key.shape[1]

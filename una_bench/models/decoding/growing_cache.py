@@ -72,10 +72,7 @@ def attends_to_all(model: Any) -> bool:
 
 
 def read_on(model: Any, ids_BT: Tensor, real_BS: Tensor, cache: Cache, *, keep: int) -> Tensor:
-    """Process (B, T) tokens after those in the cache, and return logits of the last ``keep`` positions, (B, keep, V).
-
-    ``real_BS`` is the attention mask over cached and new tokens.
-    """
+    """Process tokens (B, T) after those cached, under the mask of both (B, S); return the last logits, (B, keep, V)."""
     logits_BTV: Tensor = model(
         input_ids=ids_BT,
         attention_mask=real_BS,

@@ -71,15 +71,9 @@ class Row:
         return [self.text[start + i % period] for i in range(min(most, self.guess_length))]
 
     def take(self, guess: Sequence[int], best: Sequence[int], ends: Ends) -> tuple[int, bool]:
-        """Append the correct guesses and the model's next token.
+        """Append the correct guesses and the next token; return the number of correct ones, and whether the text ended.
 
-        Args:
-            guess: Guessed tokens.
-            best: The model's predictions after the last token and after each guess.
-            ends: Stop conditions.
-
-        Returns:
-            Number of correct guesses, and whether the text is finished.
+        ``best`` are the model's predictions after the last token and after each guess.
         """
         right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(guess, best, strict=False)))
         if guess:
@@ -93,16 +87,7 @@ class Row:
 
 @torch.no_grad()
 def decode(model: Any, prompts: Sequence[Sequence[int]], ends: Ends) -> list[list[int]]:
-    """Decode greedily from each prompt.
-
-    Args:
-        model: Causal language model with attention over all tokens, in evaluation mode.
-        prompts: Tokens of each prompt, at least one.
-        ends: Stop conditions.
-
-    Returns:
-        Generated tokens of each prompt, with the end token.
-    """
+    """Decode greedily from each prompt (not empty) with a model that attends to all tokens; return the new tokens."""
     rows = [Row(list(prompt), len(prompt)) for prompt in prompts]
     active = list(rows)
     cache = growing_cache()

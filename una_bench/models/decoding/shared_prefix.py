@@ -80,7 +80,9 @@ class Reader:
             rows = [s.ids[depth:] for s in batch]
             width = len(rows[0])
             keep = max(width - (s.scored - depth) for s in batch)
-            batch_cache = _repeated(cache, len(rows)) if depth else DynamicCache()
+            batch_cache = copy.deepcopy(cache) if depth else DynamicCache()
+            if depth:
+                batch_cache.batch_repeat_interleave(len(rows))
             logits_BTV = self._forward([row + (0,) * (width - len(row)) for row in rows], batch_cache, keep=keep)
             for sequence, row, logits_TV in zip(batch, rows, logits_BTV, strict=True):
                 first = sequence.scored - depth - (width - keep)
@@ -139,10 +141,3 @@ def _batches(group: Sequence[_Text], depth: int) -> Iterator[list[_Text]]:
         count = max(1, TOKENS_AT_ONCE // len(rest[0].ids))
         yield rest[:count]
         rest = rest[count:]
-
-
-def _repeated(cache: Any, rows: int) -> Any:
-    """Return a copy of a one-row cache for several rows."""
-    repeated = copy.deepcopy(cache)
-    repeated.batch_repeat_interleave(rows)
-    return repeated

@@ -12,7 +12,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from una_bench.training.common import common_arguments
 from una_bench.training.trl.common import own_settings, quiet_arguments
 from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
-from una_bench.una.length_grouping import LengthSampler
+from una_bench.una.examples import LengthSampler
 
 if TYPE_CHECKING:
     import pandas as pd

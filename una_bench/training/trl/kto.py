@@ -13,7 +13,7 @@ from una_bench.errors import UserError
 from una_bench.training.common import common_arguments
 from una_bench.training.trl.common import own_settings, quiet_arguments
 from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
-from una_bench.una.length_grouping import length_grouped
+from una_bench.una.examples import length_grouped
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from una_bench.instruments.fairness_facts import record_reference
-from una_bench.instruments.flops import Counter
+from una_bench.instruments.flops import watch
 from una_bench.instruments.resident_memory import training_bytes
 from una_bench.interfaces.budget import Budget, Spent
 from una_bench.machine import stop_request
@@ -52,14 +52,13 @@ class Instruments:
         self._hook = trainer.optimizer.optimizer.register_step_post_hook(lambda *_: probe.count(optimizer_steps=1))
 
     def _count_flops(self) -> None:
-        counter = Counter(self.probe)
-        counter.watch("policy", self.trainer.policy_model)
-        counter.watch("value", self.trainer.value_model)
+        watch(self.probe, "policy", self.trainer.policy_model)
+        watch(self.probe, "value", self.trainer.value_model)
         if self.trainer.ref_model is not None:
-            counter.watch("reference", self.trainer.ref_model)
+            watch(self.probe, "reference", self.trainer.ref_model)
         scorer = self.reward.texts.model if isinstance(self.reward, TextReward) else self.reward
         if scorer is not None:
-            counter.watch("reward", scorer)
+            watch(self.probe, "reward", scorer)
 
     def _fit_phases(self) -> None:
         trainer = self.trainer
