@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from una_bench.problems.exact import language, tree
+from una_bench.problems.exact.optimum import Floats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
     from transformers import PhiForCausalLM
 
 IMPOSSIBLE = -1e4
@@ -60,7 +60,7 @@ def teacher(seed: int, sharpness: float) -> PhiForCausalLM:
     return policy.eval()
 
 
-def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+def sampler(logp_PR: Floats, rng: np.random.Generator) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
     """Return a function that samples one response index per prompt index, from enumerated log-probabilities."""
     cumulative = np.exp(logp_PR).cumsum(1)
     cumulative /= cumulative[:, -1:]
@@ -76,16 +76,16 @@ def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[
     return draw
 
 
-def enumerate_responses(policy: PhiForCausalLM) -> NDArray[np.float64]:
+def enumerate_responses(policy: PhiForCausalLM) -> Floats:
     """Return the exact log-probabilities of all responses to all prompts, nats, (64, 2801)."""
     with torch.no_grad():
-        table: NDArray[np.float64] = tree.log_probabilities(policy.eval(), tree.prompt_ids()).numpy()
+        table: Floats = tree.log_probabilities(policy.eval(), tree.prompt_ids()).numpy()
     return table
 
 
 def sft(
     policy: PhiForCausalLM,
-    logp_teacher: NDArray[np.float64],
+    logp_teacher: Floats,
     *,
     prompts: NDArray[np.int64],
     steps: int,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from una_bench.problems.exact import language, optimum
-
-if TYPE_CHECKING:
-    from una_bench.problems.exact.truth import Truth
+from una_bench.problems.exact.truth import Truth
 
 CHOICES, QUESTIONS_A_PROMPT = 4, 16
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from una_bench.problems.exact import language
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from una_bench.problems.exact.optimum import Floats
 
 
 def split_prompts(seed: int, heldout: int) -> NDArray[np.bool_]:
