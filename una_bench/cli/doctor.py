@@ -25,10 +25,13 @@ def show(console: Console) -> None:
     for package in PACKAGES:
         table.add_row(package, _version(package))
     console.print(table)
+    device = hardware.resolve_device("auto")
+    if device != "cpu" and (card := hardware.card()) is not None:
+        device += f" ({escape(card.name)}, {card.bytes / 2**30:.1f} GiB)"
     memory = psutil.virtual_memory()
     console.print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     console.print(
-        f"Device: {_device()}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
+        f"Device: {device}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
         f"{memory.available / 2**30:.1f} GiB free"
     )
     cache = storage.cache_folder()
@@ -49,12 +52,6 @@ def show(console: Console) -> None:
             f"{max(states) / 2**20:.1f} MiB" if states else "unknown",
         )
     console.print(table)
-
-
-def _device() -> str:
-    device = hardware.resolve_device("auto")
-    card = None if device == "cpu" else hardware.card()
-    return device if card is None else f"{device} ({escape(card.name)}, {card.bytes / 2**30:.1f} GiB)"
 
 
 def _version(package: str) -> str:

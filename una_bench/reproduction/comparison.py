@@ -146,7 +146,8 @@ def _reason(one: _Compared) -> str:
 
 
 def _notes(judged: Sequence[Verdict], apart: str) -> tuple[str, ...]:
-    counted = f"{verdicts.summary(judged)} of {len(judged)} cells"
+    counts = ", ".join(f"{verdict}: {count}" for verdict in Verdict if (count := judged.count(verdict)))
+    counted = f"{counts or 'nothing was compared'} of {len(judged)} cells"
     meanings = (f"not comparable: {apart}",) if apart else verdicts.MEANINGS
     how = (
         "percent, scored as in the paper (metrics paper.*); ± is half of a 95 % interval; averages, the paper's "

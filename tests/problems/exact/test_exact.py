@@ -348,7 +348,8 @@ def test_learned_reward_is_centered_and_knows_better_than_chance(tmp_path: Path)
 
     known = truth.load(tmp_path)
     rows = known.rows("train")
-    learned = reward_model.enumerate_rewards(AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward"))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward")
+    learned = tree.rewards(model, tree.prompt_ids()).detach().numpy()
     mean = optimum.expected(known.logp_reference[rows], learned[rows]).mean()
     assert abs(mean) < 1e-3
     assert figures["heldout_accuracy"] > 0.5

@@ -29,7 +29,8 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
         train_reward_model(prepared / "policy", prepared, out, seed=seed, steps=steps, batch=64, learning_rate=1e-3)
     )
     model = AutoModelForSequenceClassification.from_pretrained(out).eval()
-    learned = enumerate_rewards(model)
+    with torch.no_grad():
+        learned: Floats = tree.rewards(model, tree.prompt_ids()).numpy()
     rows = truth.rows("train")
     shift = -float(optimum.expected(truth.logp_reference[rows], learned[rows]).mean())
     with torch.no_grad():  # the head has no bias, but the layer norm below it has one
@@ -37,13 +38,6 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
         model.model.final_layernorm.bias.add_(shift * head / head.square().sum())
     model.save_pretrained(out)
     return figures | {"shift": shift} | {split: _shortfall(truth, learned, split) for split in truth.standards}
-
-
-def enumerate_rewards(model: Any) -> Floats:
-    """Return the rewards of all responses to all prompts, (64, 2801)."""
-    with torch.no_grad():
-        table: Floats = tree.rewards(model, tree.prompt_ids()).numpy()
-    return table
 
 
 def _shortfall(truth: Truth, learned: Floats, split: str) -> dict[str, float]:

@@ -81,11 +81,9 @@ def _means(seeds: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
 
 def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
     by_metric: dict[str, Curve] = {}
-    for row in scene.rows:
-        for record in row.records:
-            for curve in record.curves:
-                if len(curve.x) > 1 and keep(curve):
-                    by_metric.setdefault(curve.metric, curve)
+    for curve in (c for row in scene.rows for r in row.records for c in r.curves):
+        if len(curve.x) > 1 and keep(curve):
+            by_metric.setdefault(curve.metric, curve)
     chosen = sorted(by_metric.values(), key=lambda c: _rank(scene, c.metric))[:MOST_PANELS]
     if not chosen:
         return None
