@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
-from una_bench.problems.exact import feedback, language, optimum, policy, reward_model, tree, truth, world
+from una_bench.problems.exact import feedback, language, optimum, policy, tree, truth, world
 from una_bench.problems.exact.problem import Exact
 
 SMALL = {"kind": "exact", "sft_steps": 60, "responses": 512, "responses_heldout": 128, "reward_model": False}
