@@ -98,10 +98,5 @@ def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:
 def make(logp_reference: Floats, reward: Floats, heldout: NDArray[np.bool_], beta: float) -> Truth:
     """Compute the frontier of each split and return the truth."""
     groups = {"train": ~heldout, "heldout": heldout}
-    return Truth(
-        logp_reference=logp_reference,
-        reward=reward,
-        heldout=heldout,
-        beta=beta,
-        frontiers={split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()},
-    )
+    frontiers = {split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()}
+    return Truth(logp_reference=logp_reference, reward=reward, heldout=heldout, beta=beta, frontiers=frontiers)

@@ -38,7 +38,6 @@ def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | 
     scene = style.Scene(
         rows=rows[: style.MOST_ROWS],
         metrics=metrics,
-        records=records,
         info=info,
         looks=style.looks(rows, methods),
         baseline=frame.find(rows, baseline) if baseline else None,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from una_bench.analysis.frame import Metric, Row
-from una_bench.record.schema import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +73,6 @@ class Scene:
 
     rows: Sequence[Row]
     metrics: Mapping[str, Metric]
-    records: Sequence[Record]
     info: Mapping[str, Any]
     looks: Mapping[str, Look]
     """By label of the row."""

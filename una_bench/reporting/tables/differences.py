@@ -72,7 +72,7 @@ def difference_cell(effect: stats.Effect | None, metric: Metric, form: Format) -
         return Cell(text="n/a")
     numbers = {name: or_nan(getattr(effect, name)) for name in DIFFERENCE}
     if effect.p is None:
-        verdict = "1 seed" if effect.n == 1 else effect.how
+        verdict = "1 seed" if effect.n == 1 else "not finite"
     elif not effect.resolved:
         verdict = "not resolved"
     elif metric.better is Better.NEITHER:
