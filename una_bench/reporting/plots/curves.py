@@ -135,8 +135,6 @@ def band(row: Row, metric: str) -> tuple[list[float], list[stats.Estimate]]:
     curves = [
         dict(zip(c.x, c.y, strict=True)) for r in row.records if not r.failure for c in r.curves if c.metric == metric
     ]
-    if not curves:
-        return [], []
-    shared = sorted(set.intersection(*(set(c) for c in curves)))
-    shared = [x for x in shared if all(math.isfinite(c[x]) for c in curves)]
+    first = curves[0] if curves else {}
+    shared = sorted(x for x in first if all(math.isfinite(c.get(x, math.nan)) for c in curves))
     return shared, [stats.interval([c[x] for c in curves]) for x in shared]
