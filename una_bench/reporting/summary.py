@@ -120,7 +120,7 @@ def _fair(records: Sequence[Record], lines: Sequence[LedgerLine]) -> str:
     recorded = [line for line in lines if line.verdict is not Verdict.NOT_KNOWN]
     differing = [line.topic for line in recorded if line.verdict is Verdict.DIFFERS]
     failed = sum(r.status is not Status.OK for r in records)
-    cells = f"{len(records)} cells" if len(records) != 1 else "1 cell"
+    cells = f"{len(records)} cell{'s' * (len(records) != 1)}"
     equal = f"Conditions were equal on {len(recorded) - len(differing)} of {len(recorded)} recorded topics"
     but = f" and differed in {_list(differing)}" if differing else ""
     return f"{equal}{but}; {failed or 'none'} of {cells} failed."

@@ -112,14 +112,13 @@ def _ratios(claim: Claim, rows: Sequence[Row], aim: Target, apart: str) -> Itera
 
 def _group(heading: str, row: Row | None, compared: Sequence[_Compared]) -> Group:
     names = {"method": row.method, "variant": row.variant} if row is not None else {"method": "", "variant": ""}
-    shown = f" · ours: {row.label}" if row is not None else " · ours: none"
-    lines = (
-        Line(label=one.label, names={"row": formatting.clean(heading), **names, "metric": one.label}, cells=_cells(one))
+    shown = f" · ours: {row.label if row is not None else 'none'}"
+    heading = formatting.clean(heading)
+    lines = tuple(
+        Line(label=one.label, names={"row": heading, **names, "metric": one.label}, cells=_cells(one))
         for one in compared
     )
-    return Group(
-        heading=formatting.clean(heading) + (shown if compared and compared[0].percent else ""), lines=tuple(lines)
-    )
+    return Group(heading=heading + (shown if compared and compared[0].percent else ""), lines=lines)
 
 
 def _cells(one: _Compared) -> tuple[Cell, ...]:

@@ -97,9 +97,7 @@ def steps(scene: style.Scene) -> tuple[Figure, str] | None:
         axes.plot(slow, [y] * len(slow), "|", color=look.color, ms=7)
     style.horizontal(axes, [style.name(row) for row, _ in samples])
     axes.set_xlim(left=0)
-    axes.set_xlabel(
-        f"seconds of one training step [{scale.unit}]" if scale.unit == "s" else f"one training step [{scale.unit}]"
-    )
+    axes.set_xlabel(f"{'seconds of ' * (scale.unit == 's')}one training step [{scale.unit}]")
     return fig, "Box: middle half; line: median; whiskers: 5 to 95 %; ticks: slowest 1 %. Warm-up is excluded."
 
 

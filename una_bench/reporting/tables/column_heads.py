@@ -31,8 +31,6 @@ WORDS = {
     "oracle.kl_ref.train": "KL to reference",
     "oracle.kl_ref.heldout": "KL to reference (held-out)",
     "oracle.reward.train": "reward",
-    "oracle.j.train": "objective J",
-    "oracle.j.heldout": "objective J (held-out)",
     "memory.peak": "peak memory",
     "throughput.tokens_per_second": "throughput",
     "throughput.samples_per_second": "throughput",
