@@ -11,6 +11,7 @@ from una_bench import formatting
 from una_bench.analysis import frame
 from una_bench.analysis.frame import Row
 from una_bench.record.schema import Record
+from una_bench.reporting.tables import cell_values
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 from una_bench.reproduction import verdicts
 from una_bench.reproduction.published_numbers import AVERAGE, Claim, PublishedTable, Reference
@@ -129,9 +130,7 @@ def _cells(one: _Compared) -> tuple[Cell, ...]:
         return theirs, Cell(text="n/a"), Cell(text="n/a"), verdict
     mean = one.ours.estimate
     half = "" if mean.half is None else f" ± {formatting.half(mean.half * scale, 2)}"
-    ends = {} if mean.low is None or mean.high is None else {"low": mean.low, "high": mean.high}
-    numbers = {"mean": mean.mean, "n": mean.n, **ends}
-    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=numbers)
+    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=cell_values.numbers(mean))
     gap = mean.mean - one.published
     return theirs, ours, Cell(text=formatting.number(gap * scale, 2, sign=True), numbers={"mean": gap}), verdict
 

@@ -57,8 +57,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
         )
     style.horizontal(axes, [style.name(r) for r in rows])
     axes.set_xlabel(f"memory of the training process above its imports [{scale.unit}]")
-    handles, labels = axes.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=7.5)
+    style.legend(fig, axes, columns=2, size=7.5)
     caption = "Bars: memory predicted by arithmetic, then the remainder up to the measured peak. "
     return fig, caption + "Marks: measured peak of each phase."
 
