@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from una_bench.interfaces import registry
-from una_bench.machine import hardware
+from una_bench.machine import environment, hardware
 from una_bench.record import storage
 from una_bench.suite import estimate, plan, recipe
 
@@ -23,7 +22,7 @@ def show(console: Console) -> None:
     """Print versions, machine and needs."""
     table = Table("package", "version", title="Installed", title_justify="left")
     for package in PACKAGES:
-        table.add_row(package, _version(package))
+        table.add_row(package, environment.package_version(package) or "missing")
     console.print(table)
     device = hardware.resolve_device("auto")
     if device != "cpu" and (card := hardware.card()) is not None:
@@ -52,10 +51,3 @@ def show(console: Console) -> None:
             f"{max(states) / 2**20:.1f} MiB" if states else "unknown",
         )
     console.print(table)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
