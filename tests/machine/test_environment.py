@@ -24,7 +24,7 @@ def test_versions_of_what_can_change_a_result_are_recorded() -> None:
 
 
 def test_a_package_that_is_not_installed_is_none() -> None:
-    assert environment._version("no-such-distribution") is None
+    assert environment.package_version("no-such-distribution") is None
 
 
 def test_an_installed_wheel_has_no_commit(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def _with_means(row: Row, names: Sequence[str]) -> Row:
     return replace(row, values={**row.values, **more})
 
 
-def with_documents(values: Sequence[float], stderrs: Sequence[float], *, level: float = LEVEL) -> Estimate:
+def with_documents(values: Sequence[float], stderrs: Sequence[float]) -> Estimate:
     """Return the mean over seeds with an interval that also covers the sampling of documents.
 
     All seeds share the documents, so the error over documents does not shrink with the number of seeds:
@@ -63,14 +63,14 @@ def with_documents(values: Sequence[float], stderrs: Sequence[float], *, level: 
     seeds, documents = stdev(values) ** 2 / n, fmean(e * e for e in stderrs)
     total = seeds + documents
     df = (n - 1) * (total / seeds) ** 2 if seeds > 0 else math.inf
-    half = t_quantile(level, min(df, 1e9)) * math.sqrt(total)
-    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n, how="Student t over seeds and documents")
+    half = t_quantile(LEVEL, min(df, 1e9)) * math.sqrt(total)
+    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n)
 
 
-def over_documents(value: float, stderr: float, *, level: float = LEVEL) -> Estimate:
+def over_documents(value: float, stderr: float) -> Estimate:
     """Return the interval of an untrained policy, which covers the sampling of documents alone (normal)."""
-    half, how = t_quantile(level, 1e9) * stderr, "normal over documents; untrained, no seeds"
-    return Estimate(mean=value, low=value - half, high=value + half, n=1, how=how)
+    half = t_quantile(LEVEL, 1e9) * stderr
+    return Estimate(mean=value, low=value - half, high=value + half, n=1)
 
 
 def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None = None) -> Effect:
@@ -86,11 +86,11 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None
     seeds, documents = d.shape
     mean = float(d.mean())
     if documents < 2:
-        return Effect(mean=mean, n=seeds, how="1 document: no interval")
+        return Effect(mean=mean, n=seeds)
     by_doc, by_seed = d.mean(axis=0), d.mean(axis=1)
     ms_docs = seeds * float(by_doc.var(ddof=1))
     if seeds == 1:
-        variance, df, how = ms_docs / documents, float(documents - 1), "Student t over documents, 1 seed"
+        variance, df = ms_docs / documents, float(documents - 1)
     else:
         ms_seeds = documents * float(by_seed.var(ddof=1))
         rest = d - by_doc[None] - by_seed[:, None] + mean
@@ -99,10 +99,10 @@ def by_document(differences: ArrayLike, *, level: float = LEVEL, p: float | None
         parts = (ms_seeds, seeds - 1), (ms_docs, documents - 1), (ms_rest, (seeds - 1) * (documents - 1))
         denominator = sum(ms**2 / df for ms, df in parts)
         df = total**2 / denominator if denominator else math.inf
-        variance, how = total / (seeds * documents), "Student t over seeds and documents, paired by both"
+        variance = total / (seeds * documents)
     if variance == 0:
-        return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, level=level, how=how)
+        return Effect(mean=mean, low=mean, high=mean, n=seeds, p=0.0 if mean else 1.0, level=level)
     error, df = math.sqrt(variance), min(df, 1e9)
     half = t_quantile(level, df) * error
     p = t_pvalue(mean / error, df) if p is None else p
-    return Effect(mean=mean, low=mean - half, high=mean + half, n=seeds, p=p, level=level, how=how)
+    return Effect(mean=mean, low=mean - half, high=mean + half, n=seeds, p=p, level=level)

@@ -160,14 +160,10 @@ def _labels(firsts: Sequence[tuple[str, Record]]) -> list[str]:
 def _values(records: Sequence[Record]) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
     values: dict[str, dict[int, float]] = {}
     errors: dict[str, dict[int, float]] = {}
-    for record in records:
-        if record.status is not Status.OK:
-            continue
-        for m in record.measurements:
-            if m.samples:
-                values.setdefault(m.metric, {})[record.seed] = m.value
-                if m.stderr is not None:
-                    errors.setdefault(m.metric, {})[record.seed] = m.stderr
+    for record, m in ((r, m) for r in records if r.status is Status.OK for m in r.measurements if m.samples):
+        values.setdefault(m.metric, {})[record.seed] = m.value
+        if m.stderr is not None:
+            errors.setdefault(m.metric, {})[record.seed] = m.stderr
     return values, errors
 
 
@@ -201,17 +197,6 @@ def find(table: Sequence[Row], name: str) -> Row:
             f"'{name}' has several variants. Choose one of: {', '.join(f'{r.method}[{r.variant}]' for r in hits)}."
         )
     return hits[0]
-
-
-def if_there(records: Sequence[Record], name: object) -> str | None:
-    """Return ``name`` if there is such a row, else None, for the default baseline of a run."""
-    if not isinstance(name, str) or not name:
-        return None
-    try:
-        find(rows(records), name)
-    except UserError:
-        return None
-    return name
 
 
 def long(records: Sequence[Record]) -> pd.DataFrame:

@@ -32,7 +32,6 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     n: int
-    how: str = "1 seed: no interval"
 
     @property
     def half(self) -> float | None:
@@ -82,13 +81,13 @@ def t_pvalue(t: float, df: float) -> float:
     return float(2 * stdtr(df, -abs(t)))
 
 
-def interval(values: Sequence[float], *, level: float = LEVEL) -> Estimate:
+def interval(values: Sequence[float]) -> Estimate:
     """Return the mean over seeds with its interval (Student t)."""
     n, mean = len(values), fmean(values)
     if n < 2 or not all(math.isfinite(v) for v in values):
-        return Estimate(mean=mean, n=n, how="1 seed: no interval" if n < 2 else "not finite: no interval")
-    half = t_quantile(level, n - 1) * stdev(values) / math.sqrt(n)
-    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n, how="Student t over seeds")
+        return Estimate(mean=mean, n=n)
+    half = t_quantile(LEVEL, n - 1) * stdev(values) / math.sqrt(n)
+    return Estimate(mean=mean, low=mean - half, high=mean + half, n=n)
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
@@ -100,10 +99,10 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def holm_levels(pvalues: Sequence[float], level: float = LEVEL) -> list[float]:
+def holm_levels(pvalues: Sequence[float]) -> list[float]:
     """Return the confidence level of each interval such that it excludes zero exactly if Holm's procedure rejects."""
-    alpha, count, stopped = 1 - level, len(pvalues), 0.0
-    levels = [level] * count
+    alpha, count, stopped = 1 - LEVEL, len(pvalues), 0.0
+    levels = [LEVEL] * count
     for rank, index in enumerate(sorted(range(count), key=lambda i: pvalues[i])):
         share = stopped or alpha / (count - rank)
         if not stopped and pvalues[index] > share:
@@ -112,24 +111,24 @@ def holm_levels(pvalues: Sequence[float], level: float = LEVEL) -> list[float]:
     return levels
 
 
-def detectable(spread: float, n: int, *, level: float = LEVEL, power: float = POWER) -> float:
+def detectable(spread: float, n: int, *, level: float = LEVEL) -> float:
     """Return the smallest true mean of ``n`` differences of standard deviation ``spread`` that a t-test detects."""
     from scipy.special import nctdtrinc
 
-    return float(nctdtrinc(n - 1, 1 - power, t_quantile(level, n - 1))) * spread / math.sqrt(n)
+    return float(nctdtrinc(n - 1, 1 - POWER, t_quantile(level, n - 1))) * spread / math.sqrt(n)
 
 
-def paired(pairs: Sequence[tuple[Seeds, Seeds]], *, level: float = LEVEL) -> list[Effect]:
+def paired(pairs: Sequence[tuple[Seeds, Seeds]]) -> list[Effect]:
     """Return differences (first minus second) over common seeds, as one family of comparisons under Holm."""
-    return family([[a[s] - b[s] for s in sorted(a.keys() & b.keys())] for a, b in pairs], level=level)
+    return family([[a[s] - b[s] for s in sorted(a.keys() & b.keys())] for a, b in pairs])
 
 
-def family(samples: Sequence[Sequence[float]], *, level: float = LEVEL) -> list[Effect]:
+def family(samples: Sequence[Sequence[float]]) -> list[Effect]:
     """Return the mean of each list of differences, tested against zero with Student's t and Holm's correction."""
     usable = [i for i, d in enumerate(samples) if len(d) >= 2 and all(math.isfinite(v) for v in d)]
     raw = [_pvalue(samples[i]) for i in usable]
-    corrected = dict(zip(usable, zip(holm(raw), holm_levels(raw, level), strict=True), strict=True))
-    return [_effect(d, *corrected.get(i, (None, level))) for i, d in enumerate(samples)]
+    corrected = dict(zip(usable, zip(holm(raw), holm_levels(raw), strict=True), strict=True))
+    return [_effect(d, *corrected.get(i, (None, LEVEL))) for i, d in enumerate(samples)]
 
 
 def _spread(differences: Sequence[float]) -> float:
@@ -148,8 +147,7 @@ def _pvalue(differences: Sequence[float]) -> float:
 def _effect(differences: Sequence[float], p: float | None, level: float) -> Effect:
     n, mean = len(differences), fmean(differences) if differences else math.nan
     if p is None:
-        how = "1 seed: no interval" if n == 1 else "no common seed" if n == 0 else "not finite"
-        return Effect(mean=mean, n=n, how=how)
+        return Effect(mean=mean, n=n)
     spread = _spread(differences)
-    half, how = t_quantile(level, n - 1) * spread / math.sqrt(n), "Student t over differences paired by seed"
-    return Effect(mean=mean, low=mean - half, high=mean + half, n=n, p=p, level=level, spread=spread, how=how)
+    half = t_quantile(level, n - 1) * spread / math.sqrt(n)
+    return Effect(mean=mean, low=mean - half, high=mean + half, n=n, p=p, level=level, spread=spread)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from una_bench.interfaces import registry
-from una_bench.machine import hardware
+from una_bench.machine import environment, hardware
 from una_bench.record import storage
 from una_bench.suite import estimate, plan, recipe
 
@@ -23,12 +22,15 @@ def show(console: Console) -> None:
     """Print versions, machine and needs."""
     table = Table("package", "version", title="Installed", title_justify="left")
     for package in PACKAGES:
-        table.add_row(package, _version(package))
+        table.add_row(package, environment.package_version(package) or "missing")
     console.print(table)
+    device = hardware.resolve_device("auto")
+    if device != "cpu" and (card := hardware.card()) is not None:
+        device += f" ({escape(card.name)}, {card.bytes / 2**30:.1f} GiB)"
     memory = psutil.virtual_memory()
     console.print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     console.print(
-        f"Device: {_device()}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
+        f"Device: {device}; {os.cpu_count()} cores; {memory.total / 2**30:.1f} GiB memory, "
         f"{memory.available / 2**30:.1f} GiB free"
     )
     cache = storage.cache_folder()
@@ -49,16 +51,3 @@ def show(console: Console) -> None:
             f"{max(states) / 2**20:.1f} MiB" if states else "unknown",
         )
     console.print(table)
-
-
-def _device() -> str:
-    device = hardware.resolve_device("auto")
-    card = None if device == "cpu" else hardware.card()
-    return device if card is None else f"{device} ({escape(card.name)}, {card.bytes / 2**30:.1f} GiB)"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"

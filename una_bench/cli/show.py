@@ -24,9 +24,8 @@ def catalog(console: Console) -> None:
     """Print methods, benchmarks and suites."""
     import yaml
 
-    table = Table(
-        "method", "label", "learns from", "keeps in memory beside the policy", title="Methods", title_justify="left"
-    )
+    heads = ("method", "label", "learns from", "keeps in memory beside the policy")
+    table = Table(*heads, title="Methods", title_justify="left")
     for name in registry.method_names():
         method = registry.method(name)
         table.add_row(name, method.label, method.feedback, ", ".join(sorted(method.resident)) or "nothing")
@@ -78,9 +77,8 @@ def plan(console: Console, planned: Plan, folder: Path) -> None:
     from una_bench.suite import estimate
 
     recipe = planned.recipe
-    table = Table(
-        "cell", "key", "time, s", "state, MiB", "peak, MiB", title=f"Suite {recipe.name}", title_justify="left"
-    )
+    heads = ("cell", "key", "time, s", "state, MiB", "peak, MiB")
+    table = Table(*heads, title=f"Suite {recipe.name}", title_justify="left")
     for cell in planned.cells:
         need = estimate.of_cell(planned, cell)
         table.add_row(
@@ -96,9 +94,8 @@ def plan(console: Console, planned: Plan, folder: Path) -> None:
         "state: arithmetic (weights, gradients, Adam, other models)"
     )
     total = estimate.wall_seconds(planned)
-    console.print(
-        f"Whole run: {'unknown' if total is None else f'about {total / 60:.1f} min'} with {recipe.workers} at a time"
-    )
+    about = "unknown" if total is None else f"about {total / 60:.1f} min"
+    console.print(f"Whole run: {about} with {recipe.workers} at a time")
     console.print(f"Folder: {escape(str(folder))} (nothing was written)")
 
 
@@ -136,9 +133,8 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
         console.print(f"Fairness: methods differ in {len(differing)} topics: {', '.join(differing)}.")
     for record in finished.failed:
         reason = record.failure.reason if record.failure else "unknown"
-        console.print(
-            f"[red]{record.status}[/red] {escape(formatting.clean(record.cell))}: {escape(formatting.clean(reason))}"
-        )
+        cell_and_reason = escape(formatting.clean(f"{record.cell}: {reason}"))
+        console.print(f"[red]{record.status}[/red] {cell_and_reason}")
     console.print(f"{finished.trained} cells trained now, {len(finished.records)} in the table.")
     if finished.time is not None and finished.trained:
         spent = finished.time.summary()

@@ -82,19 +82,17 @@ def read(name: str) -> Baseline:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"There is no baseline {name}.{nearest(path.stem, [p.stem for p in FOLDER.glob('*.json')])} "
-            f"Create one with `una-bench baseline update RUN --baseline {name}`."
-        ) from None
+        near = nearest(path.stem, [p.stem for p in FOLDER.glob("*.json")])
+        advice = f"Create one with `una-bench baseline update RUN --baseline {name}`."
+        raise UserError(f"There is no baseline {name}.{near} {advice}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}. Recreate it: `una-bench baseline update`.") from None
     number = raw.get("schema") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or raw.get("kind") != "baseline" or not isinstance(number, int):
         raise UserError(f"{path} is not a baseline. Create one with `una-bench baseline update RUN --baseline NAME`.")
     if number > SCHEMA:
-        raise UserError(
-            f"{path} has format {number}; this una-bench {VERSION} reads up to {SCHEMA}. Upgrade una-bench."
-        )
+        newest = f"this una-bench {VERSION} reads up to {SCHEMA}"
+        raise UserError(f"{path} has format {number}; {newest}. Upgrade una-bench.")
     try:
         return Baseline.model_validate(raw)
     except ValidationError as error:

@@ -113,15 +113,10 @@ def _judge(entry: Entry, gauge: Gauge, other: str) -> tuple[Outcome, str]:
     change = f"{show(gauge.value, entry.unit)} against {show(entry.value, entry.unit)}"
     if entry.value > 0:
         change += f" ({100 * (gauge.value / entry.value - 1):+.3g} %)".replace("-", formatting.MINUS)
-    bound = f"allowed {_limits(entry, low, high)} ({entry.source}{'; elsewhere: ' + other if other else ''})"
+    parts = [f"{word} {show(end, entry.unit)}" for word, end in (("from", low), ("to", high)) if end is not None]
+    allowed = "only that" if low == high else " ".join(parts)
+    bound = f"allowed {allowed} ({entry.source}{'; elsewhere: ' + other if other else ''})"
     return (Outcome.IMPROVEMENT if better else Outcome.REGRESSION), f"{change}, {bound}"
-
-
-def _limits(entry: Entry, low: float | None, high: float | None) -> str:
-    if low == high and low is not None:
-        return "only that"
-    parts = [] if low is None else [f"from {show(low, entry.unit)}"]
-    return " ".join([*parts, *([] if high is None else [f"to {show(high, entry.unit)}"])])
 
 
 def show(value: float | str, unit: str) -> str:

@@ -50,15 +50,8 @@ def entry(repeats: Sequence[Gauge], over_seeds: Sequence[float] = ()) -> Entry |
 
 
 def _entry(gauge: Gauge, value: float | str, here: Limits, elsewhere: Limits | None, source: str) -> Entry:
-    return Entry(
-        kind=gauge.kind,
-        value=value,
-        unit=gauge.unit,
-        better=gauge.better,
-        here=here,
-        elsewhere=elsewhere,
-        source=source,
-    )
+    kind, unit, better = gauge.kind, gauge.unit, gauge.better
+    return Entry(kind=kind, value=value, unit=unit, better=better, here=here, elsewhere=elsewhere, source=source)
 
 
 def _deterministic(gauge: Gauge, values: Sequence[float]) -> Entry:

@@ -28,7 +28,8 @@ def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     not_compared = [v for v in verdicts if v.outcome is Outcome.NOT_COMPARED]
     for reason in dict.fromkeys(v.detail for v in not_compared):
         names = Counter(v.name or v.cell for v in not_compared if v.detail == reason)
-        yield f"not compared: {', '.join(_times(name, count) for name, count in names.items())}: {reason}"
+        cells = (figures.words(n) + (f" of {count} cells" if count > 1 else "") for n, count in names.items())
+        yield f"not compared: {', '.join(cells)}: {reason}"
     counts = Counter(v.outcome for v in verdicts)
     plural = {outcome: "s" * (counts[outcome] != 1 and outcome in SHOWN) for outcome in Outcome}
     yield "gate: " + ", ".join(f"{counts[outcome]} {outcome}{s}" for outcome, s in plural.items())
@@ -36,10 +37,6 @@ def lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 def _joint(verdict: Verdict) -> str:
     return ": " if verdict.name else " "
-
-
-def _times(name: str, count: int) -> str:
-    return figures.words(name) if count == 1 else f"{figures.words(name)} of {count} cells"
 
 
 def github(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -60,12 +57,8 @@ def junit(verdicts: Sequence[Verdict], suite: str) -> str:
     from xml.etree import ElementTree as Xml
 
     counts = Counter(v.outcome for v in verdicts)
-    totals = {
-        "tests": str(len(verdicts)),
-        "failures": str(counts[Outcome.REGRESSION]),
-        "errors": "0",
-        "skipped": str(counts[Outcome.NOT_COMPARED]),
-    }
+    failures, skipped = str(counts[Outcome.REGRESSION]), str(counts[Outcome.NOT_COMPARED])
+    totals = {"tests": str(len(verdicts)), "failures": failures, "errors": "0", "skipped": skipped}
     root = Xml.Element("testsuites", {"name": "una-bench gate", **totals})
     body = Xml.SubElement(root, "testsuite", {"name": _xml(suite), **totals})
     for verdict in verdicts:

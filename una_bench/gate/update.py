@@ -55,12 +55,10 @@ def make(runs: Sequence[Path]) -> Baseline:
             raise UserError(f"{record.cell} of {runs[0]} {record.status}: a baseline needs cells that succeeded.")
     every = [r for records in records_by_run for r in records if r.status is Status.OK]
     versions, machine = baselines.surroundings(next((r for r in firsts if reader.trained(r)), firsts[0]))
-    draft = Baseline(
-        suite=suite, key=key, runs=len(runs), versions=versions, machine=machine, cells=_cells(firsts, every)
-    )
+    cells = _cells(firsts, every)
+    draft = Baseline(suite=suite, key=key, runs=len(runs), versions=versions, machine=machine, cells=cells)
     for record in every:
-        other = baselines.differing(draft, record)
-        if other:
+        if other := baselines.differing(draft, record):
             raise UserError(f"The runs differ in versions or machine: {record.run} {record.cell}: {other}.")
     return draft
 
@@ -79,9 +77,8 @@ def _cells(firsts: Sequence[Record], every: Sequence[Record]) -> Cells:
     cells: Cells = {}
     for record in firsts:
         same_cell = [gauges for r, gauges in gauges_of if r.cell == record.cell]
-        by_seed = {
-            r.seed: gauges for r, gauges in gauges_of if (r.method, r.variant) == (record.method, record.variant)
-        }
+        of_row = ((r, g) for r, g in gauges_of if (r.method, r.variant) == (record.method, record.variant))
+        by_seed = {r.seed: gauges for r, gauges in of_row}
         entries = {name: _entry(name, same_cell, list(by_seed.values())) for name in same_cell[0]}
         cells[record.cell] = {name: entry for name, entry in entries.items() if entry is not None}
     return cells

@@ -77,10 +77,11 @@ def machine() -> dict[str, Any]:
 @cache
 def packages() -> dict[str, str | None]:
     """Return the version of each of `PACKAGES`, None if it is not installed."""
-    return {name: _version(name) for name in PACKAGES}
+    return {name: package_version(name) for name in PACKAGES}
 
 
-def _version(name: str) -> str | None:
+def package_version(name: str) -> str | None:
+    """Return the version of a package, None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

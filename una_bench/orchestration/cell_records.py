@@ -39,11 +39,8 @@ def finished_record(common: Mapping[str, Any], trained: Mapping[str, Any], evalu
             **common,
             "status": Status.OK,
             "facts": {**trained["facts"], **common["facts"]},
-            "environment": trained["environment"],
+            **{part: trained[part] for part in ("environment", "curves", "steps", "phase_seconds")},
             "measurements": [*trained["measurements"], *evaluated["measurements"]],
-            "curves": trained["curves"],
-            "steps": trained["steps"],
-            "phase_seconds": trained["phase_seconds"],
             "seconds": trained["seconds"] + evaluated["seconds"],
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from una_bench.evaluation import task_names
 from una_bench.evaluation.leaderboards import GROUPS
@@ -12,9 +12,7 @@ from una_bench.interfaces import registry
 from una_bench.models import hub, offline
 from una_bench.models.offline import Need
 from una_bench.orchestration import preparation
-
-if TYPE_CHECKING:
-    from una_bench.suite.plan import Plan
+from una_bench.suite.plan import Plan
 
 PACKAGES = {
     "leaderboard_ifeval": ("langdetect", "immutabledict", "nltk"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -14,22 +13,22 @@ from una_bench import formatting
 from una_bench.orchestration.process_pool import Task
 
 
-class Reporter:
+class Reporter(Progress):
     """Progress of a run."""
 
     def __init__(self, *, quiet: bool) -> None:
         """Write to standard error, or nothing if ``quiet``."""
-        self.console = Console(stderr=True, quiet=quiet)
-        self._bars = Progress(
+        console = Console(stderr=True, quiet=quiet)
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            console=self.console,
+            console=console,
             transient=True,
-            disable=quiet or not self.console.is_terminal,
+            disable=quiet or not console.is_terminal,
         )
         self._ids: dict[str, TaskID] = {}
         self._total: TaskID | None = None
@@ -38,36 +37,26 @@ class Reporter:
         self._parts: dict[str, float] = {}
         self._started = time.monotonic()
 
-    def __enter__(self) -> Reporter:
-        """Start drawing."""
-        self._bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Stop drawing."""
-        self._bars.stop()
-
     def say(self, text: str) -> None:
         """Print one line with the time since start."""
         seconds = int(time.monotonic() - self._started)
-        self.console.print(
-            f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]  {formatting.clean(text)}", highlight=False
-        )
+        clock = f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]"
+        self.console.print(f"{clock}  {formatting.clean(text)}", highlight=False)
 
     def expect(self, cells: int, description: str) -> None:
         """Open the bar of a stage with ``cells`` tasks."""
         if self._total is not None:
-            self._bars.remove_task(self._total)
+            self.remove_task(self._total)
         self._cells, self._done, self._parts = cells, 0.0, {}
-        self._total = self._bars.add_task(f"[bold]{description}", total=float(cells))
+        self._total = self.add_task(f"[bold]{description}", total=float(cells))
 
     def hear(self, task: Task, kind: str, content: Any) -> None:
         """Handle one message of a worker."""
         if kind == "start" and task.kind == "train":
-            self._ids[task.name] = self._bars.add_task(escape(task.name), total=1.0)
+            self._ids[task.name] = self.add_task(escape(task.name), total=1.0)
         elif kind == "step":
             self._parts[task.name] = content["done"]
-            self._bars.update(self._ids[task.name], completed=content["done"])
+            self.update(self._ids[task.name], completed=content["done"])
             self._advance()
         elif kind == "say":
             self.say(escape(str(content)))
@@ -79,11 +68,11 @@ class Reporter:
     def finish(self, name: str) -> None:
         """Close the bar of one task."""
         if name in self._ids:
-            self._bars.remove_task(self._ids.pop(name))
+            self.remove_task(self._ids.pop(name))
         self._parts.pop(name, None)
         self._done += 1
         self._advance()
 
     def _advance(self) -> None:
         if self._total is not None:
-            self._bars.update(self._total, completed=min(float(self._cells), self._done + sum(self._parts.values())))
+            self.update(self._total, completed=min(float(self._cells), self._done + sum(self._parts.values())))

@@ -21,7 +21,6 @@ METRICS = {
     "pace.step": "yardstick",
 }
 """Unit of each figure that should repeat; the last is speed relative to the machine's current speed."""
-KEY = "repeat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +42,7 @@ class Spread:
     def resolvable_share(self, seeds: int) -> float:
         """Return the smallest relative difference that two methods with ``seeds`` trainings each can resolve.
 
-        Half-width of the 95 % interval of a difference of two means (Student t, equal variances), from the machine's
-        noise alone, without the spread over seeds.
+        It is half of the 95 % interval of a difference of means (Student t, equal variances), from machine noise alone.
         """
         from scipy.stats import t
 
@@ -63,7 +61,7 @@ class Spread:
 def spec(*, method: str, settings: Mapping[str, Any], job: Mapping[str, Any], prepared: Path) -> dict[str, Any]:
     """Return a worker's specification of one cell with all instruments and without evaluations."""
     return {
-        "key": KEY,
+        "key": "repeat",
         "method": method,
         "settings": dict(settings),
         "job": {"lora": None, "seed": 0, "threads": 1, **job},

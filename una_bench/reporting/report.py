@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from una_bench import formatting
 from una_bench.analysis import documents, frame
 from una_bench.analysis.frame import Row
+from una_bench.errors import UserError
 from una_bench.record import reader, storage
 from una_bench.record.schema import Record, Status
 from una_bench.reporting import fairness, summary
@@ -39,7 +41,11 @@ def write(run: Path, *, baseline: str | None = None) -> Path:
     ``baseline`` defaults to the one in ``run.json`` if the run has that row.
     """
     records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
-    baseline = baseline or frame.if_there(records, info.get("baseline"))
+    usual = info.get("baseline")
+    if not baseline and usual and isinstance(usual, str):
+        with suppress(UserError):
+            frame.find(frame.rows(records), usual)
+            baseline = usual
     samples, scores = documents.samples(run, records), documents.scores(run, records)
     storage.write_text(path, page(records, info, baseline=baseline, samples=samples, scores=scores))
     return path

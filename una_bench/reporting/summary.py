@@ -47,15 +47,11 @@ def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, group
     shown = _with_interval(stats.interval(list(best.values[metric.name].values())), metric)
     count = len([row for row in rows if row.values.get(metric.name)])
     first = f"{best.label} has the {word} {column_heads.head(metric.name)} of {count} trained methods, {shown}"
+    mean = _mean(best, metric.name)
+    equal = [r.label for r in rows if r is not best and r.values.get(metric.name) and _mean(r, metric.name) == mean]
+    first += f", equal to {_list(equal)}" if equal else ""
     group = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
-    return f"{first}{_equals(best, rows, metric.name)}{group}; {_lead(best, rows, metric)}."
-
-
-def _equals(best: Row, rows: Sequence[Row], metric: str) -> str:
-    """Name the rows with exactly the same mean."""
-    mean = _mean(best, metric)
-    equal = [row.label for row in rows if row is not best and row.values.get(metric) and _mean(row, metric) == mean]
-    return f", equal to {_list(equal)}" if equal else ""
+    return f"{first}{group}; {_lead(best, rows, metric)}."
 
 
 def _lead(best: Row, rows: Sequence[Row], metric: Metric) -> str:
@@ -124,7 +120,7 @@ def _fair(records: Sequence[Record], lines: Sequence[LedgerLine]) -> str:
     recorded = [line for line in lines if line.verdict is not Verdict.NOT_KNOWN]
     differing = [line.topic for line in recorded if line.verdict is Verdict.DIFFERS]
     failed = sum(r.status is not Status.OK for r in records)
-    cells = f"{len(records)} cells" if len(records) != 1 else "1 cell"
+    cells = f"{len(records)} cell{'s' * (len(records) != 1)}"
     equal = f"Conditions were equal on {len(recorded) - len(differing)} of {len(recorded)} recorded topics"
     but = f" and differed in {_list(differing)}" if differing else ""
     return f"{equal}{but}; {failed or 'none'} of {cells} failed."

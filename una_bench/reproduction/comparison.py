@@ -11,6 +11,7 @@ from una_bench import formatting
 from una_bench.analysis import frame
 from una_bench.analysis.frame import Row
 from una_bench.record.schema import Record
+from una_bench.reporting.tables import cell_values
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 from una_bench.reproduction import verdicts
 from una_bench.reproduction.published_numbers import AVERAGE, Claim, PublishedTable, Reference
@@ -112,14 +113,13 @@ def _ratios(claim: Claim, rows: Sequence[Row], aim: Target, apart: str) -> Itera
 
 def _group(heading: str, row: Row | None, compared: Sequence[_Compared]) -> Group:
     names = {"method": row.method, "variant": row.variant} if row is not None else {"method": "", "variant": ""}
-    shown = f" · ours: {row.label}" if row is not None else " · ours: none"
-    lines = (
-        Line(label=one.label, names={"row": formatting.clean(heading), **names, "metric": one.label}, cells=_cells(one))
+    shown = f" · ours: {row.label if row is not None else 'none'}"
+    heading = formatting.clean(heading)
+    lines = tuple(
+        Line(label=one.label, names={"row": heading, **names, "metric": one.label}, cells=_cells(one))
         for one in compared
     )
-    return Group(
-        heading=formatting.clean(heading) + (shown if compared and compared[0].percent else ""), lines=tuple(lines)
-    )
+    return Group(heading=heading + (shown if compared and compared[0].percent else ""), lines=lines)
 
 
 def _cells(one: _Compared) -> tuple[Cell, ...]:
@@ -130,9 +130,7 @@ def _cells(one: _Compared) -> tuple[Cell, ...]:
         return theirs, Cell(text="n/a"), Cell(text="n/a"), verdict
     mean = one.ours.estimate
     half = "" if mean.half is None else f" ± {formatting.half(mean.half * scale, 2)}"
-    ends = {} if mean.low is None or mean.high is None else {"low": mean.low, "high": mean.high}
-    numbers = {"mean": mean.mean, "n": mean.n, **ends}
-    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=numbers)
+    ours = Cell(text=formatting.number(mean.mean * scale, 2) + half, numbers=cell_values.numbers(mean))
     gap = mean.mean - one.published
     return theirs, ours, Cell(text=formatting.number(gap * scale, 2, sign=True), numbers={"mean": gap}), verdict
 
@@ -146,7 +144,8 @@ def _reason(one: _Compared) -> str:
 
 
 def _notes(judged: Sequence[Verdict], apart: str) -> tuple[str, ...]:
-    counted = f"{verdicts.summary(judged)} of {len(judged)} cells"
+    counts = ", ".join(f"{verdict}: {count}" for verdict in Verdict if (count := judged.count(verdict)))
+    counted = f"{counts or 'nothing was compared'} of {len(judged)} cells"
     meanings = (f"not comparable: {apart}",) if apart else verdicts.MEANINGS
     how = (
         "percent, scored as in the paper (metrics paper.*); ± is half of a 95 % interval; averages, the paper's "

@@ -41,5 +41,5 @@ def target(reproduces: Mapping[str, Any], name: str) -> Target:
         return Target.model_validate(reproduces)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in ("reproduces", *first["loc"]))
+        where = ".".join(map(str, ("reproduces", *first["loc"])))
         raise UserError(f"{name}: '{where}': {first['msg']}.") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,9 +71,3 @@ def ratio(first: Row | None, second: Row | None, metric: str) -> Ours | None:
         return None
     mean = stats.interval(ratios)
     return Ours(estimate=mean, covers_seeds=mean.low is not None)
-
-
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the counts of verdicts as text."""
-    counts = ((verdict, verdicts.count(verdict)) for verdict in Verdict)
-    return ", ".join(f"{verdict}: {count}" for verdict, count in counts if count) or "nothing was compared"

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
-from una_bench.problems.exact import feedback, language, optimum, policy, reward_model, tree, truth, world
+from una_bench.problems.exact import feedback, language, optimum, policy, tree, truth, world
 from una_bench.problems.exact.problem import Exact
 
 SMALL = {"kind": "exact", "sft_steps": 60, "responses": 512, "responses_heldout": 128, "reward_model": False}
@@ -348,7 +348,8 @@ def test_learned_reward_is_centered_and_knows_better_than_chance(tmp_path: Path)
 
     known = truth.load(tmp_path)
     rows = known.rows("train")
-    learned = reward_model.enumerate_rewards(AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward"))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward")
+    learned = tree.rewards(model, tree.prompt_ids()).detach().numpy()
     mean = optimum.expected(known.logp_reference[rows], learned[rows]).mean()
     assert abs(mean) < 1e-3
     assert figures["heldout_accuracy"] > 0.5

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from una_bench.problems.exact import language
+from una_bench.problems.exact.optimum import Floats
 from una_bench.problems.exact.policy import sampler
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +26,14 @@ class Noise:
     """Standard deviation of the noise added to the reward before it becomes a score."""
 
 
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -x))
+def _sigmoid(x: Floats) -> Floats:
+    result: Floats = np.exp(-np.logaddexp(0.0, -x))
     return result
 
 
 def draw_feedback(
-    logp_reference: NDArray[np.float64],
-    reward: NDArray[np.float64],
+    logp_reference: Floats,
+    reward: Floats,
     *,
     prompts: NDArray[np.int64],
     pairs: int,

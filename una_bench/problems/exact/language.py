@@ -24,8 +24,6 @@ RESPONSE_IDS = tuple(range(1, 2 + len(LETTERS)))
 """Tokens of responses: the end token first, then the letters."""
 PROMPT_TOKENS, MAX_TOKENS = 2, 4
 
-CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-
 
 @cache
 def prompts() -> tuple[str, ...]:
@@ -97,5 +95,5 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=64,
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     return tokenizer

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from una_bench.problems.exact import language, tree
+from una_bench.problems.exact.optimum import Floats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
     from transformers import PhiForCausalLM
 
 IMPOSSIBLE = -1e4
@@ -60,7 +59,7 @@ def teacher(seed: int, sharpness: float) -> PhiForCausalLM:
     return policy.eval()
 
 
-def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+def sampler(logp_PR: Floats, rng: np.random.Generator) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
     """Return a function that samples one response index per prompt index, from enumerated log-probabilities."""
     cumulative = np.exp(logp_PR).cumsum(1)
     cumulative /= cumulative[:, -1:]
@@ -76,16 +75,16 @@ def sampler(logp_PR: NDArray[np.float64], rng: np.random.Generator) -> Callable[
     return draw
 
 
-def enumerate_responses(policy: PhiForCausalLM) -> NDArray[np.float64]:
+def enumerate_responses(policy: PhiForCausalLM) -> Floats:
     """Return the exact log-probabilities of all responses to all prompts, nats, (64, 2801)."""
     with torch.no_grad():
-        table: NDArray[np.float64] = tree.log_probabilities(policy.eval(), tree.prompt_ids()).numpy()
+        table: Floats = tree.log_probabilities(policy.eval(), tree.prompt_ids()).numpy()
     return table
 
 
 def sft(
     policy: PhiForCausalLM,
-    logp_teacher: NDArray[np.float64],
+    logp_teacher: Floats,
     *,
     prompts: NDArray[np.int64],
     steps: int,
@@ -107,22 +106,17 @@ def sft(
     for step in range(steps):
         prompt = rng.choice(prompts, 64)
         response = draw(prompt)
-        _sft_step(policy, optimizer, prompt_ids_PT[prompt], padded_R4[response], mask_R4[response])
+        ids_BT, mask_BT = padded_R4[response], mask_R4[response]
+        logits_BTV = policy(input_ids=torch.cat([prompt_ids_PT[prompt], ids_BT], dim=1)).logits
+        logp_BTV = torch.log_softmax(logits_BTV[:, language.PROMPT_TOKENS - 1 : -1].float(), dim=-1)
+        logp_BT = logp_BTV.gather(-1, ids_BT[..., None])[..., 0]
+        # Padding is an impossible token: its log-probability is about -1e4 and must be masked, not multiplied by 0.
+        loss = -torch.where(mask_BT, logp_BT, 0.0).sum() / mask_BT.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+        optimizer.step()
         schedule.step()
         if (step + 1) % 200 == 0:
             say(f"reference policy: step {step + 1} of {steps}")
     policy.eval()
-
-
-def _sft_step(
-    policy: PhiForCausalLM, optimizer: torch.optim.Optimizer, prompt: Tensor, ids: Tensor, mask: Tensor
-) -> None:
-    """Take one step of cross-entropy on the response tokens; ``prompt`` is (B, 2), ``ids`` and ``mask`` are (B, 4)."""
-    logits_BTV = policy(input_ids=torch.cat([prompt, ids], dim=1)).logits[:, prompt.shape[1] - 1 : -1]
-    logp_BT = torch.log_softmax(logits_BTV.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
-    # Padding is an impossible token: its log-probability is about -1e4 and must be masked, not multiplied by 0.
-    loss = -torch.where(mask, logp_BT, 0.0).sum() / mask.sum()
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
-    optimizer.step()

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from una_bench.machine import process_tuning
 from una_bench.problems.exact import feedback, language, policy, reward_model, tasks, world
+from una_bench.problems.exact.settings import ExactSettings
 from una_bench.problems.exact.truth import Truth, make
 from una_bench.record.hashes import path_hash
-
-if TYPE_CHECKING:
-    from una_bench.problems.exact.settings import ExactSettings
 
 
 def prepare(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> None:

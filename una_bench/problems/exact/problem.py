@@ -34,9 +34,7 @@ class Exact(ExactSettings):
         table = truth.load(prepared).reward
 
         def reward(prompts: Any, completions: Any) -> list[float]:
-            return [
-                float(table[language.prompt_number(p), language.response_number(c)])
-                for p, c in zip(prompts, completions, strict=True)
-            ]
+            numbers = zip(map(language.prompt_number, prompts), map(language.response_number, completions), strict=True)
+            return [float(table[number]) for number in numbers]
 
         return reward

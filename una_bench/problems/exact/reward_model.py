@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from una_bench.problems.exact import optimum, tree
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from una_bench.problems.exact.truth import Truth
+from una_bench.problems.exact.optimum import Floats
+from una_bench.problems.exact.truth import Truth
 
 
 def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, Any]:
@@ -32,7 +29,8 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
         train_reward_model(prepared / "policy", prepared, out, seed=seed, steps=steps, batch=64, learning_rate=1e-3)
     )
     model = AutoModelForSequenceClassification.from_pretrained(out).eval()
-    learned = enumerate_rewards(model)
+    with torch.no_grad():
+        learned: Floats = tree.rewards(model, tree.prompt_ids()).numpy()
     rows = truth.rows("train")
     shift = -float(optimum.expected(truth.logp_reference[rows], learned[rows]).mean())
     with torch.no_grad():  # the head has no bias, but the layer norm below it has one
@@ -42,14 +40,7 @@ def learn(prepared: Path, truth: Truth, *, seed: int, steps: int) -> dict[str, A
     return figures | {"shift": shift} | {split: _shortfall(truth, learned, split) for split in truth.standards}
 
 
-def enumerate_rewards(model: Any) -> NDArray[np.float64]:
-    """Return the rewards of all responses to all prompts, (64, 2801)."""
-    with torch.no_grad():
-        table: NDArray[np.float64] = tree.rewards(model, tree.prompt_ids()).numpy()
-    return table
-
-
-def _shortfall(truth: Truth, learned: NDArray[np.float64], split: str) -> dict[str, float]:
+def _shortfall(truth: Truth, learned: Floats, split: str) -> dict[str, float]:
     """Return the correlation with the true reward, and the regret of the policy that is optimal for the learned one."""
     rows = truth.rows(split)
     by = truth.standards[split]

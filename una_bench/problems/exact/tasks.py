@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from una_bench.problems.exact import language, optimum
-
-if TYPE_CHECKING:
-    from una_bench.problems.exact.truth import Truth
+from una_bench.problems.exact.truth import Truth
 
 CHOICES, QUESTIONS_A_PROMPT = 4, 16
 
@@ -92,21 +90,17 @@ def choice_documents(truth: Truth, rng: np.random.Generator) -> list[dict[str, A
     return documents
 
 
-def generate_documents(truth: Truth) -> list[dict[str, Any]]:
-    """Return all prompts, each with the most probable response of the optimal policy, without end token."""
-    best = optimum.tilted(truth.logp_reference, truth.reward, truth.beta).argmax(1)
-    return [{"prompt": p, "best": language.responses()[r]} for p, r in zip(language.prompts(), best, strict=True)]
-
-
 def write_tasks(folder: Path, truth: Truth, seed: int) -> None:
     """Write both tasks and their documents; the folder is lm-eval's ``--include_path``."""
     folder.mkdir()
+    best = optimum.tilted(truth.logp_reference, truth.reward, truth.beta).argmax(1)
+    generated = [{"prompt": p, "best": language.responses()[r]} for p, r in zip(language.prompts(), best, strict=True)]
     texts = {
         "exact_choice.yaml": CHOICE_YAML,
         "exact_generate.yaml": GENERATE_YAML,
         "documents.py": DOCUMENTS_PY,
         "exact_choice.jsonl": _lines(choice_documents(truth, np.random.default_rng([seed, 6]))),
-        "exact_generate.jsonl": _lines(generate_documents(truth)),
+        "exact_generate.jsonl": _lines(generated),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from una_bench.problems.exact import optimum
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from una_bench.problems.exact.optimum import Floats
 
 FILE = "truth.npz"
 SPLITS = ("train", "heldout")
@@ -24,9 +23,9 @@ POINTS_SHOWN = 40
 class Truth:
     """Tables of one prepared problem, prompts and responses in the order of `una_bench.problems.exact.language`."""
 
-    logp_reference: NDArray[np.float64]
+    logp_reference: Floats
     """Nats, (prompts, responses)."""
-    reward: NDArray[np.float64]
+    reward: Floats
     """True reward with offsets, (prompts, responses)."""
     heldout: NDArray[np.bool_]
     """Mask of held-out prompts, (prompts,)."""
@@ -47,7 +46,7 @@ class Truth:
             if len(rows := self.rows(split))
         }
 
-    def judge(self, logp: NDArray[np.float64]) -> dict[str, float]:
+    def judge(self, logp: Floats) -> dict[str, float]:
         """Measure a policy from its log-probabilities (prompts, responses): ``regret.train`` and so on."""
         return {
             f"{name}.{split}": value
@@ -96,15 +95,8 @@ def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:
     return np.unique(np.abs(length[:, None] - np.linspace(0, length[-1], POINTS_SHOWN)).argmin(0))
 
 
-def make(
-    logp_reference: NDArray[np.float64], reward: NDArray[np.float64], heldout: NDArray[np.bool_], beta: float
-) -> Truth:
+def make(logp_reference: Floats, reward: Floats, heldout: NDArray[np.bool_], beta: float) -> Truth:
     """Compute the frontier of each split and return the truth."""
     groups = {"train": ~heldout, "heldout": heldout}
-    return Truth(
-        logp_reference=logp_reference,
-        reward=reward,
-        heldout=heldout,
-        beta=beta,
-        frontiers={split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()},
-    )
+    frontiers = {split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()}
+    return Truth(logp_reference=logp_reference, reward=reward, heldout=heldout, beta=beta, frontiers=frontiers)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from una_bench.problems.exact import language
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from una_bench.problems.exact.optimum import Floats
 
 
 def split_prompts(seed: int, heldout: int) -> NDArray[np.bool_]:
     """Return a random mask of held-out prompts, shape (prompts,)."""
-    chosen = np.random.default_rng([seed, 1]).permutation(len(language.prompts()))[:heldout]
-    mask = np.zeros(len(language.prompts()), dtype=bool)
-    mask[chosen] = True
-    return mask
+    prompts = len(language.prompts())
+    return np.isin(np.arange(prompts), np.random.default_rng([seed, 1]).permutation(prompts)[:heldout])
 
 
 def _table(rng: np.random.Generator, prompt_share: float, *shape: int) -> Floats:

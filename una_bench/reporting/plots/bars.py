@@ -57,8 +57,7 @@ def memory(scene: style.Scene) -> tuple[Figure, str] | None:
         )
     style.horizontal(axes, [style.name(r) for r in rows])
     axes.set_xlabel(f"memory of the training process above its imports [{scale.unit}]")
-    handles, labels = axes.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=7.5)
+    style.legend(fig, axes, columns=2, size=7.5)
     caption = "Bars: memory predicted by arithmetic, then the remainder up to the measured peak. "
     return fig, caption + "Marks: measured peak of each phase."
 
@@ -97,9 +96,7 @@ def steps(scene: style.Scene) -> tuple[Figure, str] | None:
         axes.plot(slow, [y] * len(slow), "|", color=look.color, ms=7)
     style.horizontal(axes, [style.name(row) for row, _ in samples])
     axes.set_xlim(left=0)
-    axes.set_xlabel(
-        f"seconds of one training step [{scale.unit}]" if scale.unit == "s" else f"one training step [{scale.unit}]"
-    )
+    axes.set_xlabel(f"{'seconds of ' * (scale.unit == 's')}one training step [{scale.unit}]")
     return fig, "Box: middle half; line: median; whiskers: 5 to 95 %; ticks: slowest 1 %. Warm-up is excluded."
 
 

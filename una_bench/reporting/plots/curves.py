@@ -81,11 +81,9 @@ def _means(seeds: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
 
 def _panels(scene: style.Scene, keep: Callable[[Curve], bool]) -> Figure | None:
     by_metric: dict[str, Curve] = {}
-    for row in scene.rows:
-        for record in row.records:
-            for curve in record.curves:
-                if len(curve.x) > 1 and keep(curve):
-                    by_metric.setdefault(curve.metric, curve)
+    for curve in (c for row in scene.rows for r in row.records for c in r.curves):
+        if len(curve.x) > 1 and keep(curve):
+            by_metric.setdefault(curve.metric, curve)
     chosen = sorted(by_metric.values(), key=lambda c: _rank(scene, c.metric))[:MOST_PANELS]
     if not chosen:
         return None
@@ -137,8 +135,6 @@ def band(row: Row, metric: str) -> tuple[list[float], list[stats.Estimate]]:
     curves = [
         dict(zip(c.x, c.y, strict=True)) for r in row.records if not r.failure for c in r.curves if c.metric == metric
     ]
-    if not curves:
-        return [], []
-    shared = sorted(set.intersection(*(set(c) for c in curves)))
-    shared = [x for x in shared if all(math.isfinite(c[x]) for c in curves)]
+    first = curves[0] if curves else {}
+    shared = sorted(x for x in first if all(math.isfinite(c.get(x, math.nan)) for c in curves))
     return shared, [stats.interval([c[x] for c in curves]) for x in shared]

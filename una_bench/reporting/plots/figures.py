@@ -38,7 +38,6 @@ def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | 
     scene = style.Scene(
         rows=rows[: style.MOST_ROWS],
         metrics=metrics,
-        records=records,
         info=info,
         looks=style.looks(rows, methods),
         baseline=frame.find(rows, baseline) if baseline else None,
@@ -55,16 +54,12 @@ def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | 
     return plots
 
 
-def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseline: str | None = None) -> list[Path]:
-    """Write every figure to the folder ``out`` as SVG and PNG and return the files."""
+def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseline: str | None = None) -> None:
+    """Write every figure to the folder ``out`` as SVG and PNG."""
     import matplotlib
 
     out.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
     for plot in draw(records, info, baseline=baseline):
-        paths = out / f"{plot.name}.svg", out / f"{plot.name}.png"
-        paths[0].write_text(plot.svg, encoding="utf-8")
+        (out / f"{plot.name}.svg").write_text(plot.svg, encoding="utf-8")
         with matplotlib.rc_context(style.settings()):
-            plot.figure.savefig(paths[1], dpi=200, facecolor="white", metadata={"Software": None})
-        written += paths
-    return written
+            plot.figure.savefig(out / f"{plot.name}.png", dpi=200, facecolor="white", metadata={"Software": None})

@@ -112,11 +112,8 @@ def _of_records(scene: style.Scene, cost: Any) -> dict[str, Values]:
 
 
 def _front(axes: Axes, scene: style.Scene, values: Mapping[str, Values], quality: Metric, factor: float) -> None:
-    points = []
-    for row in scene.rows:
-        costs_, goods = values.get(row.label, {}), row.values.get(quality.name, {})
-        if costs_ and goods:
-            points.append((fmean(costs_.values()) / factor, fmean(goods.values())))
+    both = ((values.get(row.label), row.values.get(quality.name)) for row in scene.rows)
+    points = [(fmean(cost.values()) / factor, fmean(good.values())) for cost, good in both if cost and good]
     sign = 1 if quality.better is Better.HIGHER else -1
     best = sorted(points[i] for i in stats.front([(-cost, sign * good) for cost, good in points]))
     if len(best) > 1:

@@ -25,7 +25,12 @@ def tasks(scene: style.Scene) -> tuple[Figure, str] | None:
     base = scene.baseline
     fig = style.figure(7.4, max(1.0, 0.13 * len(scene.rows) + 0.25) * len(chosen) + 1.2)
     panels = fig.subplots(1, 2 if base else 1, squeeze=False, sharey=True)[0]
-    _scores(panels[0], scene, chosen)
+    for i, row in enumerate(scene.rows):
+        points = [(y, e) for y, m in enumerate(chosen) if (e := cell_values.estimate(row, m.name)) is not None]
+        if points:
+            dots = [(y + _offset(i, len(scene.rows)), e.mean, e.half) for y, e in points]
+            _dots(panels[0], dots, scene.looks[row.label], style.name(row))
+    panels[0].set_xlabel("score")
     if base:
         _differences(panels[1], scene, chosen)
     for axes in panels:
@@ -41,15 +46,6 @@ def tasks(scene: style.Scene) -> tuple[Figure, str] | None:
 
 def _offset(index: int, count: int) -> float:
     return (index - (count - 1) / 2) * 0.8 / max(count, 1)
-
-
-def _scores(axes: Axes, scene: style.Scene, chosen: list[Metric]) -> None:
-    for i, row in enumerate(scene.rows):
-        look = scene.looks[row.label]
-        points = [(y, e) for y, m in enumerate(chosen) if (e := cell_values.estimate(row, m.name)) is not None]
-        if points:
-            _dots(axes, [(y + _offset(i, len(scene.rows)), e.mean, e.half) for y, e in points], look, style.name(row))
-    axes.set_xlabel("score")
 
 
 def _dots(axes: Axes, points: list[tuple[float, float, float | None]], look: style.Look, label: str) -> None:

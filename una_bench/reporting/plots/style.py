@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from una_bench.analysis.frame import Metric, Row
-from una_bench.record.schema import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +73,6 @@ class Scene:
 
     rows: Sequence[Row]
     metrics: Mapping[str, Metric]
-    records: Sequence[Record]
     info: Mapping[str, Any]
     looks: Mapping[str, Look]
     """By label of the row."""
@@ -134,11 +132,11 @@ def figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def legend(fig: Figure, axes: Axes) -> None:
+def legend(fig: Figure, axes: Axes, *, columns: int = 4, size: float = 8) -> None:
     """Put one legend under the panels."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        fig.legend(handles, labels, loc="outside lower left", ncols=min(4, len(labels)), fontsize=8)
+        fig.legend(handles, labels, loc="outside lower left", ncols=min(columns, len(labels)), fontsize=size)
 
 
 def horizontal(axes: Axes, labels: Sequence[str]) -> None:

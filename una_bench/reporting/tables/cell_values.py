@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,8 +61,7 @@ def line(row: Row, cells: tuple[Cell, ...]) -> Line:
 def value_cell(row: Row, mean: stats.Estimate, form: Format, *, fewer: bool = False) -> Cell:
     """Return the cell of a mean; its number of seeds is shown if it is 1, or with ``fewer``."""
     seeds = "" if row.fixed else "1 seed" if mean.n == 1 else f"{mean.n} seeds" if fewer else ""
-    numbers = {"mean": mean.mean, "low": or_nan(mean.low), "high": or_nan(mean.high), "n": mean.n}
-    return Cell(text=form.text(mean), caveat=seeds, numbers=numbers)
+    return Cell(text=form.text(mean), caveat=seeds, numbers=numbers(mean))
 
 
 def caveat(row: Row) -> str:
@@ -75,6 +73,6 @@ def caveat(row: Row) -> str:
     return "untrained" if row.fixed and "untrained" not in row.label else ""
 
 
-def or_nan(value: float | None) -> float:
-    """Return the value, or NaN for None."""
-    return math.nan if value is None else value
+def numbers(of: stats.Estimate, names: Sequence[str] = ("mean", "low", "high", "n")) -> dict[str, float]:
+    """Return the named numbers that are known."""
+    return {name: value for name in names if (value := getattr(of, name)) is not None}

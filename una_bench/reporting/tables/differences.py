@@ -11,7 +11,7 @@ from una_bench.analysis import frame, stats
 from una_bench.analysis.documents import Scores
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better
-from una_bench.reporting.tables.cell_values import Format, column, line, matched, or_nan
+from una_bench.reporting.tables.cell_values import Format, column, line, matched, numbers
 from una_bench.reporting.tables.table import Cell, Group, Line, Table
 
 PAIRED = (
@@ -70,13 +70,12 @@ def difference_cell(effect: stats.Effect | None, metric: Metric, form: Format) -
     """Return the cell of one difference with its verdict."""
     if effect is None or effect.n == 0:
         return Cell(text="n/a")
-    numbers = {name: or_nan(getattr(effect, name)) for name in DIFFERENCE}
     if effect.p is None:
-        verdict = "1 seed" if effect.n == 1 else effect.how
+        verdict = "1 seed" if effect.n == 1 else "not finite"
     elif not effect.resolved:
         verdict = "not resolved"
     elif metric.better is Better.NEITHER:
         verdict = ""
     else:
         verdict = "better" if (effect.mean > 0) == (metric.better is Better.HIGHER) else "worse"
-    return Cell(text=form.text(effect, sign=True), caveat=verdict, numbers=numbers)
+    return Cell(text=form.text(effect, sign=True), caveat=verdict, numbers=numbers(effect, DIFFERENCE))

@@ -60,12 +60,7 @@ def leaderboards(records: Sequence[Record], *, baseline: str | None = None) -> l
 
 
 def of_metrics(
-    title: str,
-    rows: Sequence[Row],
-    metrics: Sequence[Metric],
-    *,
-    baseline: str | None,
-    documents: Scores | None = None,
+    title: str, rows: Sequence[Row], metrics: Sequence[Metric], *, baseline: str | None, documents: Scores | None = None
 ) -> Table:
     """Return the table of ``metrics``, followed by the differences to the baseline if one is named."""
     columns = [column(m, rows) for m in metrics]
