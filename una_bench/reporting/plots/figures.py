@@ -63,8 +63,8 @@ def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseli
     written: list[Path] = []
     for plot in draw(records, info, baseline=baseline):
         paths = out / f"{plot.name}.svg", out / f"{plot.name}.png"
-        paths[0].write_text(plot.svg, encoding="utf-8")
         with matplotlib.rc_context(style.settings()):
+            paths[0].write_text(style.svg(plot.figure, plot.name, transparent=False), encoding="utf-8")
             plot.figure.savefig(paths[1], dpi=200, facecolor="white", metadata={"Software": None})
         written += paths
     return written

@@ -32,7 +32,8 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
     analytic = scene.info.get("frontier") or {}
     if analytic.get("kl") and analytic.get("reward"):
         points = sorted(zip(analytic["kl"], analytic["reward"], strict=True))
-        x, y = [p[0] for p in points], [p[1] for p in points]
+        shown = 1 + sum(x <= 1.2 * _largest(scene, kl) for x, _ in points)  # further ones would stretch the other axis
+        x, y = [p[0] for p in points[:shown]], [p[1] for p in points[:shown]]
         axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
     for row in scene.rows:
         _point(axes, scene, row, row.values.get(kl, {}), row.values.get(reward, {}), 1.0)
@@ -46,9 +47,13 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
 
 def _limit(axes: Axes, scene: style.Scene, kl: str) -> None:
     """Limit the axis to the points; the frontier extends beyond them."""
-    largest = max((v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)), default=0.0)
-    if largest > 0:
+    if (largest := _largest(scene, kl)) > 0:
         axes.set_xlim(-0.04 * largest, 1.2 * largest)
+
+
+def _largest(scene: style.Scene, metric: str) -> float:
+    values = (v for row in scene.rows for v in row.values.get(metric, {}).values())
+    return max((v for v in values if math.isfinite(v)), default=0.0)
 
 
 def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, factor: float) -> None:
