@@ -60,6 +60,7 @@ def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseli
 
     out.mkdir(parents=True, exist_ok=True)
     for plot in draw(records, info, baseline=baseline):
-        (out / f"{plot.name}.svg").write_text(plot.svg, encoding="utf-8")
         with matplotlib.rc_context(style.settings()):
+            svg = style.svg(plot.figure, plot.name, transparent=False)
+            (out / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
             plot.figure.savefig(out / f"{plot.name}.png", dpi=200, facecolor="white", metadata={"Software": None})

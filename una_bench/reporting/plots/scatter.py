@@ -29,16 +29,19 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
         return None
     fig = style.figure(6.4, 4.4)
     axes = fig.subplots()
+    reached = [v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)]
+    largest = max(reached, default=0.0)
     analytic = scene.info.get("frontier") or {}
     if analytic.get("kl") and analytic.get("reward"):
         points = sorted(zip(analytic["kl"], analytic["reward"], strict=True))
-        axes.plot(*zip(*points, strict=True), color=style.INK, lw=1.2, label="best possible at this KL")
+        shown = 1 + sum(x <= 1.2 * largest for x, _ in points)  # further ones would stretch the other axis
+        x, y = [p[0] for p in points[:shown]], [p[1] for p in points[:shown]]
+        axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
     for row in scene.rows:
         _point(axes, scene, row, row.values.get(kl, {}), row.values.get(reward, {}), 1.0)
     axes.set_xlabel(column_heads.title(scene.metrics[kl], "nat"))
     axes.set_ylabel(column_heads.title(scene.metrics[reward], ""))
-    reached = [v for row in scene.rows for v in row.values.get(kl, {}).values() if math.isfinite(v)]
-    if (largest := max(reached, default=0.0)) > 0:  # the frontier extends beyond the points
+    if largest > 0:  # the frontier extends beyond the points
         axes.set_xlim(-0.04 * largest, 1.2 * largest)
     style.legend(fig, axes)
     caption = "Large: mean over seeds with its 95 % interval; small: each seed."

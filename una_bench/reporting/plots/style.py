@@ -147,8 +147,8 @@ def horizontal(axes: Axes, labels: Sequence[str]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def svg(fig: Figure, name: str) -> str:
-    """Return the figure as SVG; equal records give equal bytes."""
+def svg(fig: Figure, name: str, *, transparent: bool = True) -> str:
+    """Return the figure as SVG; equal records give equal bytes. A file of its own needs a white background."""
     import matplotlib
 
     if (layout := fig.get_layout_engine()) is not None:
@@ -156,5 +156,5 @@ def svg(fig: Figure, name: str) -> str:
         fig.set_layout_engine("none")  # saving would otherwise compute the layout again
     out = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "una-bench"}, transparent=True)
+        fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "una-bench"}, transparent=transparent)
     return out.getvalue()
