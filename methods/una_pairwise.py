@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from una_bench.interfaces.method import Feedback, Job
 from una_bench.training.una_settings import UnaMethod
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from una_bench.instruments.probe import Probe
 
 
@@ -23,12 +21,7 @@ class UnaPairwise(UnaMethod):
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared pairs; reference log-probabilities are computed once, beforehand."""
-        from una_bench.training.una import train_offline
+        from una_bench.interfaces.prepared import pairs
+        from una_bench.training.una import records, train_offline
 
-        def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-            chosen, rejected = (table[table["chosen"] == which].sort_values("pair") for which in (True, False))
-            columns = chosen["prompt_ids"], chosen["completion_ids"], rejected["completion_ids"]
-            names = ("prompt_ids", "chosen_ids", "rejected_ids")
-            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-        return train_offline(self, job, probe, rows, responses_per_row=2)
+        return train_offline(self, job, probe, lambda table: records(pairs(table)), responses_per_row=2)

@@ -76,3 +76,20 @@ class Prepared:
 
         table = pd.read_parquet(self.path / "prompts.parquet")
         return table[table["split"] == split].reset_index(drop=True)
+
+
+def sides(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the preferred and the other response of each pair, row by row in the order of the pairs."""
+    chosen, rejected = (
+        table[table["chosen"] == side].sort_values("pair").reset_index(drop=True) for side in (True, False)
+    )
+    if not chosen["pair"].equals(rejected["pair"]):
+        raise ValueError("responses must hold one chosen and one rejected response of each pair")
+    return chosen, rejected
+
+
+def pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a pair: ``prompt_ids``, ``chosen_ids``, ``rejected_ids``."""
+    chosen, rejected = sides(table)
+    ids = {"chosen_ids": chosen["completion_ids"], "rejected_ids": rejected["completion_ids"]}
+    return chosen[["prompt_ids"]].assign(**ids)

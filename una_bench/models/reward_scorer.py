@@ -1,104 +1,167 @@
-"""A prepared reward model as a function of texts: what every user of it should see, whatever its tokenizer."""
+"""Reward models as functions of texts, and the one place where their rewards are read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-from una_bench.interfaces.prepared import Prepared
+from una_bench.errors import UserError
+from una_bench.interfaces.prepared import Prepared, sides
+from una_bench.models import weight_files
 
 STYLE = "style.json"
-"""Beside a reward model that reads text, because its tokenizer is not the policy's: how to write it."""
+"""File in the folder of a reward model that reads text, because its tokenizer is not the policy's: how to write it."""
 TOKENS_AT_ONCE = 8192
 """Padded tokens in one forward pass."""
 
 
 def write_style(folder: Path, *, end: str, own_template: bool, policy_tokens: bool = False) -> None:
-    """Say that the reward model in ``folder`` reads text, in whose template and in whose tokens, and what ends it."""
+    """Record that the reward model in ``folder`` reads text, in which template and tokens, and what ends it."""
     style = {"end": end, "own_template": own_template} | ({"policy_tokens": True} if policy_tokens else {})
     (folder / STYLE).write_text(json.dumps(style) + "\n", encoding="utf-8")
 
 
+def same_tokens(tokenizer: Any, other: Any) -> bool:
+    """Return whether ids mean the same to both tokenizers; a padding token that only one has does not count."""
+    padding = {(t.pad_token, t.pad_token_id) for t in (tokenizer, other)}
+    return bool(tokenizer.get_vocab().items() ^ other.get_vocab().items() <= padding)
+
+
 def reads_text(prepared: Prepared) -> bool:
-    """Whether the reward model has a tokenizer of its own, so that `Scorer` must show it what it reads."""
-    return prepared.reward is not None and (prepared.reward / STYLE).is_file()
+    """Return whether the policy's token ids mean nothing to the prepared reward model, so that it must read text."""
+    from transformers import AutoTokenizer
+
+    if prepared.reward is None or (prepared.reward / STYLE).is_file():
+        return prepared.reward is not None
+    policy_tokenizer = AutoTokenizer.from_pretrained(prepared.policy, **weight_files.loading(prepared.policy))
+    return not same_tokens(policy_tokenizer, AutoTokenizer.from_pretrained(prepared.reward))
 
 
-class Scorer:
-    """Scores responses with the prepared reward model and its own tokenizer."""
+def read_rewards(model: Any, ids: Sequence[Sequence[int]], pad: int | None) -> list[float]:
+    """Return the reward of each sequence of token ids, read at its last token.
 
-    def __init__(self, prepared: Prepared, device: str = "cpu") -> None:
-        """Load the model; ``prepared.reward`` must exist."""
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    transformers' classifiers read at the last token that is not ``config.pad_token_id``, which is one too early where
+    sequences end in it. Another token pads them there: what stands behind a sequence does not change its reward.
 
-        folder = prepared.reward
-        if folder is None:
-            raise ValueError("the prepared folder has no reward model")
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
-        model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.model = model.to(device).eval().requires_grad_(False)
-        positions = getattr(model.config, "max_position_embeddings", None)
-        self.most = int(positions) if positions else None
-        self.style = json.loads((folder / STYLE).read_text(encoding="utf-8")) if reads_text(prepared) else {}
-        self.messages = _messages(prepared) if self.style.get("own_template") else {}
-        self.policys = AutoTokenizer.from_pretrained(prepared.policy) if self.style.get("policy_tokens") else None
-        """The policy's tokenizer where the reward model gets its token ids."""
+    Args:
+        model: A sequence classifier with one output.
+        ids: Token ids without padding.
+        pad: The tokenizer's padding token, if it has one.
+    """
+    import torch
 
-    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-        """Return the raw reward of each completion, as given to or written by the policy, template and end included."""
-        ids = [self._ids(p, c) for p, c in zip(prompts, completions, strict=True)]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    ends = {row[-1] for row in ids if row}
+    if pad is None or pad in ends:
+        pad = next(token for token in count() if token not in ends)
+    config = model.config.get_text_config()
+    before, config.pad_token_id = config.pad_token_id, pad
+    width = max(map(len, ids))
+    padded = torch.tensor([[*row, *[pad] * (width - len(row))] for row in ids], device=model.device)
+    real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=model.device)
+    with torch.no_grad():
+        logits_B1 = model(input_ids=padded, attention_mask=real).logits
+    config.pad_token_id = before
+    rewards: list[float] = logits_B1[:, 0].float().tolist()
+    return rewards
+
+
+class RewardModel:
+    """A sequence classifier with one output and the tokenizer that is its own; it gets text, never ids."""
+
+    def __init__(self, model: Any, tokenizer: Any = None, *, batch: int | None = None, device: Any = None) -> None:
+        """Take a model, its name or its folder.
+
+        Args:
+            model: The model.
+            tokenizer: Its tokenizer; None: loaded by the model's name.
+            batch: Texts in one forward pass, in the given order; None: texts of similar length, `TOKENS_AT_ONCE`.
+            device: Where it runs; None: where it is.
+        """
+        if isinstance(model, str | Path):
+            import torch
+            from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(model)
+            model = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32)
+        outputs = getattr(model.config, "num_labels", None)
+        if outputs != 1:
+            raise UserError(f"The reward model has {outputs} outputs; one is needed. Load it with num_labels=1.")
+        if tokenizer is None:
+            raise UserError("The reward model needs a tokenizer of its own. Pass reward_processing_class.")
+        self.model = model.requires_grad_(False).eval()
+        self.tokenizer, self.batch = tokenizer, batch
+        self.most: int | None = getattr(model.config, "max_position_embeddings", None) or None
+        if device is not None:
+            self.model.to(device)
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[str]) -> list[float]:
+        """Return the raw reward of each prompt (text or messages) with its completion."""
+        ids = [self._ids(p, c)[: self.most] for p, c in zip(prompts, completions, strict=True)]
         rewards = [0.0] * len(ids)
-        while order:
-            width = max(1, len(ids[order[-1]]))
-            count = max(1, TOKENS_AT_ONCE // width)
-            part, order = order[-count:], order[:-count]
-            for place, reward in zip(part, self._forward([ids[i] for i in part]), strict=True):
+        for part in self._batches([len(row) for row in ids]):
+            read = read_rewards(self.model, [ids[i] for i in part], self.tokenizer.pad_token_id)
+            for place, reward in zip(part, read, strict=True):
                 rewards[place] = reward
         return rewards
 
+    def _ids(self, prompt: Any, completion: str) -> list[int]:
+        if isinstance(prompt, str):
+            return list(self.tokenizer(prompt + completion)["input_ids"])
+        chat = [*prompt, {"role": "assistant", "content": completion}]
+        return list(self.tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"])
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[Sequence[int]]:
+        if self.batch is not None:
+            yield from (range(len(lengths))[i : i + self.batch] for i in range(0, len(lengths), self.batch))
+            return
+        order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+        while order:
+            most = max(1, TOKENS_AT_ONCE // max(1, lengths[order[-1]]))
+            yield order[-most:]
+            order = order[:-most]
+
+
+class Scorer(RewardModel):
+    """The prepared reward model, for whoever scores texts of the policy: template and end token included."""
+
+    def __init__(self, prepared: Prepared, device: str = "cpu", *, batch: int | None = None) -> None:
+        """Load the model; ``prepared.reward`` must exist."""
+        from transformers import AutoTokenizer
+
+        if prepared.reward is None:
+            raise ValueError("the prepared folder has no reward model")
+        super().__init__(prepared.reward, batch=batch, device=device)
+        policy = AutoTokenizer.from_pretrained(prepared.policy, **weight_files.loading(prepared.policy))
+        file = prepared.reward / STYLE
+        self.style: dict[str, Any] = {"end": policy.eos_token, "policy_tokens": same_tokens(policy, self.tokenizer)}
+        if file.is_file():
+            self.style = json.loads(file.read_text(encoding="utf-8"))
+        self.policy_tokenizer = policy if self.style.get("policy_tokens") else None
+        """The policy's tokenizer where the reward model gets its token ids."""
+        self.messages = _messages(prepared) if self.style.get("own_template") else {}
+
     def _ids(self, prompt: str, completion: str) -> list[int]:
-        """Tokenize one text; what is longer than the model reads loses its end."""
-        end = self.style.get("end", "")
-        if self.policys is not None:
-            theirs: list[int] = self.policys(prompt + completion, add_special_tokens=False)["input_ids"]
-            return theirs[: self.most]
-        if not self.style.get("own_template"):
-            ended = bool(end) and completion.endswith(end)
-            text = prompt + (completion.removesuffix(end) + (self.tokenizer.eos_token or "") if ended else completion)
-            ids: list[int] = self.tokenizer(text)["input_ids"]
-        else:
-            answer = {"role": "assistant", "content": completion.removesuffix(end)}
-            chat = [{"role": role, "content": content} for role, content in json.loads(self.messages[prompt])]
-            text = self.tokenizer.apply_chat_template([*chat, answer], tokenize=False)
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids[: self.most]
-
-    def _forward(self, ids: Sequence[Sequence[int]]) -> list[float]:
-        import torch
-
-        width, pad = max(map(len, ids)), int(self.tokenizer.pad_token_id)
-        padded = torch.tensor([[*row, *[pad] * (width - len(row))] for row in ids], device=self.model.device)
-        real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=self.model.device)
-        with torch.no_grad():
-            logits_B1 = self.model(input_ids=padded, attention_mask=real).logits
-        rewards: list[float] = logits_B1[:, 0].float().tolist()
-        return rewards
+        if self.policy_tokenizer is not None:  # the text has its special tokens already
+            return list(self.policy_tokenizer(prompt + completion, add_special_tokens=False)["input_ids"])
+        end = self.style["end"]
+        bare = completion.removesuffix(end)
+        if self.style.get("own_template"):
+            return super()._ids([{"role": r, "content": c} for r, c in json.loads(self.messages[prompt])], bare)
+        return super()._ids(prompt, completion if bare == completion else bare + (self.tokenizer.eos_token or ""))
 
 
 def _messages(prepared: Prepared) -> dict[str, str]:
-    """Messages of each prompt, as JSON, by its text."""
+    """Return the messages of each prompt, as JSON, by its text."""
     tables = [prepared.prompts(split) for split in ("train", "heldout")]
     return dict(pair for table in tables for pair in zip(table.prompt, table.messages, strict=True))
 
 
 def accuracy(scorer: Scorer, prepared: Prepared) -> float:
-    """Share of held-out pairs whose preferred response gets the higher reward; equal rewards count half."""
+    """Return the share of held-out pairs whose preferred response gets the higher reward; a tie counts half."""
     table = prepared.responses("heldout")
     table = table.assign(scored=scorer(table.prompt.tolist(), table.completion.tolist()))
-    chosen = table[table.chosen].sort_values("pair").scored.to_numpy()
-    rejected = table[~table.chosen].sort_values("pair").scored.to_numpy()
+    chosen, rejected = (side.scored.to_numpy() for side in sides(table))
     return float((chosen > rejected).mean() + 0.5 * (chosen == rejected).mean())

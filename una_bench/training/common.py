@@ -41,10 +41,6 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
 
     The batch size is not among them, since a row is a pair for some methods and a response for others.
     """
-    from transformers import TrainingArguments
-
-    fields = TrainingArguments.__dataclass_fields__
-    checkpointing = "activation_checkpointing" if "activation_checkpointing" in fields else "gradient_checkpointing"
     steps = job.optimizer_steps
     return {
         "output_dir": str(resume.folder_of(job)),
@@ -63,20 +59,42 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "train_sampling_strategy": "group_by_length" if method.group_by_length else "random",
         "use_cpu": job.device == "cpu",
         "bf16": job.precision == "bfloat16",
-        checkpointing: method.activation_checkpointing,  # TRL's configurations enable it
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": job.device != "cpu",
         "remove_unused_columns": False,
         "report_to": list(job.report_to) or "none",
         "run_name": job.out.name,
-        "disable_tqdm": True,
-        "save_strategy": "no",
         "eval_strategy": "no",
         "logging_strategy": "steps",
         "logging_steps": max(1, min(LOG_STEPS, steps // LOG_POINTS)),
         "logging_nan_inf_filter": False,  # show a diverged loss
         "log_level": "error",
+        **quiet_arguments(activation_checkpointing=method.activation_checkpointing),
     }
+
+
+def quiet_arguments(*, activation_checkpointing: bool = False) -> dict[str, Any]:
+    """Return arguments that keep a trainer from writing and printing, and from recomputing, which TRL has it do."""
+    from transformers import TrainingArguments
+
+    # transformers 5.22 renamed the switch and warns about the old name.
+    renamed = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    switch = "activation_checkpointing" if renamed else "gradient_checkpointing"
+    return {switch: activation_checkpointing, "save_strategy": "no", "disable_tqdm": True}
+
+
+def own_settings(method: Method) -> dict[str, Any]:
+    """Return a method's settings beyond the shared ones, under TRL's names for TRL's configuration."""
+    from una_bench.interfaces.method import Method
+
+    return {name: value for name, value in method.settings().items() if name not in Method.model_fields}
+
+
+def silence(trainer: Any) -> None:
+    """Keep a trainer from printing its logs to standard output, which is for results."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
 
 
 def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
@@ -125,7 +143,7 @@ def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
 
     class Instruments(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            trainer.optimizer.step = _in_phase(probe, "optimizer", trainer.optimizer.step)
+            trainer.optimizer.step = in_phase(probe, "optimizer", trainer.optimizer.step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> None:
             probe.count(optimizer_steps=1)
@@ -143,7 +161,9 @@ def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
     return Instruments()
 
 
-def _in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+def in_phase(probe: Probe, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``call`` with each call in the phase ``name``; its signature stays visible."""
+
     @wraps(call)  # with its attributes: the learning-rate scheduler looks for one of its own on ``step``
     def inside(*args: Any, **kwargs: Any) -> Any:
         with probe.phase(name):
@@ -174,7 +194,7 @@ def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, gene
         return loss
 
     trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
-    trainer.accelerator.backward = _in_phase(probe, "backward", trainer.accelerator.backward)
+    trainer.accelerator.backward = in_phase(probe, "backward", trainer.accelerator.backward)
     trainer.add_callback(_callback(trainer, probe, budget))
 
 
@@ -189,9 +209,7 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool =
         generates: Whether the trainer generates its data within a step, so that batches are counted afterwards.
         beside: Other models in memory, by role (``reward``).
     """
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
+    silence(trainer)
     instrument(trainer, probe, tally, job.budget, generates=generates)
     if not job.budget.planned:
         follow(trainer, probe, job.budget, trainer.args.lr_scheduler_kwargs["min_lr_rate"])

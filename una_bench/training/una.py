@@ -72,8 +72,9 @@ def _total(numbers: Tensor) -> int:
     return int(np.add.reduce((numbers if numbers.device.type == "cpu" else numbers.cpu()).numpy()))
 
 
-def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of a table as a UNA dataset."""
+def records(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a table, or ``columns`` of them, as a UNA dataset."""
+    columns = list(table.columns) if columns is None else columns
     return [dict(zip(columns, row, strict=True)) for row in zip(*(table[c] for c in columns), strict=True)]
 
 
@@ -123,13 +124,13 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     return fit(trainer, probe, job, tally=tally)
 
 
-def _reward(prepared: Prepared, job: Job) -> Any:
-    """Return the reward of generated responses: a model folder, a function on texts, or None."""
+def _reward(prepared: Prepared, job: Job, batch: int) -> Any:
+    """Return the reward of generated responses, a function on texts; None if there is none."""
     from una_bench.models.reward_scorer import Scorer, reads_text
 
     if job.reward != "learned":
         return registry.true_reward(prepared)
-    return Scorer(prepared, job.device) if reads_text(prepared) else prepared.reward
+    return prepared.reward and Scorer(prepared, job.device, batch=None if reads_text(prepared) else batch)
 
 
 def train_online(method: Method, job: Job, probe: Probe) -> Path:
@@ -137,7 +138,6 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     from una_bench.models.reward_scorer import Scorer
     from una_bench.una.config import OnlineUNAConfig
     from una_bench.una.online import OnlineUNATrainer
-    from una_bench.una.rewards import RewardModel
 
     prepared = Prepared(job.prepared)
     model, tokenizer = load_policy(job, probe)
@@ -150,7 +150,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
         keep_special_tokens=True,  # rewards see whether a response ended or was truncated
     )
     with probe.phase("load"):
-        reward = _reward(prepared, job)
+        reward = _reward(prepared, job, args.per_device_eval_batch_size)
     if reward is None:
         raise UserError(f"This problem has no {job.reward} reward. Choose another reward, or methods that need none.")
     columns = [name for name in ("prompt", "prompt_ids", "log_partition") if name in prompts.columns]
@@ -170,7 +170,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     probe.facts["sampling"] = {"temperature": cut.temperature, "top_k": cut.top_k, "top_p": cut.top_p}
     adapted = trainer.reference_kind == "adapter_off"
     probe.facts["reference"] = f"{'the policy without its adapters' if adapted else 'a model'}, once a rollout"
-    judge = next((r.model for r in trainer.reward.rewards if isinstance(r, RewardModel | Scorer)), None)
+    judge = next((r.model for r in trainer.reward.rewards if isinstance(r, Scorer)), None)
     if judge is not None:
         watch(probe, "reward", judge)
     return fit(trainer, probe, job, tally=lambda _: tally(trainer.last_batch), generates=True, reward=judge)

@@ -11,56 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from una_bench.errors import UserError
-from una_bench.una.tokens import is_messages, pad_token
+from una_bench.models.reward_scorer import RewardModel
 
 Reward = Callable[[Sequence[Any], Sequence[str]], Sequence[float]]
 """(prompts as the dataset has them, completions as text) -> one raw reward each."""
-
-
-class RewardModel:
-    """A sequence-classification model with one output and the tokenizer that is its own; it gets text, never ids."""
-
-    def __init__(self, model: Any, tokenizer: Any = None, *, batch: int = 64, device: Any = None) -> None:
-        if isinstance(model, str | Path):
-            from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-            tokenizer = tokenizer or AutoTokenizer.from_pretrained(model)
-            model = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32)
-        if (outputs := getattr(model.config, "num_labels", None)) != 1:
-            raise UserError(f"The reward model has {outputs} outputs; one is needed. Load it with num_labels=1.")
-        if tokenizer is None:
-            raise UserError("The reward model needs a tokenizer of its own. Pass reward_processing_class.")
-        self.pad = pad_token(tokenizer)
-        model.config.pad_token_id = self.pad  # by which it finds the last token of a text
-        self.model = model.requires_grad_(False).eval()
-        self.tokenizer, self.batch = tokenizer, batch
-        if device is not None:
-            self.model.to(device)
-
-    def _texts(self, prompts: Sequence[Any], completions: Sequence[str]) -> list[list[int]]:
-        if is_messages(prompts[0]):
-            chats = [
-                [*prompt, {"role": "assistant", "content": completion}]
-                for prompt, completion in zip(prompts, completions, strict=True)
-            ]
-            return [list(self.tokenizer.apply_chat_template(c, return_dict=True)["input_ids"]) for c in chats]
-        texts = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-        return [list(ids) for ids in self.tokenizer(texts)["input_ids"]]
-
-    @torch.no_grad()
-    def __call__(self, prompts: Sequence[Any], completions: Sequence[str]) -> list[float]:
-        """Return the raw reward of each prompt with its completion."""
-        ids = self._texts(prompts, completions)
-        device = next(self.model.parameters()).device
-        out: list[float] = []
-        for start in range(0, len(ids), self.batch):
-            part = ids[start : start + self.batch]
-            width = max(map(len, part))
-            padded = torch.tensor([row + [self.pad] * (width - len(row)) for row in part], device=device)
-            real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in part], device=device)
-            logits_B1 = self.model(input_ids=padded, attention_mask=real).logits
-            out.extend(logits_B1[:, 0].float().tolist())
-        return out
 
 
 class WeightedReward:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job, Method
 from una_bench.interfaces.prepared import Prepared
+from una_bench.models.reward_scorer import Scorer
+from una_bench.training.common import own_settings, quiet_arguments
 from una_bench.training.trl import ppo, reward, scoring
-from una_bench.training.trl.common import own_settings, quiet_arguments
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
@@ -165,8 +167,7 @@ def test_a_reward_model_on_texts_agrees_with_the_same_model_on_ids(tokenizer: An
     model = AutoModelForSequenceClassification.from_pretrained(tiny_prepared / "reward").eval()
     with torch.no_grad():
         direct = get_reward(model, QUERIES, tokenizer.pad_token_id, CONTEXT)[1]
-    texts = scoring.LearnedReward(model, AutoTokenizer.from_pretrained(tiny_prepared / "reward"), tokenizer.eos_token)
-    assert ask(tokenizer, texts).tolist() == pytest.approx(direct.tolist(), abs=1e-5)
+    assert ask(tokenizer, Scorer(Prepared(tiny_prepared))).tolist() == pytest.approx(direct.tolist(), abs=1e-5)
 
 
 def test_a_reward_model_with_the_policy_s_tokens_is_used_directly(tiny_job: Job, tokenizer: Any) -> None:
@@ -174,17 +175,21 @@ def test_a_reward_model_with_the_policy_s_tokens_is_used_directly(tiny_job: Job,
     assert (isinstance(module, scoring.TextReward), value_from) == (False, tiny_job.prepared / "reward")
 
 
-def test_a_reward_model_with_other_tokens_gets_texts(tiny_job: Job, tiny_prepared: Path) -> None:
-    other = AutoTokenizer.from_pretrained(tiny_prepared / "policy")
+def test_a_reward_model_with_other_tokens_gets_texts(
+    tiny_job: Job, tiny_prepared: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    prepared = Prepared(shutil.copytree(tiny_prepared, tmp_path / "prepared"))
+    other = AutoTokenizer.from_pretrained(prepared.path / "reward")
     other.add_tokens(["another"])
-    module, value_from = scoring.reward_module(tiny_job, Prepared(tiny_job.prepared), other)
+    other.save_pretrained(prepared.path / "reward")
+    module, value_from = scoring.reward_module(tiny_job, prepared, tokenizer)
     assert (isinstance(module, scoring.TextReward), value_from) == (True, None)
 
 
 def test_asking_for_a_true_reward_that_nobody_knows_is_refused(
     tiny_job: Job, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Prepared, "true_reward", lambda self: None)
+    monkeypatch.setattr(registry, "true_reward", lambda prepared: None)
     with pytest.raises(UserError, match="no true reward"):
         scoring.reward_module(replace(tiny_job, reward="true"), Prepared(tiny_job.prepared), tokenizer)
 
@@ -193,7 +198,7 @@ def test_ppo_trains_on_a_true_reward(tiny_job: Job, monkeypatch: pytest.MonkeyPa
     from una_bench.instruments.probe import Probe
 
     function = Recorder()
-    monkeypatch.setattr(Prepared, "true_reward", lambda self: function)
+    monkeypatch.setattr(registry, "true_reward", lambda prepared: function)
     settings = method("ppo", responses_per_rollout=16, num_mini_batches=2)
     settings.train(replace(tiny_job, reward="true"), Probe())
     assert len(function.asked) == 16

@@ -59,8 +59,8 @@ def from_other_tokens(model: Model, tokenizer: Any, template: Template, prepared
     marks = [t for t in template.tokenizer.all_special_tokens if any(t in text for text in texts)]
     tokenizer.add_special_tokens({"additional_special_tokens": marks})
     tokenizer.eos_token = template.end
-    if tokenizer.pad_token is None:
-        raise UserError(f"The tokenizer of {model.name} has no padding token. Choose another reward_model.init.")
+    if tokenizer.pad_token in (None, template.end):  # rewards are read at the last token that is no padding
+        tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     body = AutoModel.from_pretrained(model.folder, trust_remote_code=model.trusted)
     _make_room(body, len(tokenizer))
     body.save_pretrained(out)

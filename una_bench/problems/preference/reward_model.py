@@ -12,7 +12,7 @@ from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.machine import process_tuning
 from una_bench.models import catalog
-from una_bench.models.reward_scorer import Scorer, accuracy, write_style
+from una_bench.models.reward_scorer import Scorer, accuracy, same_tokens, write_style
 from una_bench.problems.preference import reward_initialisation
 from una_bench.problems.preference.policy import link_files, load_tokenizer
 
@@ -60,11 +60,6 @@ def write_reward_model(problem: PreferenceSettings, out: Path, template: Templat
     }
 
 
-def same_tokens(tokenizer: Any, other: Any) -> bool:
-    """Return whether two tokenizers have the same vocabulary."""
-    return bool(tokenizer.get_vocab() == other.get_vocab())
-
-
 def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> dict[str, Any]:
     """Use a reward model without training."""
     architecture = (model.config.get("architectures") or ["of unknown architecture"])[0]
@@ -78,8 +73,6 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
         raise UserError(f"{model.name} has no chat template. Leave out reward_model.own_template.")
     reward = out / "reward"
     link_files(model, reward)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     tokenizer.save_pretrained(reward)
     if settings.reads == "policy_tokens":
         _require_room(model, template)

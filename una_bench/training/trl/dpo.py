@@ -9,8 +9,8 @@ import numpy as np
 from transformers import TrainerCallback
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from una_bench.training.common import common_arguments
-from una_bench.training.trl.common import own_settings, quiet_arguments
+from una_bench.interfaces.prepared import pairs
+from una_bench.training.common import common_arguments, own_settings
 from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
 from una_bench.una.examples import LengthSampler
 
@@ -59,29 +59,20 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
     own = own_settings(method)
     doubled = bool(own.pop("doubled_bos"))
     arguments = DPOConfig(
-        **quiet_arguments() | common_arguments(method, job),
+        **common_arguments(method, job),
         per_device_train_batch_size=job.batch_responses // 2,
         max_length=None,  # preparation has bounded lengths for all methods alike
         precompute_ref_batch_size=job.batch_responses,
         **own,
     )
-    return train_rows(_DPO, arguments, pairs, job, probe, doubled_bos=doubled)
+    return train_rows(_DPO, arguments, pair_rows, job, probe, doubled_bos=doubled)
 
 
-def pairs(table: pd.DataFrame) -> Dataset:
+def pair_rows(table: pd.DataFrame) -> Dataset:
     """Return one row per pair, as DPOTrainer's collator expects."""
     from datasets import Dataset
 
-    chosen, rejected = table[table.chosen].sort_values("pair"), table[~table.chosen].sort_values("pair")
-    if not (chosen.pair.to_numpy() == rejected.pair.to_numpy()).all():
-        raise ValueError("responses.parquet must hold one chosen and one rejected response of each pair")
-    return Dataset.from_dict(
-        {
-            "prompt_ids": ids(chosen.prompt_ids),
-            "chosen_ids": ids(chosen.completion_ids),
-            "rejected_ids": ids(rejected.completion_ids),
-        }
-    )
+    return Dataset.from_dict({str(name): ids(column) for name, column in pairs(table).items()})
 
 
 def _pair_lengths(dataset: Dataset) -> np.ndarray:

@@ -10,8 +10,7 @@ import numpy as np
 from trl.trainer.kto_trainer import KTOTrainer
 
 from una_bench.errors import UserError
-from una_bench.training.common import common_arguments
-from una_bench.training.trl.common import own_settings, quiet_arguments
+from una_bench.training.common import common_arguments, own_settings
 from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
 from una_bench.una.examples import length_grouped
 
@@ -47,8 +46,7 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
     if job.batch_responses < 2:
         raise UserError("KTO compares responses within a batch: batch_responses must be at least 2.")
     arguments = KTOConfig(
-        **quiet_arguments()
-        | common_arguments(method, job)
+        **common_arguments(method, job)
         | {"train_sampling_strategy": "sequential"},  # rows are already shuffled and paired
         per_device_train_batch_size=job.batch_responses,
         max_length=None,

@@ -11,9 +11,8 @@ from una_bench.instruments.fairness_facts import record_rows
 from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces.prepared import Prepared
-from una_bench.training.common import fit, load_policy, lora_config, record_facts
+from una_bench.training.common import fit, in_phase, load_policy, lora_config, record_facts
 from una_bench.training.special_tokens import doubled_ends
-from una_bench.training.trl.common import in_phase
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,9 +19,15 @@ from una_bench.interfaces.budget import ENDLESS_STEPS, Budget, Spent
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import weight_files
 from una_bench.record.schema import ADAPTED
-from una_bench.training.common import common_arguments, load_policy, lora_config, record_facts
+from una_bench.training.common import (
+    common_arguments,
+    load_policy,
+    lora_config,
+    own_settings,
+    record_facts,
+    silence,
+)
 from una_bench.training.schedule import follow
-from una_bench.training.trl.common import own_settings, quiet_arguments, silence
 from una_bench.training.trl.rollout import Instruments
 from una_bench.training.trl.scoring import reward_module
 
@@ -122,7 +128,7 @@ def _arguments(method: Method, job: Job) -> Any:
     at_once = _at_once(own.pop("per_device_train_batch_size"), rollout, parts)
     if method.activation_checkpointing:
         raise UserError("PPO keeps its activations: set ppo.activation_checkpointing=false.")
-    shared = common_arguments(method, job) | quiet_arguments()
+    shared = common_arguments(method, job)
     # TRL advances the schedule once per update.
     shared["warmup_steps"] = round(shared["warmup_steps"] / (epochs * parts))
     return PPOConfig(

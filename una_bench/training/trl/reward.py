@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
-from una_bench.interfaces.prepared import Prepared
-from una_bench.training.trl.common import quiet_arguments, silence
+from una_bench.interfaces.prepared import Prepared, pairs
+from una_bench.training.common import quiet_arguments, silence
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -85,15 +85,11 @@ def _pairs(prepared: Prepared, split: str) -> Dataset:
     """Return pairs in RewardTrainer's processed form: prompt and response in one list of ids."""
     from datasets import Dataset
 
-    table = prepared.responses(split)
-    whole = [[*prompt, *response] for prompt, response in zip(table.prompt_ids, table.completion_ids, strict=True)]
-    by_pair: dict[int, dict[bool, list[int]]] = {}
-    for pair, chosen, ids in zip(table.pair, table.chosen, whole, strict=True):
-        by_pair.setdefault(int(pair), {})[bool(chosen)] = ids
+    table = pairs(prepared.responses(split))
     return Dataset.from_dict(
         {
-            "chosen_ids": [sides[True] for sides in by_pair.values()],
-            "rejected_ids": [sides[False] for sides in by_pair.values()],
+            side: [[*prompt, *response] for prompt, response in zip(table.prompt_ids, table[side], strict=True)]
+            for side in ("chosen_ids", "rejected_ids")
         }
     )
 

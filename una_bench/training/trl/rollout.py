@@ -16,7 +16,7 @@ from una_bench.instruments.flops import watch
 from una_bench.instruments.resident_memory import training_bytes
 from una_bench.interfaces.budget import Budget, Spent
 from una_bench.machine import stop_request
-from una_bench.training.trl.common import in_phase
+from una_bench.training.common import in_phase
 from una_bench.training.trl.scoring import TextReward
 
 if TYPE_CHECKING:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from una_bench.interfaces.prepared import Prepared
     from una_bench.interfaces.problem import RewardFunction
 
-SCORING_BATCH = 64
-"""Texts that a learned reward model with its own tokenizer scores at once."""
-
 
 class TextReward(nn.Module):
     """A reward function on texts in the shape that PPOTrainer expects of a reward model.
@@ -77,11 +74,6 @@ def completion_text(tokenizer: Any, ids: Sequence[int]) -> str:
     return text
 
 
-def same_tokens(tokenizer: Any, other: Any) -> bool:
-    """Whether the ids of one tokenizer mean the same to the other."""
-    return bool(tokenizer.get_vocab() == other.get_vocab() and tokenizer.eos_token_id == other.eos_token_id)
-
-
 def reward_module(job: Job, prepared: Prepared, tokenizer: Any) -> tuple[nn.Module, Path | None]:
     """Return what PPOTrainer gets as reward model, and the folder that the value model can start from, if any."""
     if job.reward == "true":
@@ -92,48 +84,14 @@ def reward_module(job: Job, prepared: Prepared, tokenizer: Any) -> tuple[nn.Modu
     if prepared.reward is None:
         raise UserError("This suite has no reward model: PPO needs one, or a true reward (`reward: true`).")
     if reads_text(prepared):
-        return _on_texts(Scorer(prepared, job.device), tokenizer, prepared), None
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        scorer = Scorer(prepared, job.device)
+        wrapped = TextReward(scorer, tokenizer, _prompt_texts(prepared))
+        wrapped.texts.model = scorer.model  # registered, so that its bytes and its device are accounted for
+        return wrapped, None
+    from transformers import AutoModelForSequenceClassification
 
-    own_tokenizer = AutoTokenizer.from_pretrained(prepared.reward)
     model = AutoModelForSequenceClassification.from_pretrained(prepared.reward, num_labels=1, dtype=torch.float32)
-    model.eval().requires_grad_(False)
-    if same_tokens(tokenizer, own_tokenizer):
-        return model, prepared.reward
-    return _on_texts(LearnedReward(model.to(job.device), own_tokenizer, tokenizer.eos_token), tokenizer, prepared), None
-
-
-def _on_texts(scorer: LearnedReward | Scorer, tokenizer: Any, prepared: Prepared) -> TextReward:
-    wrapped = TextReward(scorer, tokenizer, _prompt_texts(prepared))
-    wrapped.texts.model = scorer.model  # registered, so that its bytes and its device are accounted for
-    return wrapped
-
-
-class LearnedReward:
-    """A reward model with a tokenizer of its own as a reward function on texts."""
-
-    def __init__(self, model: Any, tokenizer: Any, policy_end: str) -> None:
-        self.model, self.tokenizer, self.policy_end = model, tokenizer, policy_end
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        model.config.pad_token_id = tokenizer.pad_token_id
-
-    def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-        """Return the reward of each completion; the policy's end token becomes the reward model's own."""
-        texts = [
-            prompt + completion.removesuffix(self.policy_end) + self.tokenizer.eos_token
-            if completion.endswith(self.policy_end)
-            else prompt + completion
-            for prompt, completion in zip(prompts, completions, strict=True)
-        ]
-        rewards: list[float] = []
-        for start in range(0, len(texts), SCORING_BATCH):
-            batch = self.tokenizer(texts[start : start + SCORING_BATCH], return_tensors="pt", padding=True)
-            batch.pop("token_type_ids", None)
-            with torch.no_grad():
-                logits_B1 = self.model(**batch.to(self.model.device)).logits
-            rewards.extend(logits_B1[:, 0].float().tolist())
-        return rewards
+    return model.eval().requires_grad_(False), prepared.reward
 
 
 def _prompt_texts(prepared: Prepared) -> dict[tuple[int, ...], str]:
