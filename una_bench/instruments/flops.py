@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+
+from una_bench.instruments import model_shape
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
@@ -59,37 +60,20 @@ def _wait(kind: str) -> None:
         torch.cuda.synchronize()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """Sizes that determine the cost of a pass through a model's body."""
-
-    products: int
-    """Weights that each token is multiplied with, adapters included; of experts, only the active ones."""
-    trained: int
-    """Those of ``products`` that get gradients."""
-    attention: int
-    """Layers times total query-head width; a token that attends to t tokens costs 4t times this."""
-
-    def forward(self, tokens: float, attended: float) -> float:
-        """Return the cost of a forward pass over ``tokens`` that attend to ``attended`` tokens in total."""
-        return 2.0 * self.products * tokens + 4.0 * self.attention * attended
-
-    def backward(self, tokens: float, attended: float) -> float:
-        """Return the cost of its backward pass; attention has no weights, but two inputs to each product."""
-        if not self.trained:
-            return 0.0
-        return 2.0 * (self.products + self.trained) * tokens + 8.0 * self.attention * attended
-
-
 def attended_tokens(rows: int, new: int, cached: int = 0) -> float:
     """Return the (query, key) pairs of causal attention for ``new`` tokens per row after ``cached`` ones."""
     return rows * (new * cached + new * (new + 1) / 2)
 
 
-def body_shape(model: Any) -> Shape:
-    """Return the shape of a model's body, without its output layer, from its weights and configuration."""
+def body_sizes(model: Any) -> tuple[int, int, int]:
+    """Return the sizes that decide the cost of a pass through a model's body, without its output layer.
+
+    Returns:
+        Weights that each token is multiplied with (adapters included; of experts, only the active ones), those of them
+        that get gradients, and the total width of attention.
+    """
     inner, body = _parts(model)
-    config = inner.config.get_text_config()
+    shape = model_shape.from_config(inner.config.get_text_config())
     embeddings = {
         id(m.weight) for m in body.modules() if type(m).__name__.endswith("Embedding") and hasattr(m, "weight")
     }
@@ -97,24 +81,16 @@ def body_shape(model: Any) -> Shape:
     for name, weight in body.named_parameters():
         if weight.ndim < 2 or id(weight) in embeddings:
             continue
-        size = int(weight.numel() * (_active_share(config) if ".experts." in name else 1.0))
+        size = int(weight.numel() * (shape.active_experts / shape.experts if ".experts." in name else 1.0))
         products += size
         trained += size if weight.requires_grad else 0
-    heads = config.num_attention_heads
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-    return Shape(products=products, trained=trained, attention=config.num_hidden_layers * width)
+    return products, trained, shape.attention
 
 
 def _parts(model: Any) -> tuple[Any, Any]:
     """Return the model inside a peft wrapper, and its body without the output layer."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return inner, inner.base_model
-
-
-def _active_share(config: Any) -> float:
-    """Return the share of a layer's experts that are active for one token."""
-    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
-    return config.num_experts_per_tok / experts if experts else 1.0
 
 
 class Counter:
@@ -132,15 +108,17 @@ class Counter:
         inner, body = _parts(model)
         if hasattr(body.forward, "counted"):
             return
-        body.forward = self._body(name, body_shape(model), body.forward)
+        body.forward = self._body(name, body_sizes(model), body.forward)
         body.forward.counted = True
         head = getattr(inner, "score", None)
         head = inner.get_output_embeddings() if head is None else head
         if head is not None:
             head.forward = self._head(name, head, head.forward)
 
-    def _body(self, name: str, shape: Shape, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def _body(self, name: str, sizes: tuple[int, int, int], forward: Callable[..., Any]) -> Callable[..., Any]:
         import torch
+
+        products, trained, attention = sizes
 
         @wraps(forward)
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -149,10 +127,11 @@ class Counter:
             ids = args[0] if ids is None else ids
             rows, new = ids.shape[:2]
             cache = kwargs.get("past_key_values")
-            attended = attended_tokens(rows, new, cache.get_seq_length() if cache is not None else 0)
-            self.add(f"{name}.forward", shape.forward(rows * new, attended))
-            if torch.is_grad_enabled():
-                self.add(f"{name}.backward", shape.backward(rows * new, attended))
+            pairs = attended_tokens(rows, new, cache.get_seq_length() if cache is not None else 0)
+            self.add(f"{name}.forward", 2.0 * products * (rows * new) + 4.0 * attention * pairs)
+            if torch.is_grad_enabled():  # attention has no weights, but two inputs to each product
+                backward = 2.0 * (products + trained) * (rows * new) + 8.0 * attention * pairs
+                self.add(f"{name}.backward", backward if trained else 0.0)
             return forward(*args, **kwargs)
 
         return counted

@@ -60,6 +60,21 @@ class Plan:
         kind = registry.problem_type(str(self.recipe.problem["kind"]))
         return content_hash({"problem": before(self.recipe.problem, kind.later), "revision": kind.revision})
 
+    def expected_seconds(self) -> float | None:
+        """Return the expected time of the run, None if that of a training or an evaluation was never measured."""
+        expected = self.recipe.expected
+        setup = expected.get("setup", {}).get("seconds", 0.0)
+        evaluation = expected.get("evaluation", {"seconds": 0.0}).get("seconds")
+        trainings = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
+        measured = [seconds for seconds in trainings if seconds is not None]
+        if evaluation is None or len(measured) < len(trainings):
+            return None
+        return setup + (sum(measured) + evaluation * len(self.cells)) / self.recipe.workers
+
+    def longest_first(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Sort cells by expected time, longest first, so that no worker waits long for the last cell."""
+        return sorted(cells, key=lambda cell: -self.recipe.expected.get(cell.method, {}).get("seconds", 0.0))
+
 
 def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
     """Return the plan of a recipe for the given methods and seeds (default: the recipe's).
