@@ -65,11 +65,10 @@ class Plan:
         expected = self.recipe.expected
         setup = expected.get("setup", {}).get("seconds", 0.0)
         evaluation = expected.get("evaluation", {"seconds": 0.0}).get("seconds")
-        trainings = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
-        measured = [seconds for seconds in trainings if seconds is not None]
-        if evaluation is None or len(measured) < len(trainings):
-            return None
-        return setup + (sum(measured) + evaluation * len(self.cells)) / self.recipe.workers
+        parts = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
+        parts += [evaluation] * len(self.cells)
+        known = [seconds for seconds in parts if seconds is not None]
+        return setup + sum(known) / self.recipe.workers if len(known) == len(parts) else None
 
     def longest_first(self, cells: Sequence[Cell]) -> list[Cell]:
         """Sort cells by expected time, longest first, so that no worker waits long for the last cell."""

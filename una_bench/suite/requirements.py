@@ -44,15 +44,12 @@ TASKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """Assumed speed of a device."""
+    """Assumed speed of a device: operations and bytes of weights per second, and the minimum time of a token."""
 
     about: str
     flops: float
-    """Operations per second in training and evaluation."""
     bandwidth: float
-    """Bytes of weights per second that generation reads."""
     token_seconds: float
-    """Minimum time to generate one token of each response."""
 
 
 CARD = Rate(about="40 % of an A100's 312 TFLOP/s", flops=1.25e14, bandwidth=1.2e12, token_seconds=0.03)
@@ -81,10 +78,12 @@ def shape_of(name: str) -> Shape | None:
     folder = catalog.added_folder(name) if catalog.is_added(name) else Path(name)
     try:
         file = folder / "config.json"
-        if name and file.is_file():
-            return from_config(json.loads(file.read_text(encoding="utf-8")))
-        cached = hub.cached_config(name) if name not in KNOWN and name.count("/") == 1 else None
-        return from_config(json.loads(cached.read_text(encoding="utf-8"))) if cached else KNOWN.get(name)
+        if not (name and file.is_file()):
+            cached = hub.cached_config(name) if name not in KNOWN and name.count("/") == 1 else None
+            if cached is None:
+                return KNOWN.get(name)
+            file = cached
+        return from_config(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -104,46 +103,39 @@ class Requirements:
 
     def state_bytes(self, cell: Cell) -> int:
         """Return the bytes of weights, gradients, Adam's moments and the models beside the policy, all in float32."""
-        resident = registry.method(cell.method).resident
-        weights = self._in_training(self.adapters)
+        resident, whole = registry.method(cell.method).resident, 4 * self.policy
+        adapted = self.policy + 4 * self.adapters
+        weights = adapted if self.adapters else whole
         if Resident.REFERENCE in resident and not self.adapters:  # else it is the policy without its adapters
             weights += self.policy
         if Resident.VALUE in resident:
-            weights += self._in_training(self._value_adapters(cell))
+            weights += adapted if self.adapters and cell.settings.get("value_adapters") else whole
         if Resident.REWARD in resident:
             weights += self.reward
         return FLOAT32_BYTES * weights
-
-    def _in_training(self, adapters: int) -> int:
-        return self.policy + 4 * adapters if adapters else 4 * self.policy
-
-    def _value_adapters(self, cell: Cell) -> int:
-        return self.adapters if cell.settings.get("value_adapters") else 0
 
     def peak_bytes(self, cell: Cell) -> float:
         """Return the maximum memory of one training: its state, with activations or with the data of generation."""
         assert self.shape is not None
         problem, settings, method = self.plan.recipe.problem, cell.settings, registry.method(cell.method)
         longest = int(problem.get("max_length") or problem["max_prompt_length"] + problem["max_response_length"])
-        rows = settings.get("per_device_train_batch_size")
-        if rows is None:
-            parts = settings.get("num_mini_batches")
-            rows = settings["responses_per_rollout"] / parts if parts else self._batch(cell)
-        elif method.feedback is Feedback.PAIRWISE:
-            rows *= 2
+        pair = 2 if method.feedback is Feedback.PAIRWISE else 1
+        rows = pair * (settings.get("per_device_train_batch_size") or self._batch(cell) / pair)  # given as pairs
         hidden, layers, vocabulary = self.shape.hidden, self.shape.layers, self.shape.vocabulary
-        layer = 16 * hidden + 4 * self.shape.intermediate
-        checkpointing = settings.get("activation_checkpointing")
-        activations = BFLOAT16_BYTES * (layer + layers * hidden if checkpointing else layer * layers)
-        logits = 3 * FLOAT32_BYTES * vocabulary  # with their softmax and gradient
+        one_layer = 16 * hidden + 4 * self.shape.intermediate
+        numbers = one_layer + layers * hidden if settings.get("activation_checkpointing") else one_layer * layers
+        activations = BFLOAT16_BYTES * numbers + 3 * FLOAT32_BYTES * vocabulary  # logits, their softmax and gradient
         generation = FLOAT32_BYTES * _at_once(settings) * longest * self.shape.cached
         if Resident.VALUE in method.resident:  # TRL's PPO keeps the logits of a rollout, twice
             tokens = settings["responses_per_rollout"] * int(problem["max_response_length"])
             generation += 2 * FLOAT32_BYTES * tokens * vocabulary
-        return float(self.state_bytes(cell) + max(rows * longest * (activations + logits), generation))
+        return float(self.state_bytes(cell) + max(rows * longest * activations, generation))
 
-    def _batch(self, cell: Cell) -> int:
-        return int(cell.settings.get("batch_responses") or self.plan.recipe.batch_responses)
+    def _batch(self, cell: Cell) -> float:
+        """Return the responses per optimizer step."""
+        if parts := cell.settings.get("num_mini_batches"):
+            return float(cell.settings["responses_per_rollout"] / parts)
+        return float(cell.settings.get("batch_responses") or self.plan.recipe.batch_responses)
 
     @property
     def memory_bytes(self) -> float:
@@ -166,7 +158,7 @@ class Requirements:
         passes = 3 if settings.get("activation_checkpointing") else 2  # the gradients of weights come on top
         training, scoring = 2 * (passes * policy + (self.adapters or policy)), 2 * policy
         if Resident.VALUE in registry.method(cell.method).resident:
-            training += 4 * policy + 2 * (self._value_adapters(cell) or policy)
+            training += 6 * policy
             scoring += 2 * policy
         scored, decoding = responses / int(settings.get("num_iterations") or settings.get("num_ppo_epochs") or 1), 0.0
         if at_once := _at_once(settings):
@@ -182,8 +174,8 @@ class Requirements:
         """Predict the time that one checkpoint takes on the leaderboards; other tasks count as none."""
         settings: Mapping[str, Any] = next((s for s in self.plan.recipe.benchmarks.values() if "tasks" in s), {})
         names, batch, limit = settings.get("tasks", ()), settings.get("batch_size", 64), settings.get("limit")
-        seconds = 0.0
-        for task in (task for name in ([names] if isinstance(names, str) else names) for task in GROUPS.get(name, ())):
+        names, seconds = [names] if isinstance(names, str) else names, 0.0
+        for task in (task for name in names for task in GROUPS.get(name, ())):
             documents, read, written = TASKS[task.name]
             documents = documents if limit is None else min(documents, math.ceil(limit))
             seconds += documents * (read + written) * 2 * self.policy / rate.flops
