@@ -13,7 +13,7 @@ from rich.table import Table
 from una_bench.interfaces import registry
 from una_bench.machine import environment, hardware
 from una_bench.record import storage
-from una_bench.suite import estimate, plan, recipe
+from una_bench.suite import plan, recipe, requirements
 
 PACKAGES = ("una-bench", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "lm_eval", "numpy", "pandas")
 
@@ -42,8 +42,8 @@ def show(console: Console) -> None:
     table = Table("suite", "cells", "time", "largest state", title="Needs of a run of each suite", title_justify="left")
     for name in registry.suite_names():
         planned = plan.make(recipe.load(name))
-        seconds = estimate.wall_seconds(planned)
-        states = [s for c in planned.cells if (s := estimate.of_cell(planned, c).state_bytes) is not None]
+        seconds, required = planned.expected_seconds(), requirements.of(planned)
+        states = [required.state_bytes(cell) for cell in planned.cells if cell.trains] if required else []
         table.add_row(
             name,
             str(len(planned.cells)),

@@ -44,7 +44,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Options
     from una_bench.reproduction import published_numbers, targets
-    from una_bench.suite import capacity, requirements
+    from una_bench.suite import capacity
     from una_bench.suite import plan as plans
     from una_bench.suite import recipe as recipes
 
@@ -56,7 +56,6 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     choice = [f"{key}={value}" for key, value in (("preset", preset), ("scale", scale)) if value]
     chosen = recipes.choose(suite, [*choice, *set_])
     aim = targets.target(chosen.reproduces, suite)
-    lengths = requirements.Assumed(**aim.assumed.model_dump())
     published = published_numbers.load()
     for name in aim.tables:
         published.table(name)
@@ -71,13 +70,10 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     for line in code_changes.notes(plan, folder):
         messages.note(line)
     if dry_run:
-        needed = capacity.show(console, plan, lengths, machine)
-        missing = capacity.lacking(needed, machine)
-        console.print(f"This machine cannot hold it: {'; '.join(missing)}." if missing else "This machine can hold it.")
+        capacity.show(console, plan, aim.assumed, machine)
         return
     require_device(recipe.device)
-    rate = requirements.CORE if machine.device == "cpu" else requirements.CARD
-    capacity.require(capacity.need(plan, lengths, rate), machine, recipe.name)
+    capacity.require(plan, machine)
     for need in missing_inputs.check(plan):
         typer.echo(need.note(), err=True)
     preparation.check(plan)

@@ -74,26 +74,28 @@ def _method(console: Console, name: str) -> None:
 
 def plan(console: Console, planned: Plan, folder: Path) -> None:
     """Print the cells of a plan with predicted time and memory."""
-    from una_bench.suite import estimate
+    from una_bench.suite import requirements
 
     recipe = planned.recipe
     heads = ("cell", "key", "time, s", "state, MiB", "peak, MiB")
     table = Table(*heads, title=f"Suite {recipe.name}", title_justify="left")
+    required = requirements.of(planned)
     for cell in planned.cells:
-        need = estimate.of_cell(planned, cell)
+        measured = recipe.expected.get(cell.method, {})
+        state_bytes = required.state_bytes(cell) if required and cell.trains else None
         table.add_row(
             escape(cell.name),
             cell.key,
-            _or_unknown(need.seconds, 1, ".0f") if cell.trains else "-",
-            _or_unknown(need.state_bytes, MIB, ".1f") if cell.trains else "-",
-            _or_unknown(need.peak_bytes, MIB, ".0f") if cell.trains else "-",
+            _or_unknown(measured.get("seconds"), 1, ".0f") if cell.trains else "-",
+            _or_unknown(state_bytes, MIB, ".1f") if cell.trains else "-",
+            _or_unknown(measured.get("peak_bytes"), MIB, ".0f") if cell.trains else "-",
         )
     console.print(table)
     console.print(
         "time, peak: as measured on the machine named in the recipe; "
         "state: arithmetic (weights, gradients, Adam, other models)"
     )
-    total = estimate.wall_seconds(planned)
+    total = planned.expected_seconds()
     about = "unknown" if total is None else f"about {total / 60:.1f} min"
     console.print(f"Whole run: {about} with {recipe.workers} at a time")
     console.print(f"Folder: {escape(str(folder))} (nothing was written)")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+from una_bench.instruments import model_shape
 from una_bench.instruments.peak_memory import synchronize
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def matmul_peak(device: str = "cpu", precision: str = "float32", seconds: float 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class BodyCost:
     """Sizes that determine the cost of a pass through a model's body."""
 
     products: int
@@ -77,25 +78,21 @@ def attended_tokens(rows: int, new: int, cached: int = 0) -> float:
     return rows * (new * cached + new * (new + 1) / 2)
 
 
-def body_shape(model: Any) -> Shape:
-    """Return the shape of a model's body, without its output layer, from its weights and configuration."""
+def body_cost(model: Any) -> BodyCost:
+    """Return the cost of a model's body, without its output layer, from its weights and configuration."""
     inner, body = _parts(model)
-    config = inner.config.get_text_config()
+    shape = model_shape.from_config(inner.config.get_text_config())
     embeddings = {
         id(m.weight) for m in body.modules() if type(m).__name__.endswith("Embedding") and hasattr(m, "weight")
     }
-    experts = next((getattr(config, n) for n in ("num_local_experts", "num_experts") if hasattr(config, n)), 0)
-    active_share = config.num_experts_per_tok / experts if experts else 1.0
     products = trained = 0
     for name, weight in body.named_parameters():
         if weight.ndim < 2 or id(weight) in embeddings:
             continue
-        size = int(weight.numel() * (active_share if ".experts." in name else 1.0))
+        size = int(weight.numel() * (shape.active_experts / shape.experts if ".experts." in name else 1.0))
         products += size
         trained += size if weight.requires_grad else 0
-    heads = config.num_attention_heads
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-    return Shape(products=products, trained=trained, attention=config.num_hidden_layers * width)
+    return BodyCost(products=products, trained=trained, attention=shape.attention)
 
 
 def _parts(model: Any) -> tuple[Any, Any]:
@@ -114,7 +111,7 @@ def watch(probe: Probe, name: str, model: Any) -> None:
     if hasattr(body.forward, "counted"):
         return
     add = partial(_add, probe, name)
-    body.forward = _counted_body(add, body_shape(model), body.forward)
+    body.forward = _counted_body(add, body_cost(model), body.forward)
     body.forward.counted = True
     head = getattr(inner, "score", None)
     head = inner.get_output_embeddings() if head is None else head
@@ -130,7 +127,7 @@ def _add(probe: Probe, name: str, forward: float, backward: float) -> None:
         probe.add_flops(f"{name}.backward", backward)
 
 
-def _counted_body(add: Add, shape: Shape, forward: Callable[..., Any]) -> Callable[..., Any]:
+def _counted_body(add: Add, shape: BodyCost, forward: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(forward)
     def counted(*args: Any, **kwargs: Any) -> Any:
         ids = kwargs.get("input_ids")

@@ -43,11 +43,12 @@ def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
     return Path(path), Path(path).name
 
 
-def is_here(name: str, revision: str = "") -> bool:
-    """Return whether a hub model is in the local cache, without using the network."""
+def cached_config(name: str, revision: str = "") -> Path | None:
+    """Return the ``config.json`` of a hub model in the local cache, without using the network."""
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
+    file = try_to_load_from_cache(name, "config.json", revision=revision or None)
+    return Path(file) if isinstance(file, str) else None
 
 
 def model_command(name: str, revision: str = "") -> str:

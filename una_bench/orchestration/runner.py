@@ -25,7 +25,6 @@ from una_bench.orchestration.run_folder import RunFolder, now
 from una_bench.orchestration.time_accounting import Accounting
 from una_bench.record import code_facts, storage
 from una_bench.record.schema import Record, Status
-from una_bench.suite import estimate
 from una_bench.suite import plan as plans
 from una_bench.suite.plan import Cell, Plan
 
@@ -179,7 +178,7 @@ class Runner:
             else:
                 self._fail(cell, outcome, "train")
 
-        self.pool.run([self._train_task(cell) for cell in estimate.longest_first(self.plan, cells)], ended)
+        self.pool.run([self._train_task(cell) for cell in self.plan.longest_first(cells)], ended)
 
     def _fail(self, cell: Cell, outcome: Outcome, phase: str) -> None:
         self.report.say(f"[red]{outcome.status}[/red] {escape(cell.name)} ({phase}): {escape(outcome.reason)}")

@@ -1,4 +1,4 @@
-"""Memory, disk and time that a run needs, compared with this machine."""
+"""Memory, disk and time that a run needs, compared with this machine; refusal of one that is too small."""
 
 from __future__ import annotations
 
@@ -11,48 +11,24 @@ from una_bench import formatting
 from una_bench.errors import UserError
 from una_bench.machine import environment, hardware
 from una_bench.suite import requirements
-from una_bench.suite.estimate import BYTES_PER_FLOAT
-from una_bench.suite.requirements import CARD, CORE, GIB, Assumed, Rate, Sizes
+from una_bench.suite.requirements import CARD, CORE, GIB
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from una_bench.reproduction.targets import Lengths
     from una_bench.suite.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a run may use."""
+    """Resources that a run may use."""
 
     device: str
     device_bytes: int
-    """Memory of the accelerator, or of the machine where there is none."""
+    """Memory of the accelerator, or of the machine if there is none."""
     disk_bytes: int
-    """Free where the run's folder will be."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """What a run takes."""
-
-    training: tuple[tuple[str, float, float], ...]
-    """Name, bytes at the peak, and hours on the assumed device, of each training."""
-    evaluations: int
-    evaluation_hours: float
-    workers: int
-    disk_bytes: float
-    rate: Rate
-
-    @property
-    def device_bytes(self) -> float:
-        """Memory of the trainings that run at the same time, the largest ones."""
-        largest = sorted((size for _, size, _ in self.training), reverse=True)[: self.workers]
-        return sum(largest) + requirements.PROCESS_BYTES * len(largest)
-
-    @property
-    def hours(self) -> float:
-        """Of everything."""
-        return (sum(h for *_, h in self.training) + self.evaluations * self.evaluation_hours) / self.workers
+    """Free space at the run's folder."""
 
 
 def here(recipe_device: str, out: Path) -> Machine:
@@ -65,90 +41,67 @@ def here(recipe_device: str, out: Path) -> Machine:
     return Machine(device=device, device_bytes=card.bytes if card else host, disk_bytes=shutil.disk_usage(place).free)
 
 
-def need(plan: Plan, assumed: Assumed, rate: Rate) -> Need:
-    """Work out what a plan takes on a device of that rate."""
-    size = requirements.sizes(plan)
-    trained = [cell for cell in plan.cells if cell.trains]
-    return Need(
-        training=tuple(
-            (
-                cell.name,
-                requirements.cell_bytes(plan, cell, size),
-                requirements.train_seconds(plan, cell, size, assumed, rate) / 3600,
-            )
-            for cell in trained
-        ),
-        evaluations=len(plan.cells),
-        evaluation_hours=requirements.evaluate_seconds(plan, size, rate) / 3600,
-        workers=plan.recipe.workers,
-        disk_bytes=_disk_bytes(plan, size, len(trained)),
-        rate=rate,
+def _required(plan: Plan) -> requirements.Requirements:
+    required = requirements.of(plan)
+    if required is None or required.shape is None:
+        name = plan.recipe.problem.get("policy") or "the policy"
+        raise UserError(f"The size of {name} is unknown. Download it first (hf download {name}), or give a folder.")
+    return required
+
+
+def _missing(required: requirements.Requirements, machine: Machine) -> str:
+    """Say what this machine has too little of; empty if nothing."""
+    memory = "memory" if machine.device == "cpu" else f"memory on {machine.device}"
+    amounts = (
+        (memory, required.memory_bytes, machine.device_bytes),
+        ("free disk space", required.disk_bytes, machine.disk_bytes),
+    )
+    return " and ".join(
+        f"{needed / GIB:.1f} GiB of {name} (available: {available / GIB:.1f} GiB)"
+        for name, needed, available in amounts
+        if needed > available
     )
 
 
-def _disk_bytes(plan: Plan, size: Sizes, trainings: int) -> float:
-    """Models as hubs store them, checkpoints in float32, states to go on from, data sets of the tasks."""
-    stored = size.policy.parameters + (size.reward.parameters if size.reward else 0)
-    kept = BYTES_PER_FLOAT * size.trained * (trainings + 3 * plan.recipe.workers)
-    limited = any(s.get("limit") is not None for s in plan.recipe.benchmarks.values())
-    return requirements.HALF * stored + kept + (GIB if limited else requirements.TASK_DATA_BYTES)
-
-
-def lacking(needed: Need, machine: Machine) -> list[str]:
-    """Say what this machine has too little of."""
-    said = []
-    for name, wanted, there in (
-        (
-            "memory" if machine.device == "cpu" else f"memory on {machine.device}",
-            needed.device_bytes,
-            machine.device_bytes,
-        ),
-        ("free disk", needed.disk_bytes, machine.disk_bytes),
-    ):
-        if wanted > there:
-            said.append(f"{wanted / GIB:.1f} GiB of {name}, and there are {there / GIB:.1f} GiB")
-    return said
-
-
-def require(needed: Need, machine: Machine, name: str) -> None:
-    """Refuse a machine that cannot hold the run.
+def require(plan: Plan, machine: Machine) -> None:
+    """Refuse a machine that is too small for the run.
 
     Raises:
-        UserError: It says how much is needed and how much is there.
+        UserError: Memory or disk space is too small, or the size of the policy is unknown.
     """
-    missing = lacking(needed, machine)
+    missing = _missing(_required(plan), machine)
     if missing:
         raise UserError(
-            f"This machine cannot hold {name}: it needs {'; and '.join(missing)}. Use a larger one, or prove the path "
-            "with --scale small. --dry-run shows the arithmetic."
+            f"This machine is too small for {plan.recipe.name}, which needs {missing}. Use a larger machine, or test "
+            "the suite with --scale small. --dry-run shows the estimate."
         )
 
 
-def _span(hours: float) -> str:
-    return formatting.quantity(3600 * hours, "s")
-
-
-def show(console: Console, plan: Plan, assumed: Assumed, machine: Machine) -> Need:
-    """Print hours, memory and disk, on one card and on this machine's cores, and whether this machine can hold it."""
+def show(console: Console, plan: Plan, lengths: Lengths, machine: Machine) -> None:
+    """Print time, memory and disk space, on a card and on this machine's cores, and whether this machine suffices."""
     from rich.markup import escape
     from rich.table import Table
 
-    rates = [CARD] if machine.device != "cpu" else [CARD, CORE]
-    needs = [need(plan, assumed, rate) for rate in rates]
-    first = needs[0]
-    heads = ["time on a card", *(["time on a core"] if len(needs) > 1 else [])]
-    table = Table("cell", "memory, GiB", *heads, title=f"Needed for {plan.recipe.name}", title_justify="left")
-    for number, (name, size, _) in enumerate(first.training):
-        table.add_row(escape(name), f"{size / GIB:.1f}", *(_span(n.training[number][2]) for n in needs))
-    hours = [_span(n.evaluations * n.evaluation_hours) for n in needs]
-    table.add_row(f"{first.evaluations} evaluations", "", *hours)
+    required, recipe = _required(plan), plan.recipe
+    rates = {"card": CARD} | ({"core": CORE} if machine.device == "cpu" else {})
+    heads = [f"time on a {name}" for name in rates]
+    table = Table("cell", "memory, GiB", *heads, title=f"Needs of {recipe.name}", title_justify="left")
+    evaluations = [len(plan.cells) * required.evaluation_seconds(rate) for rate in rates.values()]
+    totals = evaluations
+    for cell in (cell for cell in plan.cells if cell.trains):
+        times = [required.train_seconds(cell, lengths, rate) for rate in rates.values()]
+        totals = [total + seconds for total, seconds in zip(totals, times, strict=True)]
+        gib = f"{required.peak_bytes(cell) / GIB:.1f}"
+        table.add_row(escape(cell.name), gib, *(formatting.quantity(t, "s") for t in times))
+    table.add_row(f"{len(plan.cells)} evaluations", "", *(formatting.quantity(t, "s") for t in evaluations))
     console.print(table)
-    spans = " or ".join(f"{n.hours:.1f} hours ({n.rate.about})" for n in needs)
-    console.print(f"Hours: {spans}; {first.workers} at a time, no other use of the device. Good to a factor of two.")
-    console.print(f"Memory: {first.device_bytes / GIB:.1f} GiB at most. Disk: {first.disk_bytes / GIB:.1f} GiB.")
+    hours = [f"{t / recipe.workers / 3600:.1f} hours ({r.about})" for t, r in zip(totals, rates.values(), strict=True)]
+    missing = _missing(required, machine)
     console.print(
-        "By arithmetic: float32 weights, gradients and Adam's moments of what is trained, models kept beside it, "
-        f"bfloat16 activations of the longest batch, logits; assumed {assumed.prompt_tokens:.0f} tokens a prompt and "
-        f"{assumed.response_tokens:.0f} a response."
+        f"Time: {' or '.join(hours)}, {recipe.workers} at a time on an otherwise idle device; within a factor of two.\n"
+        f"Memory: at most {required.memory_bytes / GIB:.1f} GiB. Disk: {required.disk_bytes / GIB:.1f} GiB.\n"
+        "Estimated from float32 weights, gradients and Adam's moments of what is trained, the models beside it, "
+        f"bfloat16 activations of the longest batch, and logits, for {lengths.prompt_tokens:.0f} tokens per prompt and "
+        f"{lengths.response_tokens:.0f} per response.\n"
+        + (f"This machine is too small: the run needs {missing}." if missing else "This machine is large enough.")
     )
-    return needs[-1]

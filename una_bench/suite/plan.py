@@ -70,6 +70,20 @@ class Plan:
         cells = [replace(c, code={**c.code, "training": {**c.code["training"], **prepared}}) for c in self.cells]
         return replace(self, preparation=preparation, cells=tuple(cells))
 
+    def expected_seconds(self) -> float | None:
+        """Return the expected time of the run, None if that of a training or an evaluation was never measured."""
+        expected = self.recipe.expected
+        setup = expected.get("setup", {}).get("seconds", 0.0)
+        evaluation = expected.get("evaluation", {"seconds": 0.0}).get("seconds")
+        parts = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
+        parts += [evaluation] * len(self.cells)
+        known = [seconds for seconds in parts if seconds is not None]
+        return setup + sum(known) / self.recipe.workers if len(known) == len(parts) else None
+
+    def longest_first(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Sort cells by expected time, longest first, so that no worker waits long for the last cell."""
+        return sorted(cells, key=lambda cell: -self.recipe.expected.get(cell.method, {}).get("seconds", 0.0))
+
 
 def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
     """Return the plan of a recipe for the given methods and seeds (default: the recipe's).

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,53 +29,27 @@ ONCE = ("setup", "evaluation")
 """Expected figures of the suite, not of a method."""
 
 
-def after(changed: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
+def expected_after(changed: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
     """Return the expected figures of a changed recipe.
 
     Another amount of the same budget scales the seconds of a training. They are dropped if model, lengths, batch or
     kind of training differ; the time of an evaluation is dropped if the benchmarks differ.
 
     Args:
-        changed: Plain data of the recipe as it will run, not validated yet.
-        original: Plain data of the recipe file, where ``expected`` was measured.
+        changed: Plain data of the recipe as it will run, with the figures of ``original``.
+        original: Plain data of the recipe file, where they were measured.
     """
-    expected = changed.get("expected")
-    if not isinstance(expected, Mapping) or expected != original.get("expected"):
-        return {"expected": expected} if "expected" in changed else {}  # the user's; validated later
-    kept = {name: figures for name, figures in expected.items() if name in ONCE}
-    if "evaluation" in kept and changed.get("benchmarks") != original.get("benchmarks"):
-        kept["evaluation"] = {}
-    share = _share(changed.get("budget"), original.get("budget"))
-    if _alike(changed, original, SAME_WORK) and _alike(_problem(changed), _problem(original), SAME_TEXTS):
-        kept |= {name: _scaled(figures, share) for name, figures in expected.items() if name not in ONCE}
-    return {"expected": kept}
-
-
-def _alike(one: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
-    return all(one.get(key) == other.get(key) for key in keys)
-
-
-def _problem(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    problem = raw.get("problem")
-    return problem if isinstance(problem, Mapping) else {}
-
-
-def _share(budget: Any, measured: Any) -> float | None:
-    """Return the ratio of the budget to the measured one, None if it is of another kind or not a number."""
-    if not isinstance(budget, Mapping) or not isinstance(measured, Mapping) or list(budget) != list(measured):
-        return None
-    amounts = [*budget.values(), *measured.values()]
-    numbers = all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 for n in amounts)
-    return float(amounts[0] / amounts[1]) if numbers and len(amounts) == 2 else None
-
-
-def _scaled(figures: Any, share: float | None) -> Any:
-    if not isinstance(figures, Mapping) or "seconds" not in figures or share == 1:
-        return figures
-    rest = {name: value for name, value in figures.items() if name != "seconds"}
-    if share is None or not isinstance(figures["seconds"], int | float):
-        return rest
-    return rest | {"seconds": figures["seconds"] * share}
+    same = all(changed.get(key) == original.get(key) for key in SAME_WORK)
+    same = same and all(changed["problem"].get(key) == original["problem"].get(key) for key in SAME_TEXTS)
+    [(kind, amount)], [(measured_kind, measured)] = changed["budget"].items(), original["budget"].items()
+    figures = {name: dict(was) for name, was in changed["expected"].items() if same or name in ONCE}
+    for name in figures.keys() - ONCE:
+        seconds = figures[name].pop("seconds", None)
+        if seconds is not None and kind == measured_kind:
+            figures[name]["seconds"] = seconds * (amount / measured)
+    if "evaluation" in figures and changed["benchmarks"] != original["benchmarks"]:
+        figures["evaluation"] = {}
+    return figures
 
 
 KEYS = ("preset", "presets", "scales", "reproduces")
@@ -111,7 +86,9 @@ def choose(raw: Mapping[str, Any], changes: Sequence[overrides.Change], keys: Co
         overrides.apply(data, changes_by_name.get(name, {}).items(), top_keys, origin=f"{source}, {name}:")
     overrides.apply(data, [change for change in changes if change[0] not in selected], top_keys)
     rest = {key: value for key, value in data.items() if key not in KEYS}
-    rest |= after(rest, raw)
+    if "expected" in raw and rest.get("expected") == raw["expected"]:
+        with suppress(ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # validation refuses it later
+            rest["expected"] = expected_after(rest, raw)
     if isinstance(rest.get("name"), str):
         rest["name"] = "-".join(filter(None, (rest["name"], preset, scale)))
     reproduces = data.get("reproduces") or {}

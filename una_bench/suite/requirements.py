@@ -1,232 +1,207 @@
-"""How much text the leaderboards' tasks put through a model: sizes of the full tasks, to plan with, not to report.
-
-What a run needs of a machine, by arithmetic alone: parameters, optimizer state, activations, operations, disk.
-
-Made to refuse what cannot work and to say hours to within a factor of about two, not to be compared with measurements.
-"""
+"""Memory, disk space and time of a run by arithmetic, to within a factor of about two: to plan with, not to report."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from una_bench.errors import UserError
 from una_bench.evaluation.leaderboards import GROUPS
+from una_bench.instruments.model_shape import Shape, from_config
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Feedback, Resident
-from una_bench.suite import model_shapes
-from una_bench.suite.estimate import BYTES_PER_FLOAT, state_bytes, value_whole
-from una_bench.suite.model_shapes import Shape
-from una_bench.suite.plan import Cell, Plan
+from una_bench.models import catalog, hub
 
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """One task in full."""
-
-    documents: int
-    read: int
-    """Tokens of a document with its examples and choices, what choices share counted once; rough."""
-    written: int = 0
-    """Tokens that it may generate at most."""
-
-
-SIZES: Mapping[str, Size] = MappingProxyType(
-    {
-        "gsm8k": Size(1319, 1000, 256),
-        "truthful_qa": Size(817, 850),
-        "winogrande": Size(1267, 260),
-        "arc": Size(1172, 2900),
-        "hellaswag": Size(10042, 1150),
-        "mmlu": Size(14042, 900),
-        "bbh": Size(5761, 1000),
-        "gpqa": Size(1192, 300),
-        "mmlu_pro": Size(12032, 1500),
-        "musr": Size(756, 1300),
-        "ifeval": Size(541, 60, 1280),
-        "math_hard": Size(1324, 1300, 1024),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What one evaluation of a model comes to."""
-
-    read_tokens: float = 0.0
-    token_steps: float = 0.0
-    """Steps of generation, each writing one token of every response in a batch."""
-
-
-def of(settings: Mapping[str, Any]) -> Work:
-    """Return the work of the benchmark that runs leaderboards, with these settings of it; other tasks are not known."""
-    tasks = settings.get("tasks", ())
-    names = [tasks] if isinstance(tasks, str) else list(tasks)
-    batch, limit = int(settings.get("batch_size", 64)), settings.get("limit")
-    read = steps = 0.0
-    for entry in (entry for name in names for entry in GROUPS.get(name, ())):
-        size = SIZES[entry.name]
-        documents = size.documents if limit is None else min(size.documents, math.ceil(limit))
-        read += documents * (size.read + size.written)
-        steps += math.ceil(documents / batch) * size.written
-    return Work(read_tokens=read, token_steps=steps)
-
+if TYPE_CHECKING:
+    from una_bench.reproduction.targets import Lengths
+    from una_bench.suite.plan import Cell, Plan
 
 GIB = 2**30
+FLOAT32_BYTES = 4
+BFLOAT16_BYTES = 2
 PROCESS_BYTES = GIB
 """Imports of a process, or the context of a device."""
-TASK_DATA_BYTES = 4 * GIB
-"""Data sets of both leaderboards in full, with their caches; rough."""
-HALF = 2
-"""Bytes of a number in bfloat16, in which activations are kept and hubs store models."""
+
+TASKS = {
+    "gsm8k": (1319, 1000, 256),
+    "truthful_qa": (817, 850, 0),
+    "winogrande": (1267, 260, 0),
+    "arc": (1172, 2900, 0),
+    "hellaswag": (10042, 1150, 0),
+    "mmlu": (14042, 900, 0),
+    "bbh": (5761, 1000, 0),
+    "gpqa": (1192, 300, 0),
+    "mmlu_pro": (12032, 1500, 0),
+    "musr": (756, 1300, 0),
+    "ifeval": (541, 60, 1280),
+    "math_hard": (1324, 1300, 1024),
+}
+"""Documents of each leaderboard task, approximate tokens read per document, and maximum tokens generated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """How fast a device is assumed to be."""
+    """Assumed speed of a device: operations and bytes of weights per second, and the minimum time of a token."""
 
     about: str
     flops: float
-    """Operations per second that training and reading reach."""
     bandwidth: float
-    """Bytes of weights per second that generation reads."""
-    step_seconds: float
-    """Least time of one step of generation, whatever the model."""
+    token_seconds: float
 
 
-CARD = Rate(about="40 % of an A100's 312 TFLOP/s", flops=1.25e14, bandwidth=1.2e12, step_seconds=0.03)
-CORE = Rate(about="one processor core with bfloat16", flops=8e10, bandwidth=4e9, step_seconds=0.02)
+CARD = Rate(about="40 % of an A100's 312 TFLOP/s", flops=1.25e14, bandwidth=1.2e12, token_seconds=0.03)
+CORE = Rate(about="one processor core with bfloat16", flops=8e10, bandwidth=4e9, token_seconds=0.02)
+
+
+def _known(sizes: str, **more: Any) -> Shape:
+    names = ("hidden", "layers", "intermediate", "heads", "kv_heads", "head_dim", "vocabulary")
+    return Shape(**dict[str, Any](zip(names, map(int, sizes.split()), strict=True)), **more)
+
+
+KNOWN = {
+    "mistralai/Mistral-7B-v0.1": _known("4096 32 14336 32 8 128 32000", tied=False),
+    "mistralai/Mistral-7B-Instruct-v0.1": _known("4096 32 14336 32 8 128 32000", tied=False),
+    "Qwen/Qwen2-1.5B": _known("1536 28 8960 12 2 128 151936"),
+    "Ray2333/GRM-Gemma-2B-rewardmodel-ft": _known("2048 18 16384 8 1 256 256000"),
+    "Ray2333/GRM-Llama3.2-3B-rewardmodel-ft": _known("3072 28 8192 24 8 128 128256"),
+    "smollm2": _known("576 30 1536 9 3 64 49152"),
+    "minilm": _known("384 6 1536 12 12 32 30522"),
+}
+"""Models of the suites in this package, for machines that do not have them yet."""
+
+
+def shape_of(name: str) -> Shape | None:
+    """Return the shape of a model that is on this machine or known; None for any other."""
+    folder = catalog.added_folder(name) if catalog.is_added(name) else Path(name)
+    try:
+        file = folder / "config.json"
+        if not (name and file.is_file()):
+            cached = hub.cached_config(name) if name not in KNOWN and name.count("/") == 1 else None
+            if cached is None:
+                return KNOWN.get(name)
+            file = cached
+        return from_config(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assumed:
-    """Lengths that no arithmetic knows."""
+class Requirements:
+    """Requirements of the cells of a plan, from the numbers of weights of its models."""
 
-    prompt_tokens: float
-    response_tokens: float
+    plan: Plan
+    shape: Shape | None
+    """Shape of the policy; None if only its number of weights is known, which is enough for `state_bytes`."""
+    policy: int
+    adapters: int
+    """Weights of adapters, trained in place of the policy's; 0 if all are trained."""
+    reward: int
+    """A reward model of unknown size is taken to be as large as the policy."""
+
+    def state_bytes(self, cell: Cell) -> int:
+        """Return the bytes of weights, gradients, Adam's moments and the models beside the policy, all in float32."""
+        resident, whole = registry.method(cell.method).resident, 4 * self.policy
+        adapted = self.policy + 4 * self.adapters
+        weights = adapted if self.adapters else whole
+        if Resident.REFERENCE in resident and not self.adapters:  # else it is the policy without its adapters
+            weights += self.policy
+        if Resident.VALUE in resident:
+            weights += adapted if self.adapters and cell.settings.get("value_adapters") else whole
+        if Resident.REWARD in resident:
+            weights += self.reward
+        return FLOAT32_BYTES * weights
+
+    def peak_bytes(self, cell: Cell) -> float:
+        """Return the maximum memory of one training: its state, with activations or with the data of generation."""
+        assert self.shape is not None
+        problem, settings, method = self.plan.recipe.problem, cell.settings, registry.method(cell.method)
+        longest = int(problem.get("max_length") or problem["max_prompt_length"] + problem["max_response_length"])
+        pair = 2 if method.feedback is Feedback.PAIRWISE else 1
+        rows = pair * (settings.get("per_device_train_batch_size") or self._batch(cell) / pair)  # given as pairs
+        hidden, layers, vocabulary = self.shape.hidden, self.shape.layers, self.shape.vocabulary
+        one_layer = 16 * hidden + 4 * self.shape.intermediate
+        numbers = one_layer + layers * hidden if settings.get("activation_checkpointing") else one_layer * layers
+        activations = BFLOAT16_BYTES * numbers + 3 * FLOAT32_BYTES * vocabulary  # logits, their softmax and gradient
+        generation = FLOAT32_BYTES * _at_once(settings) * longest * self.shape.cached
+        if Resident.VALUE in method.resident:  # TRL's PPO keeps the logits of a rollout, twice
+            tokens = settings["responses_per_rollout"] * int(problem["max_response_length"])
+            generation += 2 * FLOAT32_BYTES * tokens * vocabulary
+        return float(self.state_bytes(cell) + max(rows * longest * activations, generation))
+
+    def _batch(self, cell: Cell) -> float:
+        """Return the responses per optimizer step."""
+        if parts := cell.settings.get("num_mini_batches"):
+            return float(cell.settings["responses_per_rollout"] / parts)
+        return float(cell.settings.get("batch_responses") or self.plan.recipe.batch_responses)
 
     @property
-    def tokens(self) -> float:
-        """Of a prompt with its response."""
-        return self.prompt_tokens + self.response_tokens
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """The models of a suite."""
-
-    policy: Shape
-    reward: Shape | None
-    adapters: int | None
-    """Trained weights with adapters; None: all are trained."""
+    def memory_bytes(self) -> float:
+        """Memory of the largest trainings that can run at the same time."""
+        peaks = sorted((self.peak_bytes(cell) for cell in self.plan.cells if cell.trains), reverse=True)
+        return sum(peak + PROCESS_BYTES for peak in peaks[: self.plan.recipe.workers])
 
     @property
-    def trained(self) -> int:
-        """Weights that get gradients."""
-        return self.policy.parameters if self.adapters is None else self.adapters
+    def disk_bytes(self) -> float:
+        """Downloaded models and datasets, checkpoints, and optimizer states to resume from."""
+        recipe, checkpoints = self.plan.recipe, sum(cell.trains for cell in self.plan.cells)
+        limited = any(settings.get("limit") is not None for settings in recipe.benchmarks.values())
+        saved = FLOAT32_BYTES * (self.adapters or self.policy) * (checkpoints + 3 * recipe.workers)
+        return BFLOAT16_BYTES * (self.policy + self.reward) + saved + (1 if limited else 4) * GIB
+
+    def train_seconds(self, cell: Cell, lengths: Lengths, rate: Rate) -> float:
+        """Predict the time of one training; a budget of tokens or minutes counts as none."""
+        settings, budget, policy = cell.settings, self.plan.recipe.budget, self.policy
+        responses = budget.responses or (budget.steps or 0) * self._batch(cell)
+        passes = 3 if settings.get("activation_checkpointing") else 2  # the gradients of weights come on top
+        training, scoring = 2 * (passes * policy + (self.adapters or policy)), 2 * policy
+        if Resident.VALUE in registry.method(cell.method).resident:
+            training += 6 * policy
+            scoring += 2 * policy
+        scored, decoding = responses / int(settings.get("num_iterations") or settings.get("num_ppo_epochs") or 1), 0.0
+        if at_once := _at_once(settings):
+            scoring += 2 * self.reward
+            decoding = math.ceil(scored / at_once) * lengths.response_tokens * self._token_seconds(rate)
+        tokens = lengths.prompt_tokens + lengths.response_tokens
+        return tokens * (responses * training + scored * scoring) / rate.flops + decoding
+
+    def _token_seconds(self, rate: Rate) -> float:
+        return max(rate.token_seconds, FLOAT32_BYTES * self.policy / rate.bandwidth)
+
+    def evaluation_seconds(self, rate: Rate) -> float:
+        """Predict the time that one checkpoint takes on the leaderboards; other tasks count as none."""
+        settings: Mapping[str, Any] = next((s for s in self.plan.recipe.benchmarks.values() if "tasks" in s), {})
+        names, batch, limit = settings.get("tasks", ()), settings.get("batch_size", 64), settings.get("limit")
+        names, seconds = [names] if isinstance(names, str) else names, 0.0
+        for task in (task for name in names for task in GROUPS.get(name, ())):
+            documents, read, written = TASKS[task.name]
+            documents = documents if limit is None else min(documents, math.ceil(limit))
+            seconds += documents * (read + written) * 2 * self.policy / rate.flops
+            seconds += math.ceil(documents / batch) * written * self._token_seconds(rate)
+        return seconds
 
 
-def sizes(plan: Plan) -> Sizes:
-    """Look up the models of a plan.
+def _at_once(settings: Mapping[str, Any]) -> int:
+    """Return the number of responses generated at the same time; 0 if none are."""
+    rollout = int(settings.get("responses_per_rollout") or 0)
+    return min(rollout, int(settings.get("local_rollout_forward_batch_size") or rollout))
 
-    Raises:
-        UserError: Nothing is known of one of them.
-    """
+
+def of(plan: Plan) -> Requirements | None:
+    """Return the requirements of a plan, None if the size of its policy is unknown."""
     problem, lora = plan.recipe.problem, plan.recipe.lora
-    policy = _known(str(problem.get("policy", "")))
-    settings = problem.get("reward_model")
-    reward = None
-    if isinstance(settings, Mapping):
-        name = settings.get("name") or settings.get("init")
-        reward = _known(str(name)) if name else policy
-    return Sizes(policy=policy, reward=reward, adapters=policy.adapters(lora.r, lora.target_modules) if lora else None)
-
-
-def _known(name: str) -> Shape:
-    found = model_shapes.of(name)
-    if found is None:
-        raise UserError(
-            f"The size of {name or 'the policy'} is not known: fetch it first (hf download {name}), or give a folder."
-        )
-    return found
-
-
-def cell_bytes(plan: Plan, cell: Cell, size: Sizes) -> float:
-    """Return what one training holds at its peak, at most: weights and activations in the order of the arithmetic."""
-    resident, settings = registry.method(cell.method).resident, cell.settings
-    weights = size.policy.parameters
-    reward = size.reward.parameters if size.reward else 0
-    whole = value_whole(cell)
-    state = float(state_bytes(resident, weights, adapters=size.adapters, reward=reward, value_whole=whole))
-    longest = _longest(plan)
-    rows = _rows_at_once(plan, cell)
-    training = _activations(size.policy, rows * longest, again=bool(settings.get("activation_checkpointing")))
-    return state + max(training, _generating(plan, cell, size.policy))
-
-
-def _longest(plan: Plan) -> int:
-    problem = plan.recipe.problem
-    return int(problem.get("max_length") or problem["max_prompt_length"] + problem["max_response_length"])
-
-
-def _rows_at_once(plan: Plan, cell: Cell) -> int:
-    """Responses in one forward and backward pass."""
-    settings = cell.settings
-    given = settings.get("per_device_train_batch_size")
-    if given:
-        return int(given) * (2 if registry.method(cell.method).feedback is Feedback.PAIRWISE else 1)
-    if "num_mini_batches" in settings:
-        return int(settings["responses_per_rollout"] / settings["num_mini_batches"])
-    return int(settings.get("batch_responses") or plan.recipe.batch_responses)
-
-
-def _activations(shape: Shape, tokens: int, *, again: bool) -> float:
-    """Bytes kept for the backward pass, logits with their gradient included."""
-    layer = HALF * tokens * (16 * shape.hidden + 4 * shape.intermediate)
-    kept = HALF * tokens * shape.hidden * shape.layers + layer if again else layer * shape.layers
-    return kept + 3 * BYTES_PER_FLOAT * tokens * shape.vocabulary
-
-
-def _generating(plan: Plan, cell: Cell, shape: Shape) -> float:
-    """Bytes that generation keeps: keys and values, and the logits of all tokens where TRL generates (twice)."""
-    rollout = int(cell.settings.get("responses_per_rollout") or 0)
-    if not rollout:
-        return 0.0
-    at_once = int(cell.settings.get("local_rollout_forward_batch_size") or rollout)
-    cache = BYTES_PER_FLOAT * min(at_once, rollout) * _longest(plan) * shape.cache_values
-    logits = 2 * BYTES_PER_FLOAT * rollout * int(plan.recipe.problem["max_response_length"]) * shape.vocabulary
-    return cache + (logits if Resident.VALUE in registry.method(cell.method).resident else 0)
-
-
-def train_seconds(plan: Plan, cell: Cell, size: Sizes, assumed: Assumed, rate: Rate) -> float:
-    """Predict one training; a budget that is not of responses or steps is taken to be reached at once."""
-    batch = int(cell.settings.get("batch_responses") or plan.recipe.batch_responses)
-    responses = plan.recipe.budget.responses or (plan.recipe.budget.steps or 0) * batch
-    resident, settings = registry.method(cell.method).resident, cell.settings
-    weights = size.policy.parameters
-    passes = 2 * (2 + bool(settings.get("activation_checkpointing"))) * weights + 2 * size.trained
-    rollout = settings.get("responses_per_rollout")
-    if not rollout:  # the responses are given: the reference reads each as often as the policy, at most
-        return responses * assumed.tokens * (passes + 2 * weights) / rate.flops
-    generated = responses / int(settings.get("num_iterations") or settings.get("num_ppo_epochs") or 1)
-    judged = 2 * weights + 2 * (size.reward.parameters if size.reward else 0)
-    if Resident.VALUE in resident:
-        value = 6 * weights if value_whole(cell) or size.adapters is None else 4 * weights + 2 * size.adapters
-        passes, judged = passes + value, judged + 2 * weights
-    at_once = min(int(settings.get("local_rollout_forward_batch_size") or rollout), int(rollout))
-    steps = math.ceil(generated / at_once) * assumed.response_tokens
-    return assumed.tokens * (responses * passes + generated * judged) / rate.flops + steps * _step(size.policy, rate)
-
-
-def _step(shape: Shape, rate: Rate) -> float:
-    return max(rate.step_seconds, BYTES_PER_FLOAT * shape.parameters / rate.bandwidth)
-
-
-def evaluate_seconds(plan: Plan, size: Sizes, rate: Rate) -> float:
-    """Predict the evaluation of one checkpoint on the leaderboards."""
-    settings: Mapping[str, Any] = next((s for s in plan.recipe.benchmarks.values() if "tasks" in s), {})
-    work = of(settings)
-    return work.read_tokens * 2 * size.policy.parameters / rate.flops + work.token_steps * _step(size.policy, rate)
+    shape = shape_of(str(problem.get("policy", "")))
+    policy = shape.parameters if shape else registry.problem(problem).parameter_count()
+    if policy is None or (lora and not shape):
+        return None
+    given = problem.get("reward_model", {})
+    reward = shape_of(str(given.get("name") or given.get("init"))) if isinstance(given, Mapping) else None
+    return Requirements(
+        plan=plan,
+        shape=shape,
+        policy=policy,
+        adapters=shape.adapters(lora.r, lora.target_modules) if shape and lora else 0,
+        reward=reward.parameters if reward else 0 if given is None else policy,
+    )

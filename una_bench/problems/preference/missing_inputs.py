@@ -33,7 +33,7 @@ def _model(role: str, name: str, revision: str) -> Need | None:
         return None
     if Path(name).suffix == ".gguf" or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return Need(what=f"{role}: {name}", command="neither a folder, a file nor a name on the hub")
-    if hub.is_here(name, revision):
+    if hub.cached_config(name, revision):
         return None
     return Need(what=f"{role}: {name}", command=hub.model_command(name, revision), automatic=True)
 
