@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-import pytest
-from typer.testing import CliRunner
-
-from una_bench.cli import app
 from una_bench.interfaces import registry
 
 ROOT = Path(__file__).parent.parent
@@ -35,14 +32,19 @@ def test_the_test_command_is_what_ci_runs() -> None:
     assert "<!-- test command -->" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^una-bench ([a-z]+)", README, re.MULTILINE))))
-def test_every_command_shown_exists(command: str) -> None:
-    assert CliRunner().invoke(app.app, [command, "--help"]).exit_code == 0
+def test_no_paragraph_is_longer_than_four_lines() -> None:
+    prose = re.sub(r"```.*?```|<!-- table -->.*?<!-- /table -->", "\n", README, flags=re.DOTALL)
+    assert max(len(part.strip().splitlines()) for part in re.split(r"\n\n|\n(?=\* )", prose)) <= 4
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
-def test_every_link_leads_somewhere(link: str) -> None:
-    assert link.startswith("https://") or (ROOT / link).exists()
+def test_the_method_shown_is_one() -> None:
+    from una_bench import Feedback, Method
+
+    names: dict[str, Any] = {}
+    exec(compile(re.search(r"<!-- method -->\n```python\n(.*?)```", README, re.DOTALL)[1], "README.md", "exec"), names)  # type: ignore[index]
+    method = names["MyMethod"](beta=0.3)
+    assert isinstance(method, Method)
+    assert (method.feedback, method.settings()["beta"]) == (Feedback.PAIRWISE, 0.3)
 
 
 def test_the_committed_result_has_every_method_on_three_seeds() -> None:
