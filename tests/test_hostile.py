@@ -166,7 +166,7 @@ def test_hostile_text_is_no_html_in_a_model_card(evil_run: Path, tmp_path: Path)
 
 def packed(folder: Path, files: dict[str, str]) -> Path:
     (folder / "prepared").mkdir(parents=True)
-    index = {"suite": "exact", "una_bench": "0", "problem_key": "0", "files": files}
+    index = {"suite": "exact", "una_bench": "0", "problem_key": "0", "preparation": "0" * 12, "files": files}
     (folder / "bundle.json").write_text(json.dumps(index))
     return folder
 
@@ -188,5 +188,5 @@ def test_a_link_in_a_bundle_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_a_bundle_does_not_list_is_refused(tmp_path: Path) -> None:
     folder = packed(tmp_path / "bundle", {})
     (folder / "prepared" / "modeling.py").write_text("")
-    with pytest.raises(UserError, match="is not in its list"):
+    with pytest.raises(UserError, match="not in its list"):
         bundle.use(folder, "exact")
