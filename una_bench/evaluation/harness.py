@@ -159,7 +159,6 @@ def reason(error: Exception) -> str:
 
 
 def _keep(name: str, results: dict[str, Any], out: Path) -> None:
-    """Write lm-eval's results and samples."""
     rest = {key: value for key, value in results.items() if key != "samples"}
     (out / f"{name}.results.json").write_text(json.dumps(rest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for task, samples in (results.get("samples") or {}).items():

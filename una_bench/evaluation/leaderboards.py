@@ -20,11 +20,8 @@ _BBH = {
 }
 BBH_CHOICES = {name: count for count, names in _BBH.items() for name in names.split()}
 MUSR_CHOICES = {"murder_mysteries": 2, "object_placements": 5, "team_allocation": 3}
-CHOICES = {
-    f"leaderboard_{group}_{name}": n
-    for group, counts in (("bbh", BBH_CHOICES), ("musr", MUSR_CHOICES))
-    for name, n in counts.items()
-}
+CHOICES = {f"leaderboard_bbh_{name}": count for name, count in BBH_CHOICES.items()}
+CHOICES |= {f"leaderboard_musr_{name}": count for name, count in MUSR_CHOICES.items()}
 """Number of choices of each sub-task, from the leaderboard's documentation of its normalization."""
 IFEVAL = tuple(f"{level}_level_{kind}_acc,none" for level in ("prompt", "inst") for kind in ("strict", "loose"))
 

@@ -35,7 +35,6 @@ def named(metric: str, filtered: str) -> str:
 
 
 def _row(results: dict[str, Any], task: str, figures: dict[str, Any], how: str) -> list[Measurement]:
-    """Return the measurements of one task or group."""
     measured = []
     for key, value in figures.items():
         metric, comma, filtered = key.partition(",")

@@ -80,9 +80,7 @@ def is_plain_greedy(model: Any, settings: Mapping[str, Any]) -> bool:
     sampled = settings.get("do_sample") or settings.get("temperature")
     supported = {"attention_mask", "do_sample", "temperature"}
     irrelevant = {"temperature", "top_k", "top_p", "do_sample", "max_length", "max_new_tokens", "use_cache"}
-    default = GenerationConfig()
-    changed = {
-        name for name, value in model.generation_config.to_dict().items() if value != getattr(default, name, None)
-    }
+    default, actual = GenerationConfig(), model.generation_config.to_dict()
+    changed = {name for name, value in actual.items() if value != getattr(default, name, None)}
     changed -= {name for name in changed if name.endswith("_token_id") or name.startswith("_")}
     return not sampled and settings.keys() <= supported and changed <= irrelevant | {"transformers_version"}

@@ -37,17 +37,6 @@ def spread(sizes: dict[str, int], limit: int) -> dict[str, list[int]]:
     return {name: list(range(count)) for name, count in chosen.items() if count}
 
 
-def restrict(tasks: TaskDict, limit: int) -> dict[str, list[int]]:
-    """Choose ``limit`` documents of a loaded group, remove tasks without any, and return the document numbers."""
-    chosen = spread({name: len(task.eval_docs) for name, task in tasks["tasks"].items()}, limit)
-    for name in set(tasks["tasks"]) - set(chosen):
-        del tasks["tasks"][name]
-    for group in tasks["groups"].values():
-        _prune(group, chosen)
-    tasks["groups"] = {name: group for name, group in tasks["groups"].items() if group.get_all_tasks()}
-    return chosen
-
-
 def _prune(group: Any, chosen: dict[str, list[int]]) -> None:
     """Remove tasks that are not run, and groups left without tasks."""
     for name in list(group.child_names):
@@ -125,10 +114,15 @@ def _load(manager: TaskManager, name: str, entry: Entry | None, options: Options
             task.set_config(key="num_fewshot", value=shots)
     samples, seen = None, ""
     if options.limit_per == "task" and options.limit is not None:
-        sizes = [len(task.eval_docs) for task in tasks["tasks"].values()]
-        limit = options.limit if options.limit >= 1 else options.limit * sum(sizes)
-        samples = restrict(tasks, max(1, math.ceil(limit)))
-        seen = f"{sum(map(len, samples.values()))} of {sum(sizes)} documents"
+        sizes = {name: len(task.eval_docs) for name, task in tasks["tasks"].items()}
+        limit = options.limit if options.limit >= 1 else options.limit * sum(sizes.values())
+        samples = spread(sizes, max(1, math.ceil(limit)))
+        for without_documents in set(sizes) - set(samples):
+            del tasks["tasks"][without_documents]
+        for group in tasks["groups"].values():
+            _prune(group, samples)
+        tasks["groups"] = {key: group for key, group in tasks["groups"].items() if group.get_all_tasks()}
+        seen = f"{sum(map(len, samples.values()))} of {sum(sizes.values())} documents"
         seen += f" in {len(samples)} of {len(sizes)} sub-tasks" if len(sizes) > 1 else ""
     for task in tasks["tasks"].values():
         _build_once(task)

@@ -58,11 +58,7 @@ class Shape:
 
 
 def from_config(config: Any) -> Shape:
-    """Read the content of a ``config.json``, or a configuration object of transformers.
-
-    Raises:
-        TypeError, ValueError: A size is missing or not a number.
-    """
+    """Read a ``config.json`` or a configuration of transformers; a missing size is a TypeError or ValueError."""
 
     def get(name: str) -> Any:
         value = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from una_bench.instruments import energy, run_queue
 from una_bench.instruments.peak_memory import PeakMeter, meter, synchronize
-from una_bench.instruments.phases import EVALUATE, PhasePeak, Phases
+from una_bench.instruments.phases import EVALUATE, Phases
 from una_bench.instruments.training_curves import Trace
 from una_bench.record.schema import StepSamples
 
@@ -55,9 +55,10 @@ class Probe:
     """Counts the joules of steps; None: the meter of ``device``."""
 
     def __post_init__(self) -> None:
-        """Take the baseline."""
         self.samples: dict[str, list[float]] = defaultdict(list)
         self.trace = Trace()
+        self.curves = self.trace.curves
+        """Responses trained on and values at these points, by metric."""
         self.totals = dict.fromkeys(COUNTS, 0)
         self.marks: dict[str, float] = {}
         """Values that a resumed training needs."""
@@ -67,15 +68,12 @@ class Probe:
         self._pending = sorted(self.evaluate_at)
         self.energy = self.counted or energy.meter(self.device)
         self.phases = Phases(self.memory or meter(self.device), self.clock)
+        self.peaks = self.phases.peaks
+        """Time and memory by phase; a phase that never ran is absent."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Attribute memory and time to ``name``; a nested phase has its own peak and time."""
         return self.phases(name)
-
-    @property
-    def peaks(self) -> dict[str, PhasePeak]:
-        """Time and memory by phase; a phase that never ran is absent."""
-        return self.phases.peaks
 
     @property
     def peak_bytes(self) -> int:
@@ -144,11 +142,6 @@ class Probe:
         self.trace.add(metrics, at)
         if x is None and metrics:
             self.trace.mark(self.used)
-
-    @property
-    def curves(self) -> dict[str, tuple[list[float], list[float]]]:
-        """Responses trained on and values at these points, by metric."""
-        return self.trace.curves
 
     @property
     def due(self) -> bool:

@@ -14,16 +14,8 @@ from typing import Any
 from una_bench.machine import hardware
 
 PACKAGES = (
-    "una-bench",
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "accelerate",
-    "datasets",
-    "tokenizers",
-    "lm-eval",
-    "numpy",
+    *("una-bench", "torch", "transformers", "trl", "peft"),
+    *("accelerate", "datasets", "tokenizers", "lm-eval", "numpy"),
 )
 """Distributions whose versions can change a result."""
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
@@ -31,14 +23,7 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_C
 
 
 def describe(device: str = "cpu") -> dict[str, Any]:
-    """Return the environment of this process for the record; call this in the training process.
-
-    Args:
-        device: ``cpu`` or a CUDA device.
-
-    Returns:
-        Facts as JSON; None for unknown ones.
-    """
+    """Return this process's environment as JSON, None for unknown facts; call this in the training process."""
     import torch
 
     facts: dict[str, Any] = {
@@ -61,7 +46,6 @@ def machine() -> dict[str, Any]:
     import psutil
 
     cpu = hardware.processor()
-
     return {
         "machine": f"{platform.system()} {platform.machine()}",
         "kernel": platform.release(),

@@ -22,10 +22,8 @@ class Interrupted(Exception):  # noqa: N818 - a state, not an error
 def listen(*, at_once: bool = False) -> None:
     """Treat SIGTERM as a stop request, and ignore SIGINT, which a terminal sends to every process of a run.
 
-    This process also ends if the parent is killed: two runs must never write to the folder of one cell.
-
-    Args:
-        at_once: Raise `Interrupted` at once, for work that has nothing to save.
+    This process also ends if the parent is killed: two runs must never write to the folder of one cell. ``at_once``
+    raises `Interrupted` at once, for work that has nothing to save.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave if at_once else _request)

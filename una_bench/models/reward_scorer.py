@@ -45,11 +45,7 @@ def read_rewards(model: Any, ids: Sequence[Sequence[int]], pad: int | None) -> l
 
     transformers' classifiers read at the last token that is not ``config.pad_token_id``, which is one too early where
     sequences end in it. Another token pads them there: what stands behind a sequence does not change its reward.
-
-    Args:
-        model: A sequence classifier with one output.
-        ids: Token ids without padding.
-        pad: The tokenizer's padding token, if it has one.
+    ``model`` has one output; ``ids`` are without padding; ``pad`` is the tokenizer's padding token, if it has one.
     """
     import torch
 
@@ -72,13 +68,9 @@ class RewardModel:
     """A sequence classifier with one output and the tokenizer that is its own; it gets text, never ids."""
 
     def __init__(self, model: Any, tokenizer: Any = None, *, batch: int | None = None, device: Any = None) -> None:
-        """Take a model, its name or its folder.
+        """Take a model, its name or its folder; without a tokenizer, it is loaded by the model's name.
 
-        Args:
-            model: The model.
-            tokenizer: Its tokenizer; None: loaded by the model's name.
-            batch: Texts in one forward pass, in the given order; None: texts of similar length, `TOKENS_AT_ONCE`.
-            device: Where it runs; None: where it is.
+        ``batch`` texts enter one forward pass, in the given order; None: texts of similar length, `TOKENS_AT_ONCE`.
         """
         if isinstance(model, str | Path):
             import torch
@@ -141,7 +133,9 @@ class Scorer(RewardModel):
             self.style = json.loads(file.read_text(encoding="utf-8"))
         self.policy_tokenizer = policy if self.style.get("policy_tokens") else None
         """The policy's tokenizer where the reward model gets its token ids."""
-        self.messages = _messages(prepared) if self.style.get("own_template") else {}
+        tables = [prepared.prompts(s) for s in ("train", "heldout")] if self.style.get("own_template") else []
+        self.messages: dict[str, str] = dict(p for t in tables for p in zip(t.prompt, t.messages, strict=True))
+        """Messages of each prompt, as JSON, by its text."""
 
     def _ids(self, prompt: str, completion: str) -> list[int]:
         if self.policy_tokenizer is not None:  # the text has its special tokens already
@@ -151,12 +145,6 @@ class Scorer(RewardModel):
         if self.style.get("own_template"):
             return super()._ids([{"role": r, "content": c} for r, c in json.loads(self.messages[prompt])], bare)
         return super()._ids(prompt, completion if bare == completion else bare + (self.tokenizer.eos_token or ""))
-
-
-def _messages(prepared: Prepared) -> dict[str, str]:
-    """Return the messages of each prompt, as JSON, by its text."""
-    tables = [prepared.prompts(split) for split in ("train", "heldout")]
-    return dict(pair for table in tables for pair in zip(table.prompt, table.messages, strict=True))
 
 
 def accuracy(scorer: Scorer, prepared: Prepared) -> float:

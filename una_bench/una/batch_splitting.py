@@ -21,13 +21,11 @@ Part = tuple[Tensor, int]
 
 def parts_of(batch: Mapping[str, Any]) -> list[Part]:
     """Return all rows as one part, or short and long rows as two; on accelerators always one part."""
-    ids_NT = batch["input_ids"]
+    ids_NT, split = batch["input_ids"], _split(batch)
     count, width = ids_NT.shape
-    split = _split(batch)
     if split is None:
         return [(torch.arange(count, device=ids_NT.device), width)]
-    order_N, short, narrow = split
-    order = torch.from_numpy(order_N)
+    order, short, narrow = torch.from_numpy(split[0]), *split[1:]
     return [(order[:short], narrow), (order[short:], width)]
 
 
@@ -53,8 +51,7 @@ def padded_tokens(batch: Mapping[str, Any]) -> int:
     """Return the tokens that pass through the model for a batch, padding included, without reading a device tensor."""
     count, width = batch["input_ids"].shape
     split = _split(batch)
-    saved = 0 if split is None else split[1] * (width - split[2])
-    return int(count * width - saved)
+    return int(count * width - (0 if split is None else split[1] * (width - split[2])))
 
 
 def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -78,5 +75,4 @@ def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) 
         places.append(chosen)
         prompts.append(flat.detach()[torch.arange(len(rows)) * narrow + batch["prompt_ends"][rows] % width])
         owners.append(rows)
-    # Restore the order of the batch.
     return torch.cat(states)[torch.cat(places).argsort()], torch.cat(prompts)[torch.cat(owners).argsort()]

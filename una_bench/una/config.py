@@ -70,7 +70,6 @@ class UNAConfig(TrainingArguments):
     """Seed of the row order (online: prompt order); None: ``seed``."""
 
     def __post_init__(self) -> None:
-        """Validate the settings."""
         super().__post_init__()
         if self.data_seed is None:  # else the row order would depend on earlier random draws
             self.data_seed = self.seed
@@ -87,8 +86,7 @@ class UNAConfig(TrainingArguments):
         if len(low_high) != 2 or not all(map(math.isfinite, low_high)) or low_high[0] >= low_high[1]:
             raise UserError(f"score_range={self.score_range} must be the lowest and the highest score, in this order.")
         for name in ("max_length", "max_prompt_length", "logits_chunk_size"):
-            value = getattr(self, name)
-            if value is not None:
+            if (value := getattr(self, name)) is not None:
                 _positive(name, value)
         for name in ("offset_rate", "offset_residual_rate", "offset_lr_multiplier"):
             _positive(name, getattr(self, name))
@@ -136,7 +134,6 @@ class OnlineUNAConfig(UNAConfig):
     """Keep special tokens (except padding) in the text that rewards see, to tell finished from truncated responses."""
 
     def __post_init__(self) -> None:
-        """Validate the settings."""
         super().__post_init__()
         _choose("anchor", self.anchor, "reference", "rollout")
         if self.normalization is None:

@@ -154,7 +154,4 @@ def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, 
 
 def _ended(tokens: list[int], eos: tuple[int, ...]) -> list[int]:
     """Truncate after the first end token."""
-    for place, token in enumerate(tokens):
-        if token in eos:
-            return tokens[: place + 1]
-    return tokens
+    return tokens[: next((length for length, token in enumerate(tokens, 1) if token in eos), None)]

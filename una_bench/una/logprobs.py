@@ -82,15 +82,13 @@ def _head_is_last(model: Any) -> bool:
         return False
     was_training = model.training
     model.eval()
-    ids = torch.arange(6, device=next(model.parameters()).device).remainder(
-        causal.get_input_embeddings().num_embeddings
-    )[None]
+    vocabulary = causal.get_input_embeddings().num_embeddings
+    ids = torch.arange(6, device=next(model.parameters()).device).remainder(vocabulary)[None]
     expected = causal(input_ids=ids, use_cache=False).logits
     actual = head(_decoder(causal)(input_ids=ids, use_cache=False)[0])
     model.train(was_training)
-    return actual.shape == expected.shape and bool(
-        torch.allclose(actual.float(), expected.float(), rtol=1e-4, atol=1e-4)
-    )
+    same_shape = actual.shape == expected.shape
+    return same_shape and bool(torch.allclose(actual.float(), expected.float(), rtol=1e-4, atol=1e-4))
 
 
 def _through(wrapped: Any, inner: Any, ids: Tensor, work: Callable[[], Scored]) -> Scored:

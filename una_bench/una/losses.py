@@ -24,15 +24,9 @@ def wide(tensor: Tensor) -> Tensor:
 
 
 def implicit_reward(logratio: Tensor, beta: float, offset: Tensor | float = 0.0) -> Tensor:
-    """Return r = beta l + f(x) + c. UNA Eq. 6.
+    """Return r = beta l + f(x) + c, dimensionless, (B,), of log-ratios in nats, (B,). UNA Eq. 6.
 
-    Args:
-        logratio: l, nats, (B,).
-        beta: Strength of the pull towards the reference, per nat.
-        offset: f(x) + c, (B,) or one number; 0 is the published method.
-
-    Returns:
-        Implicit rewards, dimensionless, (B,).
+    ``beta`` is per nat; ``offset`` is f(x) + c, (B,) or one number, and 0 is the published method.
     """
     return beta * wide(logratio) + offset
 
@@ -43,13 +37,8 @@ def una_pairwise(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     Eq. 10 is printed as the plain difference of implicit rewards, which has no minimum; the paper's text and its "DPO
     (UNA-pairwise)" runs use the log-sigmoid of the difference, as here.
 
-    Args:
-        chosen: Log-ratio of the preferred response of each pair, (P,).
-        rejected: Log-ratio of the other one, (P,).
-        beta: Per nat.
-
-    Returns:
-        Loss per pair, nats, (P,).
+    ``chosen`` and ``rejected`` are the log-ratios of each pair's preferred and other response, nats, (P,); ``beta`` is
+    per nat. Return the loss per pair, nats, (P,).
     """
     return -logsigmoid(beta * (wide(chosen) - wide(rejected)))
 
@@ -85,12 +74,8 @@ def una_reward(reward: Tensor, explicit: Tensor) -> Tensor:
     With f(x) = beta log Z(x) it is zero exactly at the optimum of E[R] - beta KL. Online, with samples that carry no
     gradient, its expected gradient is -2 beta times that of the objective for any f.
 
-    Args:
-        reward: Implicit reward of each response, (B,).
-        explicit: Raw reward of each response, (B,).
-
-    Returns:
-        Squared error per response, squared units of reward, (B,).
+    ``reward`` and ``explicit`` are the implicit and the raw reward of each response, (B,). Return the squared error per
+    response, squared units of reward, (B,).
     """
     reward = wide(reward)
     return (reward - explicit.to(reward.dtype)).square()

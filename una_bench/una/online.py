@@ -13,20 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from una_bench.errors import UserError
+from una_bench.una import rollout
 from una_bench.una.config import OnlineUNAConfig
 from una_bench.una.examples import Examples
 from una_bench.una.generation import Sampling, cast_once, end_tokens, generate, uniform_numbers
 from una_bench.una.logprobs import causal_model
 from una_bench.una.rewards import Normalizer, make_reward
-from una_bench.una.rollout import (
-    RolloutSampler,
-    Slots,
-    from_state,
-    prompts_of,
-    read_prompts,
-    responses_as_examples,
-    to_state,
-)
 from una_bench.una.tokens import pad_token
 from una_bench.una.trainer import UNATrainer
 
@@ -38,7 +30,6 @@ class OnlineUNATrainer(UNATrainer):
         model: The policy, or its name or folder.
         reward_funcs: A sequence-classification model with one output, its name or folder, a Python function
             ``(prompts, completions) -> floats``, or a list of these.
-        args: Settings; None: the defaults.
         train_dataset: Rows with ``prompt`` (text or messages) or ``prompt_ids``; other columns are ignored.
         reward_processing_class: Tokenizer of the reward model, or a list of them; None: loaded by the model's name.
         **kwargs: As for `UNATrainer`; an ``eval_dataset`` has the same columns as there.
@@ -84,10 +75,10 @@ class OnlineUNATrainer(UNATrainer):
         if dataset is None:
             raise UserError("train_dataset is missing: online training needs prompts.")
         pad_token(tokenizer)
-        self.prompts = read_prompts(dataset, tokenizer, args)
+        self.prompts = rollout.read_prompts(dataset, tokenizer, args)
         rollouts = -(-len(self.prompts.ids) * args.num_generations // args.responses_per_rollout)
-        self.sampler = RolloutSampler(rollouts=rollouts, args=args)
-        return Slots(len(self.sampler))
+        self.sampler = rollout.RolloutSampler(rollouts=rollouts, args=args)
+        return rollout.Slots(len(self.sampler))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler
@@ -107,7 +98,7 @@ class OnlineUNATrainer(UNATrainer):
     def _new_rollout(self, number: int) -> Examples:
         """Generate and score a rollout; each process computes its share and receives the whole."""
         size, each = self.args.responses_per_rollout, self.args.num_generations
-        chosen = np.repeat(prompts_of(number, size // each, len(self.prompts.ids), self.sampler.seed), each)
+        chosen = np.repeat(rollout.prompts_of(number, size // each, len(self.prompts.ids), self.sampler.seed), each)
         share = size // self.accelerator.num_processes
         mine = slice(share * self.accelerator.process_index, share * (self.accelerator.process_index + 1))
         prompts = [self.prompts.ids[p] for p in chosen[mine]]
@@ -121,20 +112,16 @@ class OnlineUNATrainer(UNATrainer):
         with self.phase("reward"):
             raw = self._judge([self.prompts.given[p] for p in chosen[mine]], responses)
         with self.phase("reference"):
-            local = responses_as_examples(prompts, responses, self.sampling.pad)
+            local = rollout.responses_as_examples(prompts, responses, self.sampling.pad)
             reference = self._score(local, self._reference_logps)
             anchor = self._score(local, self._policy_logps) if self.args.anchor == "rollout" else None
         policy.train(was_training)
-        parts = [(responses, raw, reference, anchor)]
-        return self._assemble(chosen, parts if share == size else gather_object(parts))
-
-    def _assemble(self, chosen: NDArray[np.int64], parts: list[Any]) -> Examples:
-        """Merge the processes' shares of a rollout."""
+        parts: list[Any] = [(responses, raw, reference, anchor)]
+        parts = parts if share == size else gather_object(parts)
         responses = [response for part in parts for response in part[0]]
-        raw = np.concatenate([part[1] for part in parts])
-        whole = responses_as_examples([self.prompts.ids[p] for p in chosen], responses, self.sampling.pad)
-        whole.targets = self.normalize(raw)
-        whole.groups = np.arange(len(chosen)) // self.args.num_generations
+        whole = rollout.responses_as_examples([self.prompts.ids[p] for p in chosen], responses, self.sampling.pad)
+        whole.targets = self.normalize(np.concatenate([part[1] for part in parts]))
+        whole.groups = np.arange(size) // each
         whole.log_partition = self.prompts.log_partition[chosen] if self.args.offset == "partition" else None
         whole.reference = np.concatenate([part[2] for part in parts])
         whole.anchor = np.concatenate([part[3] for part in parts]) if self.args.anchor == "rollout" else None
@@ -164,7 +151,7 @@ class OnlineUNATrainer(UNATrainer):
         """Return the offset, the current rollout and recent rewards."""
         state = super().extra_state() | {"recent": torch.from_numpy(self.normalize.recent)}
         if self.rollout is not None:
-            state |= {"rollout": to_state(self.rollout), "rollout_number": self.rollout_number}
+            state |= {"rollout": rollout.to_state(self.rollout), "rollout_number": self.rollout_number}
         return state
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
@@ -172,5 +159,5 @@ class OnlineUNATrainer(UNATrainer):
         super().load_extra_state(state)
         self.normalize.recent = state["recent"].cpu().numpy()
         if "rollout" in state:
-            self.rollout = from_state(state["rollout"], self.sampling.pad)
+            self.rollout = rollout.from_state(state["rollout"], self.sampling.pad)
             self.rollout_number = int(state["rollout_number"])

@@ -31,7 +31,6 @@ class UNATrainer(UNABaseTrainer):
 
     Args:
         model: The policy, or its name or folder.
-        args: Settings; None: the defaults.
         train_dataset: A `datasets.Dataset` or a list of mappings; text, messages or token ids (``prompt_ids``, ...).
         eval_dataset: The same, or a mapping of names to datasets.
         processing_class: The tokenizer; None: the policy's.
