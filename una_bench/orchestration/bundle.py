@@ -35,8 +35,7 @@ Say = Callable[[str], None]
 def make(plan: Plan, out: Path, say: Say) -> list[str]:
     """Prepare the suite if necessary, and write the bundle to ``out``, which must not exist or be empty.
 
-    Returns:
-        Data and packages that this machine lacks; tasks that need them will show "not run".
+    Returns the data and packages that this machine lacks; tasks that need them will show "not run".
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} already exists. Choose another folder.")
@@ -89,10 +88,7 @@ def _copy_sentence_splitter(out: Path) -> None:
 def use(folder: Path, suite: str) -> str:
     """Make a bundle's contents available to this process and its children, and forbid connections.
 
-    Returns the recipe file to load instead of the suite.
-
-    Raises:
-        UserError: The folder is not a bundle, is damaged, or has another suite.
+    Returns the recipe file to load instead of the suite; `UserError` if this is no intact bundle of that suite.
     """
     index = _index(folder)
     if suite not in {index["suite"], str(folder / "recipe.yaml")}:

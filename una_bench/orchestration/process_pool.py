@@ -87,14 +87,10 @@ class Pool:
         preload: Sequence[str] = ("una_bench.worker.preload",),
         trainers: Sequence[str] = (),
     ) -> None:
-        """Configure the fork server, which starts with the first task.
+        """Configure the fork server, which starts with the first task and imports ``preload`` once.
 
-        Args:
-            workers: Maximum number of tasks at a time.
-            threads: Processor threads of each task.
-            listen: Receives every message of a task.
-            preload: Modules that the fork server imports once.
-            trainers: Modules that `una_bench.worker.preload` imports, too: those that the run's methods declare.
+        ``threads`` are those of each task; `una_bench.worker.preload` imports ``trainers``, too: modules that the
+        run's methods declare.
         """
         self.threads = threads
         self.trainers = tuple(trainers)

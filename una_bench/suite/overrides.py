@@ -49,15 +49,9 @@ def parse(override: str) -> Change:
 
 
 def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str], origin: str = "--set") -> None:
-    """Apply changes to ``raw``, in order.
+    """Apply changes to a recipe's plain data with the top-level ``keys``, in order; messages name their ``origin``.
 
     A bare setting of methods goes to ``training``, ``METHOD.setting`` to every variant of that method.
-
-    Args:
-        raw: Plain data of a recipe.
-        changes: The changes.
-        keys: Top-level keys of a recipe.
-        origin: Source of the changes, for messages.
     """
     changes = list(changes)
     if any(key.startswith("budget.") for key, _ in changes):

@@ -211,12 +211,9 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
 
 
 def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
-    """Validate settings.
+    """Validate settings, or raise `UserError` with the first thing that is wrong.
 
     YAML reads ``true`` as a switch, and ``1.5`` as a number: where text is needed, they are taken as text.
-
-    Raises:
-        UserError: The first thing that is wrong, in one message.
     """
     try:
         return model.model_validate(raw)
