@@ -90,7 +90,7 @@ def use(folder: Path, suite: str) -> str:
 
     Returns the recipe file to load instead of the suite; `UserError` if this is no intact bundle of that suite.
     """
-    index = _index(folder)
+    index = index_of(folder)
     if suite not in {index["suite"], str(folder / "recipe.yaml")}:
         raise UserError(f"--bundle {folder} has the suite {index['suite']}, not {suite}.")
     _require_whole(folder, index)
@@ -107,12 +107,8 @@ def use(folder: Path, suite: str) -> str:
     return str(recipe)
 
 
-def prepared_by(folder: Path, plan: Plan) -> Plan:
-    """Return the plan for the suite as the bundle has it, whichever code prepared it."""
-    return plan.prepared_by(_index(folder)["preparation"])
-
-
-def _index(folder: Path) -> dict[str, Any]:
+def index_of(folder: Path) -> dict[str, Any]:
+    """Return the content of ``bundle.json``; ``preparation`` is the hash of the code that prepared the suite."""
     try:
         index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         _ = index["suite"], index["una_bench"], index["problem_key"], index["preparation"], index["files"]
