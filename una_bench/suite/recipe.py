@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
@@ -192,8 +184,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
         _checked(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
-    unknown = set(recipe.training) - overrides.setting_names()
-    for key in sorted(unknown):
+    for key in sorted(set(recipe.training) - overrides.setting_names()):
         hint = nearest(key, overrides.setting_names())
         raise UserError(
             f"{source}: training.{key}: no method has a setting '{key}'.{hint} `una-bench show METHOD` lists them."
@@ -262,12 +253,6 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
     shared = {k: v for k, v in recipe.training.items() if k in cls.model_fields}
     own = recipe.settings.get(name, ({},))
     return [_checked(cls, {**shared, **settings}, source, f"settings.{name}.") for settings in own]
-
-
-def changed_settings(method: Method) -> tuple[str, ...]:
-    """Return the names of settings that differ from the method's defaults."""
-    defaults = type(method)().settings()
-    return tuple(sorted(k for k, v in method.settings().items() if v != defaults[k]))
 
 
 def dump(recipe: Recipe) -> str:
