@@ -134,7 +134,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     recipe = recipes.load(suite, set_)
     plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
     if bundle is not None:
-        plan = bundles.prepared_by(bundle, plan)
+        plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
     folder = RunFolder(out) if out else RunFolder.default(plan)
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
     registry.method(compared)

@@ -12,9 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.orchestration.runner import Finished, Options
-    from una_bench.suite.plan import Plan
+    from una_bench.orchestration.runner import Finished
     from una_bench.suite.presets import Chosen
     from una_bench.suite.recipe import Recipe
 
@@ -36,13 +34,13 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     """Run the suite of a paper and compare each number with ours; run it again to resume."""
     from rich.console import Console
 
-    from una_bench.cli import messages
+    from una_bench.cli import messages, show
     from una_bench.errors import UserError
     from una_bench.machine.hardware import require_device
     from una_bench.models import offline as offlines
     from una_bench.orchestration import code_changes, missing_inputs, preparation
     from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.orchestration.runner import Options
+    from una_bench.orchestration.runner import Options, Runner
     from una_bench.reproduction import published_numbers, targets
     from una_bench.suite import capacity
     from una_bench.suite import plan as plans
@@ -81,23 +79,15 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     command = shlex.join(["una-bench", *sys.argv[1:]])
     options = Options(quiet=quiet, retry_failed=retry == "failed", command=command)
     with messages.stoppable(command):
-        finished = _run(console, plan, folder, options)
+        finished = Runner(plan, folder, options).run()
+        if finished.records:
+            show.results(console, finished, baseline="", differences=False)
         if not finished.stopped:
             _show(console, finished, chosen, recipe)
     if finished.stopped:
         raise messages.stopped(command, finished.waiting)
     if finished.failed:
         raise typer.Exit(3)
-
-
-def _run(console: Console, plan: Plan, folder: RunFolder, options: Options) -> Finished:
-    from una_bench.cli import show
-    from una_bench.orchestration.runner import Runner
-
-    finished = Runner(plan, folder, options).run()
-    if finished.records:
-        show.results(console, finished, baseline="", differences=False)
-    return finished
 
 
 def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) -> None:

@@ -71,11 +71,7 @@ def find(name: str) -> Path:
 
 
 def read(name: str) -> Baseline:
-    """Read a baseline.
-
-    Raises:
-        UserError: The file is missing, damaged or of a newer format.
-    """
+    """Read a baseline, or raise `UserError` if the file is missing, damaged or of a newer format."""
     if not name:
         raise UserError("--baseline is empty. Give a file, or the name of one in results/baselines.")
     path = find(name)

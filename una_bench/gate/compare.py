@@ -39,11 +39,7 @@ class Verdict:
 
 
 def check(run: Path, baseline: Baseline) -> list[Verdict]:
-    """Compare every cell of the baseline and of the run.
-
-    Raises:
-        UserError: The run is of another suite or recipe.
-    """
+    """Compare every cell of the baseline and of the run; `UserError` if that is of another suite or recipe."""
     suite, key = update.identity(run)
     if suite != baseline.suite:
         raise UserError(f"{run} is a run of the suite {suite}; the baseline is of {baseline.suite}.")

@@ -37,11 +37,7 @@ def update(runs: Sequence[Path], name: str) -> tuple[Path, list[str]]:
 
 
 def make(runs: Sequence[Path]) -> Baseline:
-    """Return the baseline of runs of one recipe on one machine.
-
-    Raises:
-        UserError: The runs differ in recipe or machine, or a cell of the first has failed.
-    """
+    """Return the baseline of runs of one recipe on one machine; `UserError` if they differ or a first cell failed."""
     if len({run.resolve() for run in runs}) != len(runs):
         raise UserError("A run is given twice. Give each folder once.")
     records_by_run = [reader.some(run) for run in runs]

@@ -35,8 +35,7 @@ Say = Callable[[str], None]
 def make(plan: Plan, out: Path, say: Say) -> list[str]:
     """Prepare the suite if necessary, and write the bundle to ``out``, which must not exist or be empty.
 
-    Returns:
-        Data and packages that this machine lacks; tasks that need them will show "not run".
+    Returns the data and packages that this machine lacks; tasks that need them will show "not run".
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} already exists. Choose another folder.")
@@ -89,12 +88,9 @@ def _copy_sentence_splitter(out: Path) -> None:
 def use(folder: Path, suite: str) -> str:
     """Make a bundle's contents available to this process and its children, and forbid connections.
 
-    Returns the recipe file to load instead of the suite.
-
-    Raises:
-        UserError: The folder is not a bundle, is damaged, or has another suite.
+    Returns the recipe file to load instead of the suite; `UserError` if this is no intact bundle of that suite.
     """
-    index = _index(folder)
+    index = index_of(folder)
     if suite not in {index["suite"], str(folder / "recipe.yaml")}:
         raise UserError(f"--bundle {folder} has the suite {index['suite']}, not {suite}.")
     _require_whole(folder, index)
@@ -111,12 +107,8 @@ def use(folder: Path, suite: str) -> str:
     return str(recipe)
 
 
-def prepared_by(folder: Path, plan: Plan) -> Plan:
-    """Return the plan for the suite as the bundle has it, whichever code prepared it."""
-    return plan.prepared_by(_index(folder)["preparation"])
-
-
-def _index(folder: Path) -> dict[str, Any]:
+def index_of(folder: Path) -> dict[str, Any]:
+    """Return the content of ``bundle.json``; ``preparation`` is the hash of the code that prepared the suite."""
     try:
         index: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         _ = index["suite"], index["una_bench"], index["problem_key"], index["preparation"], index["files"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from una_bench.orchestration import preparation
-from una_bench.record import code_facts, storage
+from una_bench.record import code_facts, sealed_folder, storage
 from una_bench.record.schema import Record, Status
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def keep(plan: Plan, folder: RunFolder) -> Plan:
     Only finished trainings are kept, and only if the defaults of their settings have not changed either.
     """
     before = folder.preparation()
-    kept = plan.prepared_by(before) if before and preparation.is_there(plan.prepared_by(before)) else plan
+    kept = plan.prepared_by(before) if before else None
+    if kept is None or sealed_folder.damage(preparation.folder_of(kept)):
+        kept = plan
     records = {r.key: r for r in folder.records(plan)}
     cells = []
     for current, cell in zip(plan.cells, kept.cells, strict=True):

@@ -32,9 +32,7 @@ class Needy(Protocol):
 def check(plan: Plan) -> list[Need]:
     """Check the inputs of a plan and return those missing for tasks, which will then show "not run".
 
-    Raises:
-        UserError: The problem lacks inputs that are not downloaded automatically (the message lists them), or a task
-            is unknown to lm-eval.
+    Raise `UserError` if the problem lacks inputs that are not downloaded automatically, or lm-eval knows no such task.
     """
     folder = preparation.folder_of(plan)
     prepared = (folder / "manifest.json").is_file()

@@ -24,11 +24,6 @@ def folder_of(plan: Plan) -> Path:
     return storage.cache_folder() / "prepared" / name
 
 
-def is_there(plan: Plan) -> bool:
-    """Return whether the suite of a plan is prepared and undamaged."""
-    return not sealed_folder.damage(folder_of(plan))
-
-
 def check(plan: Plan) -> None:
     """Raise `UserError` if the cache cannot be written; leave nothing in it."""
     cache = folder_of(plan).parent

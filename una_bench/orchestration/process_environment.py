@@ -35,11 +35,6 @@ def for_workers(threads: int, preload: Sequence[str] = ()) -> dict[str, str]:
     return {**ENVIRONMENT, **by_threads, "UNA_BENCH_PRELOAD": ",".join(preload)}
 
 
-def for_tracker() -> dict[str, str]:
-    """Return the environment variables to set before Python starts its resource tracker."""
-    return {"PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), UNWARNED]))}
-
-
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables inside the context."""

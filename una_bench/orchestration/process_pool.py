@@ -87,14 +87,10 @@ class Pool:
         preload: Sequence[str] = ("una_bench.worker.preload",),
         trainers: Sequence[str] = (),
     ) -> None:
-        """Configure the fork server, which starts with the first task.
+        """Configure the fork server, which starts with the first task and imports ``preload`` once.
 
-        Args:
-            workers: Maximum number of tasks at a time.
-            threads: Processor threads of each task.
-            listen: Receives every message of a task.
-            preload: Modules that the fork server imports once.
-            trainers: Modules that `una_bench.worker.preload` imports, too: those that the run's methods declare.
+        ``threads`` are those of each task; `una_bench.worker.preload` imports ``trainers``, too: modules that the
+        run's methods declare.
         """
         self.threads = threads
         self.trainers = tuple(trainers)
@@ -136,10 +132,12 @@ class Pool:
 
     def _start(self, task: Task) -> None:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
-        spec = {**task.spec, "threads": self.threads, "cores": self._cores_of(task, slot)}
+        cores = [core for of_slot in self._cores for core in of_slot] if task.alone else self._cores[slot]
+        spec = {**task.spec, "threads": self.threads, "cores": cores}
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
-        with process_environment.environment(process_environment.for_tracker()):
+        unwarned = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), process_environment.UNWARNED)))
+        with process_environment.environment({"PYTHONWARNINGS": unwarned}):
             resource_tracker.ensure_running()  # before the signals are blocked, because it would unblock them
         for_workers = process_environment.for_workers(self.threads, self.trainers)
         with process_environment.environment(for_workers), process_environment.deaf():
@@ -155,11 +153,6 @@ class Pool:
         if self.stopping:  # stopped while the fork server was importing
             process.terminate()
         self.listen(task, "start", None)
-
-    def _cores_of(self, task: Task, slot: int) -> list[int]:
-        if task.alone:
-            return [core for cores in self._cores for core in cores]
-        return self._cores[slot]
 
     def _poll(self) -> list[Outcome]:
         wait([r.pipe for r in self._running if not r.pipe.closed] + [r.process.sentinel for r in self._running], 0.5)
@@ -244,8 +237,7 @@ def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]
         return Status.TIMEOUT, late
     if running.failure is not None:
         reason = running.failure["reason"]
-        memory = running.failure["type"] in {"OutOfMemoryError", "MemoryError"} or "can't allocate memory" in reason
-        if memory:
+        if running.failure["type"] in {"OutOfMemoryError", "MemoryError"} or "can't allocate memory" in reason:
             return Status.OUT_OF_MEMORY, reason
         return (Status.DIVERGED if running.failure["type"] == "Diverged" else Status.FAILED), reason
     if asked and code != -signal.SIGKILL:  # the signal came before the worker handled signals

@@ -72,11 +72,7 @@ def spec(*, method: str, settings: Mapping[str, Any], job: Mapping[str, Any], pr
 
 
 def train(pool: Pool, cell: Mapping[str, Any], times: int, out: Path, timeout_seconds: float = 600) -> list[Any]:
-    """Train one cell ``times`` times, each in a new process, and return the results.
-
-    Raises:
-        RuntimeError: One of them failed.
-    """
+    """Train one cell ``times`` times, each in a new process, and return the results; `RuntimeError` if one fails."""
     results = []
     for number in range(times):
         folder = out / f"{cell['method']}-{number}"

@@ -93,15 +93,12 @@ class Runner:
     def run(self) -> Finished:
         """Train and evaluate the missing cells, write their records, and return all records."""
         with self.folder.hold(), self.report, self._signals():
-            self.prepared = preparation.ensure(
-                self.plan, self.pool, log=self.folder.path / "prepare.log", say=self.report.say
-            )
+            log, options = self.folder.path / "prepare.log", self.options
+            self.prepared = preparation.ensure(self.plan, self.pool, log=log, say=self.report.say)
             if self.pool.import_seconds:  # something had to be prepared
                 self.time.once_seconds = self.time.clock() - self.time.began
-            options = self.options
-            self.folder.write_info(
-                self.plan, self.prepared.manifest, command=options.command, baseline=options.baseline
-            )
+            manifest = self.prepared.manifest
+            self.folder.write_info(self.plan, manifest, command=options.command, baseline=options.baseline)
             self._note_kept()
             missing = self._missing()
             if missing:
@@ -157,10 +154,6 @@ class Runner:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    @property
-    def _timeout(self) -> float:
-        return self.plan.recipe.timeout_minutes * 60
-
     def _train(self, cells: list[Cell]) -> None:
         """Train each cell in a new process."""
         by_name = {c.name: c for c in cells}
@@ -190,9 +183,8 @@ class Runner:
     def _train_task(self, cell: Cell) -> Task:
         out = self.folder.cell(cell)
         code = code_facts.part(cell.code, code_facts.TRAINING)
-        if (storage.read_json(out / "begun.json") or {}).get(
-            "code"
-        ) != code:  # a training does not resume with other code
+        begun = storage.read_json(out / "begun.json") or {}
+        if begun.get("code") != code:  # a training does not resume with other code
             shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
         storage.write_json(out / "begun.json", {"code": code})
@@ -216,7 +208,8 @@ class Runner:
             "evaluate_points": self.plan.recipe.evaluate_points,
         }
         self.started[cell.key] = now()
-        return Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=self._timeout)
+        limit = self.plan.recipe.timeout_minutes * 60
+        return Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=limit)
 
     def _job_facts(self, cell: Cell) -> dict[str, Any]:
         """Return the job of a cell without paths, for its record."""
@@ -270,7 +263,7 @@ class Runner:
             "benchmarks": self.plan.recipe.benchmarks,
         }
         log = self.folder.path / f"evaluate-{number}.log"
-        limit = self._timeout * len(cells)
+        limit = self.plan.recipe.timeout_minutes * 60 * len(cells)
         return Task(kind="evaluate", name=f"evaluate-{number}", spec=spec, log=log, timeout_seconds=limit)
 
     def _complete(self, cell: Cell) -> bool:

@@ -56,11 +56,7 @@ class Report:
 
 
 def measure(say: Callable[[str], None] = lambda _: None, times: int = TIMES) -> Report:
-    """Measure a known allocation, then train a small model ``times`` times, in the workers that every run uses.
-
-    Raises:
-        RuntimeError: A training failed.
-    """
+    """Measure a known allocation, then train a small model ``times`` times, in the workers that every run uses."""
     device = hardware.resolve_device("auto")
     method = next(n for n in registry.method_names() if registry.method(n).feedback is Feedback.SCORE)
     pool = Pool(workers=1, threads=1, listen=lambda *_: None, trainers=registry.method(method).preload)

@@ -15,8 +15,6 @@ from typing import Any
 Code = Mapping[str, Any]
 TRAINING = ("method", "training")
 EVALUATION = ("evaluation",)
-OWN = ("method",)
-SHARED = ("training", "evaluation")
 OTHER = "other"
 HASH = re.compile(r"[0-9a-f]{12}")
 """Form of a hash. One that is read from a file becomes part of a folder's name, so it is checked."""

@@ -69,19 +69,12 @@ def _record(line: str, path: Path, number: int) -> Record | None:
     try:
         return Record.model_validate({**content, "schema": SCHEMA})
     except (ValidationError, RecursionError) as error:
-        raise UserError(
-            f"{where} is not a valid record: {_first(error)}. Remove the line; the cell is then run again."
-        ) from None
-
-
-def _first(error: Exception) -> str:
-    """Return the location and message of the first validation error."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return "nested too deeply"
-    first = error.errors()[0]
-    return formatting.clean(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        reason = "nested too deeply"
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = formatting.clean(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        advice = "Remove the line; the cell is then run again."
+        raise UserError(f"{where} is not a valid record: {reason}. {advice}") from None
 
 
 def run_info(run: Path) -> dict[str, Any]:

@@ -37,9 +37,7 @@ def damage(folder: Path) -> str:
 def first_damaged(folder: Path, files: Mapping[str, Any]) -> str:
     """Return the first of ``files`` that is damaged or missing; empty where none is.
 
-    Args:
-        folder: Where they are.
-        files: By name, what a seal holds of each, or only its SHA-256: then the file is always read.
+    ``files`` maps a name to what a seal holds of it, or only to its SHA-256: then the file is always read.
     """
     return next((name for name, facts in files.items() if not _intact(folder / name, facts)), "")
 

@@ -22,11 +22,7 @@ def cache_folder() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` with ``text`` so that a reader sees the old or the new file, never a part.
-
-    Raises:
-        UserError: It cannot be written; the old file stays.
-    """
+    """Replace ``path`` with ``text``: readers see the old or the new file. `UserError` if that fails: the old stays."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is not a file and would be replaced. Choose another name.")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -72,11 +68,7 @@ def _checksum(text: str) -> str:
 
 
 def append_record(run: Path, record: Record) -> None:
-    """Append one line to the run's records, and wait until it is on disk.
-
-    Raises:
-        UserError: It cannot be written; what was there before stays as it was.
-    """
+    """Append one line to the run's records, and wait until it is on disk; `UserError` if it cannot be written."""
     path = run / "records.jsonl"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)

@@ -42,17 +42,9 @@ def write(run: Path, fmt: str, out: Path) -> Path:
 def _csv(records: Sequence[Record], info: Info, out: Path) -> None:
     table = frame.long(records)
     for name in table.columns[table.dtypes.map(str).isin(["object", "str"])]:
-        table[name] = table[name].map(_plain)
+        # Neither a terminal nor a spreadsheet may interpret a cell as a command.
+        table[name] = table[name].map(lambda v: formatting.no_formula(formatting.clean(v)) if isinstance(v, str) else v)
     storage.write_text(out, table.to_csv(index=False, lineterminator="\n"))
-
-
-def _plain(value: object) -> object:
-    """Return a cell that neither a terminal nor a spreadsheet interprets as a command."""
-    return formatting.no_formula(formatting.clean(value)) if isinstance(value, str) else value
-
-
-def _parquet(records: Sequence[Record], info: Info, out: Path) -> None:
-    frame.long(records).to_parquet(out, index=False)
 
 
 def _json(records: Sequence[Record], info: Info, out: Path) -> None:
@@ -62,10 +54,6 @@ def _json(records: Sequence[Record], info: Info, out: Path) -> None:
         "fairness": fairness.to_json(fairness.ledger(records)),
     }
     storage.write_text(out, json.dumps(whole, indent=1, sort_keys=True) + "\n")
-
-
-def _latex(records: Sequence[Record], info: Info, out: Path) -> None:
-    storage.write_text(out, render.latex(results_table.results(records)))
 
 
 def _card(records: Sequence[Record], info: Info, out: Path) -> None:
@@ -120,8 +108,8 @@ def _dataset(metric: str, suite: str) -> str:
 
 FORMATS: Mapping[str, Callable[[Sequence[Record], Info, Path], None]] = {
     "csv": _csv,
-    "parquet": _parquet,
+    "parquet": lambda records, _, out: frame.long(records).to_parquet(out, index=False),
     "json": _json,
-    "latex": _latex,
+    "latex": lambda records, _, out: storage.write_text(out, render.latex(results_table.results(records))),
     "hf-model-card": _card,
 }

@@ -95,8 +95,8 @@ def _other_code(records: Sequence[Record]) -> dict[str, list[str]]:
     for record in records:
         code = record.facts["code"]
         parts = {
-            *code_facts.different(code, newest[""], code_facts.SHARED),
-            *code_facts.different(code, newest[record.method], code_facts.OWN),
+            *code_facts.different(code, newest[""], ("training", "evaluation")),
+            *code_facts.different(code, newest[record.method], ("method",)),
             *code.get(code_facts.OTHER, ()),
         }
         if parts:
@@ -161,7 +161,14 @@ def table(lines: Sequence[LedgerLine]) -> Table:
         Verdict.NOT_KNOWN: "Recorded for fewer than two methods",
     }
     groups = [
-        Group(heading=heading, lines=tuple(_shown_line(line) for line in lines if line.verdict is verdict))
+        Group(
+            heading=heading,
+            lines=tuple(
+                Line(label=x.topic, names={"topic": x.topic}, cells=(Cell(text=str(verdict)), Cell(text=x.detail)))
+                for x in lines
+                if x.verdict is verdict
+            ),
+        )
         for verdict, heading in headings.items()
     ]
     columns = (
@@ -169,11 +176,6 @@ def table(lines: Sequence[LedgerLine]) -> Table:
         Column(key="detail", head="details", numbers=(), wraps=True),
     )
     return Table(title="Fairness ledger", stub="topic", columns=columns, groups=tuple(g for g in groups if g.lines))
-
-
-def _shown_line(line: LedgerLine) -> Line:
-    cells = (Cell(text=str(line.verdict)), Cell(text=line.detail))
-    return Line(label=line.topic, names={"topic": line.topic}, cells=cells)
 
 
 def to_json(lines: Sequence[LedgerLine]) -> list[dict[str, Any]]:

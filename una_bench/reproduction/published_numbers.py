@@ -117,11 +117,7 @@ def folder() -> Path:
 
 
 def load(path: Path | None = None) -> Reference:
-    """Read and check the published numbers.
-
-    Raises:
-        UserError: The file is missing or damaged.
-    """
+    """Read and check the published numbers; `UserError` if the file is missing or damaged."""
     file = path or folder() / "una.yaml"
     try:
         return Reference.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))

@@ -30,11 +30,7 @@ class Target(BaseModel):
 
 
 def target(reproduces: Mapping[str, Any], name: str) -> Target:
-    """Validate the key ``reproduces`` of the suite ``name``.
-
-    Raises:
-        UserError: It is empty or invalid.
-    """
+    """Validate the key ``reproduces`` of the suite ``name``; `UserError` if it is empty or invalid."""
     if not reproduces:
         raise UserError(f"The suite {name} reproduces no published numbers. Use `una-bench run {name}` instead.")
     try:

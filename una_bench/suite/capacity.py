@@ -64,11 +64,7 @@ def _missing(required: requirements.Requirements, machine: Machine) -> str:
 
 
 def require(plan: Plan, machine: Machine) -> None:
-    """Refuse a machine that is too small for the run.
-
-    Raises:
-        UserError: Memory or disk space is too small, or the size of the policy is unknown.
-    """
+    """Raise `UserError` if memory or disk space is too small, or the size of the policy is unknown."""
     missing = _missing(_required(plan), machine)
     if missing:
         raise UserError(

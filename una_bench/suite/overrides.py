@@ -49,37 +49,27 @@ def parse(override: str) -> Change:
 
 
 def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str], origin: str = "--set") -> None:
-    """Apply changes to ``raw``, in order.
+    """Apply changes to a recipe's plain data with the top-level ``keys``, in order; messages name their ``origin``.
 
     A bare setting of methods goes to ``training``, ``METHOD.setting`` to every variant of that method.
-
-    Args:
-        raw: Plain data of a recipe.
-        changes: The changes.
-        keys: Top-level keys of a recipe.
-        origin: Source of the changes, for messages.
     """
     changes = list(changes)
     if any(key.startswith("budget.") for key, _ in changes):
         raw["budget"] = {}  # one kind of budget replaces another
     for key, value in changes:
-        _apply(raw, key, value, keys, f"{origin} {key}={value}")
-
-
-def _apply(raw: dict[str, Any], key: str, value: Any, keys: Collection[str], origin: str) -> None:
-    parts = key.split(".")
-    if parts[0] not in keys:
-        if len(parts) == 1 and parts[0] in setting_names():
-            parts = ["training", *parts]
-        elif registry.canonical(parts[0]) in registry.method_names():
-            parts = ["settings", *parts]
-    if parts[0] == "settings" and len(parts) > 2:
-        name = registry.canonical(parts[1])
-        variants = raw.setdefault("settings", {}).setdefault(name, {})
-        for variant in variants if isinstance(variants, list) else [variants]:
-            _place(variant, parts[2:], value, origin)
-    else:
-        _place(raw, parts, value, origin)
+        parts, source = key.split("."), f"{origin} {key}={value}"
+        if parts[0] not in keys:
+            if len(parts) == 1 and parts[0] in setting_names():
+                parts = ["training", *parts]
+            elif registry.canonical(parts[0]) in registry.method_names():
+                parts = ["settings", *parts]
+        if parts[0] == "settings" and len(parts) > 2:
+            name = registry.canonical(parts[1])
+            variants = raw.setdefault("settings", {}).setdefault(name, {})
+            for variant in variants if isinstance(variants, list) else [variants]:
+                _place(variant, parts[2:], value, source)
+        else:
+            _place(raw, parts, value, source)
 
 
 def _place(target: Any, parts: Sequence[str], value: Any, origin: str) -> None:

@@ -162,7 +162,8 @@ def _cell(
     identity: dict[str, Any], code: dict[str, source_code.Parts], name: str, method: Method, variant: str, seed: int
 ) -> Cell:
     shared = {k: v for k, v in identity.items() if k not in {"training", "settings", "name", "benchmarks"}}
-    settings, changed = method.settings(), recipes.changed_settings(method)
+    settings, defaults = method.settings(), type(method)().settings()
+    changed = tuple(sorted(k for k, v in settings.items() if v != defaults[k]))
     decides = {"method": name, "settings": {k: settings[k] for k in changed}, "seed": seed, "shared": shared}
     return Cell(
         method=name,

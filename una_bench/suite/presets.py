@@ -34,10 +34,7 @@ def expected_after(changed: Mapping[str, Any], original: Mapping[str, Any]) -> d
 
     Another amount of the same budget scales the seconds of a training. They are dropped if model, lengths, batch or
     kind of training differ; the time of an evaluation is dropped if the benchmarks differ.
-
-    Args:
-        changed: Plain data of the recipe as it will run, with the figures of ``original``.
-        original: Plain data of the recipe file, where they were measured.
+    ``changed`` is the recipe as it will run, with the figures of ``original``, its file, where they were measured.
     """
     same = all(changed.get(key) == original.get(key) for key in SAME_WORK)
     same = same and all(changed["problem"].get(key) == original["problem"].get(key) for key in SAME_TEXTS)
@@ -72,9 +69,6 @@ def choose(raw: Mapping[str, Any], changes: Sequence[overrides.Change], keys: Co
     """Apply preset, scale and ``changes`` to the plain data of a recipe file, in this order.
 
     The names of preset and scale become part of the suite's name, so that their runs are not mistaken for each other.
-
-    Raises:
-        UserError: There is no such preset or scale, or a change cannot be made.
     """
     data = copy.deepcopy(dict(raw))
     selected = {key: value for key, value in changes if key in ("preset", "scale")}

@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
@@ -192,8 +184,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
         _checked(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
-    unknown = set(recipe.training) - overrides.setting_names()
-    for key in sorted(unknown):
+    for key in sorted(set(recipe.training) - overrides.setting_names()):
         hint = nearest(key, overrides.setting_names())
         raise UserError(
             f"{source}: training.{key}: no method has a setting '{key}'.{hint} `una-bench show METHOD` lists them."
@@ -211,12 +202,9 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
 
 
 def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
-    """Validate settings.
+    """Validate settings, or raise `UserError` with the first thing that is wrong.
 
     YAML reads ``true`` as a switch, and ``1.5`` as a number: where text is needed, they are taken as text.
-
-    Raises:
-        UserError: The first thing that is wrong, in one message.
     """
     try:
         return model.model_validate(raw)
@@ -265,12 +253,6 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
     shared = {k: v for k, v in recipe.training.items() if k in cls.model_fields}
     own = recipe.settings.get(name, ({},))
     return [_checked(cls, {**shared, **settings}, source, f"settings.{name}.") for settings in own]
-
-
-def changed_settings(method: Method) -> tuple[str, ...]:
-    """Return the names of settings that differ from the method's defaults."""
-    defaults = type(method)().settings()
-    return tuple(sorted(k for k, v in method.settings().items() if v != defaults[k]))
 
 
 def dump(recipe: Recipe) -> str:

@@ -55,12 +55,8 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
             traceback.print_exc()
             sys.stderr.flush()
         with contextlib.suppress(OSError):
-            pipe.send(
-                (
-                    "failed",
-                    {"type": type(error).__name__, "reason": _reason(error, Path(log).parent), **phases.notes(error)},
-                )
-            )
+            reason = _reason(error, Path(log).parent)
+            pipe.send(("failed", {"type": type(error).__name__, "reason": reason, **phases.notes(error)}))
         # Skip interpreter teardown: a broken state must not hang the run.
         os._exit(1)
     pipe.send(("done", result))
@@ -150,7 +146,7 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
         evaluate_at=job.budget.points(points),
         axis=job.budget.kind,
         watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
-        on_step=_after_step(benchmarks, _reporter(pipe, job)),
+        on_step=_after_step(benchmarks, pipe, job),
     )
     probe.facts["precision"] = job.precision
     set_seed(job.seed)
@@ -175,15 +171,6 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     }
     storage.write_json(job.out / "trained.json", result)
     return {"seconds": result["seconds"]}
-
-
-def _after_step(benchmarks: Mapping[str, Benchmark], report: Callable[[Probe], None]) -> Callable[[Probe], None]:
-    def after(probe: Probe) -> None:
-        report(probe)
-        for benchmark in benchmarks.values():
-            benchmark.after_step(probe)
-
-    return after
 
 
 def _final(checkpoint: Path) -> dict[str, str]:
@@ -222,19 +209,21 @@ def _described(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[Curve]
     ]
 
 
-def _reporter(pipe: Connection, job: Job) -> Any:
-    """Report progress at most ten times a second."""
+def _after_step(benchmarks: Mapping[str, Benchmark], pipe: Connection, job: Job) -> Callable[[Probe], None]:
+    """Report progress at most ten times a second, then tell the benchmarks of the step."""
     last = [0.0]
 
-    def report(probe: Probe) -> None:
+    def after(probe: Probe) -> None:
         now = time.monotonic()
         if now - last[0] >= 0.1:
             last[0] = now
             with contextlib.suppress(OSError):
                 done = min(1.0, job.budget.fraction(probe))
                 pipe.send(("step", {"done": done, "step": probe.totals["optimizer_steps"]}))
+        for benchmark in benchmarks.values():
+            benchmark.after_step(probe)
 
-    return report
+    return after
 
 
 def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
@@ -256,14 +245,12 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
         path = out / cell["checkpoint"] if cell["checkpoint"] else prepared.policy
         checkpoint = Checkpoint(path=path, prepared=prepared, out=out, device=device, seed=cell["seed"])
         measured = [m for b in benchmarks.values() for m in b.evaluate(checkpoint)]
-        storage.write_json(
-            out / "evaluated.json",
-            {
-                "key": cell["key"],
-                "code": cell["code"],
-                "seconds": time.perf_counter() - started,
-                "measurements": [m.model_dump(mode="json") for m in measured],
-            },
-        )
+        result = {
+            "key": cell["key"],
+            "code": cell["code"],
+            "seconds": time.perf_counter() - started,
+            "measurements": [m.model_dump(mode="json") for m in measured],
+        }
+        storage.write_json(out / "evaluated.json", result)
         pipe.send(("end", cell["name"]))
     return {"seconds": time.perf_counter() - began}

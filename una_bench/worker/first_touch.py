@@ -11,6 +11,7 @@ import io
 
 def touch_code() -> None:
     """Train and run a tiny model, run the reference workload and read a small table; keeps the random state."""
+    import pandas as pd
     import torch
 
     from una_bench.instruments.reference_workload import Yardstick
@@ -18,7 +19,10 @@ def touch_code() -> None:
     with torch.random.fork_rng(devices=[]):
         _train_and_generate()
     Yardstick().seconds()
-    _read_table()
+    file = io.BytesIO()
+    pd.DataFrame({"ids": [[1, 2]] * 8, "text": ["x"] * 8}).to_parquet(file)
+    file.seek(0)
+    pd.read_parquet(file)
 
 
 def _train_and_generate() -> None:
@@ -37,12 +41,3 @@ def _train_and_generate() -> None:
         optimizer.step()
         optimizer.zero_grad()
     model.generate(ids_BT, attention_mask=mask_BT, max_new_tokens=3, do_sample=True, eos_token_id=None)
-
-
-def _read_table() -> None:
-    import pandas as pd
-
-    file = io.BytesIO()
-    pd.DataFrame({"ids": [[1, 2]] * 8, "text": ["x"] * 8}).to_parquet(file)
-    file.seek(0)
-    pd.read_parquet(file)

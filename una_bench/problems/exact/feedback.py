@@ -70,16 +70,3 @@ def draw_feedback(
             "chosen": np.stack([first_wins, ~first_wins], 1).ravel(),
         }
     )
-
-
-def prompt_frame(heldout: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return all prompts with their split; columns as in `una_bench.interfaces.prepared`."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "prompt": list(language.prompts()),
-            "prompt_ids": [language.token_ids(text) for text in language.prompts()],
-            "split": np.where(heldout, "heldout", "train"),
-        }
-    )

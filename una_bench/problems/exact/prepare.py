@@ -63,6 +63,8 @@ def make_truth(problem: ExactSettings, out: Path, say: Callable[[str], None]) ->
 
 def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str, int]:
     """Write the tables of responses and prompts and return their counts."""
+    import pandas as pd
+
     noise = feedback.Noise(label=problem.label_noise, score=problem.score_noise)
     counts: dict[str, int] = {}
     amounts = {"train": problem.responses, "heldout": problem.responses_heldout}
@@ -78,5 +80,8 @@ def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str
         name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
         table.to_parquet(out / name, index=False)
         counts |= {f"prompts_{split}": len(truth.rows(split)), f"responses_{split}": len(table)}
-    feedback.prompt_frame(truth.heldout).to_parquet(out / "prompts.parquet", index=False)
+    prompts, splits = list(language.prompts()), np.where(truth.heldout, "heldout", "train")
+    ids = [language.token_ids(text) for text in prompts]
+    table = pd.DataFrame({"prompt": prompts, "prompt_ids": ids, "split": splits})
+    table.to_parquet(out / "prompts.parquet", index=False)
     return counts | {"responses_a_prompt": truth.reward.shape[1]}
