@@ -45,8 +45,6 @@ class Dpo(Method):
     """Share of pairs taken to be labeled the wrong way round."""
     precompute_ref_log_probs: bool = False
     """Run the reference model once before training and not in every step."""
-    doubled_bos: bool = False
-    """Put the tokenizer's first token before a prompt that begins with it already, as UNA's released code has it."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on pairs, half as many a step as responses."""

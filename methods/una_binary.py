@@ -23,10 +23,6 @@ class UnaBinary(UnaRegression):
     """f(x) + c; ``none`` is as published."""
     offset_residual_rate: Rate = 0.2
     """``ema``: step of the constant along the mean of label - sigmoid(r)."""
-    doubled_bos: bool = False
-    """Put the tokenizer's first token before a prompt that begins with it already, as in the released code."""
-    doubled_eos: bool = False
-    """Put the tokenizer's end token after a response that has it already, as in the released code."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared labels; reference log-probabilities are computed once, beforehand."""

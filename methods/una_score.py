@@ -21,11 +21,6 @@ class UnaScore(UnaScoreRegression):
     feedback = Feedback.SCORE
     paper = "Wang et al. 2024, arXiv:2408.15339, Eq. 13"
 
-    doubled_bos: bool = False
-    """Put the tokenizer's first token before a prompt that begins with it already, as in the released code."""
-    doubled_eos: bool = False
-    """Put the tokenizer's end token after a response that has it already, as in the released code."""
-
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on the prepared scores; reference log-probabilities are computed once, beforehand."""
         from una_bench.training.una import records, train_offline

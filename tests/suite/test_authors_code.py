@@ -21,11 +21,10 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job, Lora
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models.reward_scorer import Scorer
-from una_bench.problems.preference import formats
+from una_bench.problems.preference import formats, tables
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS, Scoring
 from una_bench.problems.preference.pairs import pair_up
 from una_bench.suite import plan, recipe
-from una_bench.training.special_tokens import doubled_ends
 from una_bench.una.logprobs import Scored
 from una_bench.una.metrics import Ledger
 from una_bench.una.objective import batch_loss
@@ -103,23 +102,40 @@ def test_a_prompt_with_a_response_longer_than_both_may_be_is_left_out(words: Pre
 # Special tokens that stand twice.
 
 
-def test_what_prompts_begin_with_and_responses_end_with_is_doubled(words: Prepared) -> None:
+@pytest.fixture(scope="module")
+def doubled(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    ends = {"dpo": ["bos"], "una_binary": ["bos"], "una_score": ["bos", "eos"]}
+    return prepared_with(tmp_path_factory.mktemp("doubled"), doubled_ends=ends)
+
+
+def test_what_prompts_begin_with_and_responses_end_with_is_doubled(words: Prepared, doubled: Prepared) -> None:
     tokenizer = byte_tokenizer()
-    row = doubled_ends(words.responses(), words.path, bos=True, eos=True).iloc[0]
-    assert (row.prompt_ids[:2], row.completion_ids[-2:]) == (
-        [tokenizer.convert_tokens_to_ids(START)] * 2,
-        [tokenizer.eos_token_id] * 2,
-    )
+    start, end = tokenizer.convert_tokens_to_ids(START), tokenizer.eos_token_id
+    table, plain = doubled.responses(method="una_score"), words.responses()
+    assert [list(ids) for ids in table.prompt_ids] == [[start, *ids] for ids in plain.prompt_ids]
+    assert [list(ids) for ids in table.completion_ids] == [[*ids, end] for ids in plain.completion_ids]
 
 
-def test_nothing_is_doubled_by_default(words: Prepared) -> None:
-    table = words.responses()
-    assert doubled_ends(table, words.path) is table
+def test_nothing_is_doubled_for_other_methods(words: Prepared, doubled: Prepared) -> None:
+    hashes = words.manifest["hashes"], doubled.manifest["hashes"]
+    assert hashes[0]["responses.parquet"] == hashes[1]["responses.parquet"]
+    assert doubled.responses(method="kto").equals(words.responses())
 
 
-def test_a_tokenizer_without_a_first_token_is_refused(tiny_prepared: Path) -> None:
-    with pytest.raises(UserError, match="doubled_bos: the policy's tokenizer has no first token"):
-        doubled_ends(Prepared(tiny_prepared).responses(), tiny_prepared, bos=True)
+def test_held_out_responses_are_not_doubled(words: Prepared, doubled: Prepared) -> None:
+    assert doubled.responses("heldout", method="una_score").equals(words.responses("heldout"))
+
+
+def test_a_tokenizer_without_a_first_token_is_refused(words: Prepared) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.bos_token = None
+    with pytest.raises(UserError, match="doubled_ends: the policy's tokenizer has no first token"):
+        tables.double_ends(words.responses(), tokenizer, ["bos"])
+
+
+def test_a_method_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no method 'una_scroe'\. Did you mean 'una_score'\?"):
+        prepared_with(tmp_path, doubled_ends={"una_scroe": ["bos"]})
 
 
 def train(name: str, prepared: Path, out: Path, *, lora: Lora | None = None, **settings: Any) -> Probe:
@@ -133,6 +149,7 @@ def train(name: str, prepared: Path, out: Path, *, lora: Lora | None = None, **s
         max_prompt_length=100,
         max_new_tokens=4,
         lora=lora,
+        method=name,
     )
     probe = Probe("cpu")
     registry.method(name)(learning_rate=1e-2, **{"warmup_steps": 0, **settings}).train(job, probe)
@@ -140,18 +157,20 @@ def train(name: str, prepared: Path, out: Path, *, lora: Lora | None = None, **s
 
 
 @pytest.mark.parametrize("name", ["dpo", "una_score", "una_binary"])
-def test_each_method_trains_on_one_token_more_of_every_prompt(name: str, words: Prepared, tmp_path: Path) -> None:
+def test_each_method_trains_on_one_token_more_of_every_prompt(
+    name: str, words: Prepared, doubled: Prepared, tmp_path: Path
+) -> None:
     counts = [
-        train(name, words.path, tmp_path / str(doubled), doubled_bos=doubled).totals["prompt_tokens"]
-        for doubled in (False, True)
+        train(name, prepared.path, tmp_path / str(number)).totals["prompt_tokens"]
+        for number, prepared in enumerate((words, doubled))
     ]
     assert counts[1] - counts[0] == 16
 
 
-def test_the_ledger_sees_the_tokens_that_were_trained_on(words: Prepared, tmp_path: Path) -> None:
+def test_the_ledger_sees_the_tokens_that_were_trained_on(words: Prepared, doubled: Prepared, tmp_path: Path) -> None:
     facts = [
-        train("una_score", words.path, tmp_path / str(doubled), doubled_eos=doubled).facts["responses_set_sha256"]
-        for doubled in (False, True)
+        train("una_score", prepared.path, tmp_path / str(number)).facts["responses_set_sha256"]
+        for number, prepared in enumerate((words, doubled))
     ]
     assert facts[0] != facts[1]
 

@@ -140,9 +140,9 @@ def test_the_paper_s_preset_has_the_paper_s_settings(name: str, method: str) -> 
 
 
 CODE = {
-    ("una-table1", "dpo"): {"doubled_bos": True, "batch_responses": 16},
+    ("una-table1", "dpo"): {"batch_responses": 16},
     ("una-table1", "kto"): {"batch_responses": None, "learning_rate": 5e-6},
-    ("una-table1", "una_binary"): {"doubled_bos": True, "doubled_eos": True, "reduction": "sum"},
+    ("una-table1", "una_binary"): {"reduction": "sum"},
     ("una-table1", "una_score"): {"reduction": "sum", "per_device_train_batch_size": 1, "learning_rate": 3e-5},
     ("una-table4", "una_online"): {"anchor": "rollout", "reduction": "sum", "missing_eos_penalty": 1.0, "beta": 3.0},
     ("una-table4", "ppo"): {"learning_rate": 3e-6, "kl_coef": 0.05, "missing_eos_penalty": 1.0},
@@ -152,6 +152,13 @@ CODE = {
 @pytest.mark.parametrize(("name", "method"), CODE)
 def test_the_code_s_preset_has_the_code_s_settings(name: str, method: str) -> None:
     assert CODE[name, method].items() <= settings(name, "authors_code", method).items()
+
+
+def test_the_code_doubles_the_first_token_for_dpo_and_una_and_the_end_token_for_una() -> None:
+    doubled = [recipe.load("una-table1", [f"preset={p}"]).problem.get("doubled_ends", {}) for p in PRESETS]
+    both = ("bos", "eos")
+    code = {"dpo": ("bos",), "una_binary": both, "una_score": both}
+    assert [{name: tuple(ends) for name, ends in each.items()} for each in doubled] == [{}, code, {}]
 
 
 def test_the_code_keeps_ties_and_the_controlled_preset_does_not() -> None:

@@ -54,6 +54,8 @@ class Job:
     """Folder made by the suite's problem; `una_bench.interfaces.prepared.Prepared` reads it."""
     out: Path
     """Folder of this cell, writable; the checkpoint goes to ``out / "checkpoint"``."""
+    method: str = ""
+    """Name of the method, for data that is prepared for one method only."""
     seed: int
     budget_responses: int | None = None
     """Responses to train on, repetitions included. Exactly one budget is set."""

@@ -5,6 +5,7 @@
     reward/                  reward model, a sequence classifier with one output and its own tokenizer (optional)
     responses.parquet        scored responses to train on; rows 2k and 2k+1 are a pair of the same prompt
     responses_heldout.parquet  the same columns, for held-out preference accuracy (optional)
+    responses_for_METHOD.parquet  instead of responses.parquet for one method (optional)
     prompts.parquet          prompt, prompt_ids, split (train | heldout)
     tasks/                   lm-eval task files (optional)
     anything else            the problem's own (the exact problem keeps truth.npz)
@@ -63,12 +64,13 @@ class Prepared:
         folder = self.path / "tasks"
         return folder if folder.is_dir() else None
 
-    def responses(self, split: str = "train") -> pd.DataFrame:
-        """Return scored responses; rows 2k and 2k+1 are a pair."""
+    def responses(self, split: str = "train", *, method: str = "") -> pd.DataFrame:
+        """Return scored responses, those prepared for ``method`` only if there are any; rows 2k and 2k+1 are a pair."""
         import pandas as pd
 
+        own = self.path / f"responses_for_{method}.parquet"
         name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
-        return pd.read_parquet(self.path / name)
+        return pd.read_parquet(own if split == "train" and own.is_file() else self.path / name)
 
     def prompts(self, split: str = "train") -> pd.DataFrame:
         """Return the prompts of a split, ``train`` or ``heldout``."""

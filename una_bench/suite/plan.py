@@ -200,6 +200,6 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
 
 def job_facts(job: Job) -> dict[str, Any]:
     """Return the part of a job that belongs in a record, without paths and unused budgets."""
-    omitted = {"prepared", "out", "seed", "checkpoint_minutes", "report_to"}
+    omitted = {"prepared", "out", "method", "seed", "checkpoint_minutes", "report_to"}
     unused = {name for name, value in asdict(job).items() if name.startswith("budget_") and value is None}
     return {k: v for k, v in asdict(job).items() if k not in omitted | unused}

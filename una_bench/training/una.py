@@ -17,7 +17,6 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
 from una_bench.training import resume
 from una_bench.training.common import common_arguments, fit, load_policy, lora_config, record_facts
-from una_bench.training.special_tokens import doubled_ends
 from una_bench.una.batch_splitting import padded_tokens
 
 if TYPE_CHECKING:
@@ -98,8 +97,7 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
     # Tables and hashes belong to the harness; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
-        doubled = {name: bool(method.settings().get(f"doubled_{name}")) for name in ("bos", "eos")}
-        data = rows(doubled_ends(Prepared(job.prepared).responses(), job.prepared, **doubled))
+        data = rows(Prepared(job.prepared).responses(method=job.method))
         record_facts(
             probe,
             model=model,

@@ -121,7 +121,8 @@ def _benchmarks(spec: Spec, prepared: Prepared) -> dict[str, Benchmark]:
 def _job(spec: Spec) -> Job:
     values = dict(spec["job"])
     lora = values.pop("lora")
-    values.update(prepared=Path(spec["prepared"]), out=Path(spec["out"]), lora=Lora(**lora) if lora else None)
+    values.update(prepared=Path(spec["prepared"]), out=Path(spec["out"]), method=spec["method"])
+    values.update(lora=Lora(**lora) if lora else None)
     return Job(**values)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
+from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog
 from una_bench.problems.preference import formats, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
@@ -39,6 +40,9 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     say("preference data")
     train, heldout, facts = read_pairs(problem, template)
     _write_tables(problem, out, train, heldout)
+    for method, ends in problem.doubled_ends.items():
+        table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
+        table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
     write_policy(model, template, out / "policy")
     figures = reward_model.write_reward_model(problem, out, template, say) if problem.reward_model else {}
     manifest = {

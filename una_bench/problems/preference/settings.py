@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from una_bench.errors import nearest
+from una_bench.interfaces import registry
 from una_bench.interfaces.problem import Problem
 from una_bench.interfaces.settings import Settings
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
@@ -83,6 +85,9 @@ class PreferenceSettings(Problem):
     as in the UNA authors' code."""
     ties: Literal["leave_out", "keep"] = "leave_out"
     """Pairs with equal scores. ``keep``: the second response counts as preferred, as in the UNA authors' code."""
+    doubled_ends: dict[str, tuple[Literal["bos", "eos"], ...]] = Field(default_factory=dict)
+    """Methods whose prompts begin with the tokenizer's first token (``bos``) or whose responses end with its end token
+    (``eos``) twice, as in the UNA authors' code."""
     label_threshold: float | None = None
     """Smallest score of a desirable response; none: the preferred response of each pair is desirable."""
     max_prompt_length: int = Field(default=512, ge=1)
@@ -140,6 +145,14 @@ class PreferenceSettings(Problem):
         if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
             raise ValueError("weights must not be negative, and their sum must be above 0")
         return weights
+
+    @field_validator("doubled_ends")
+    @classmethod
+    def _of_methods(cls, ends: dict[str, Any]) -> dict[str, Any]:
+        for name in ends:
+            if name not in registry.method_names():
+                raise ValueError(f"there is no method {name!r}.{nearest(name, registry.method_names())}")
+        return ends
 
     @field_validator("score_range")
     @classmethod

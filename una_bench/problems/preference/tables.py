@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from una_bench.errors import UserError
 from una_bench.problems.preference.pairs import Pair
 from una_bench.problems.preference.template import Template
 
@@ -131,6 +132,24 @@ def responses(written: Sequence[Written], *, label_threshold: float | None) -> p
                 }
             )
     return pd.DataFrame(rows)
+
+
+def double_ends(table: pd.DataFrame, tokenizer: Any, ends: Sequence[str]) -> pd.DataFrame:
+    """Return responses with one more first token in each prompt (``bos``) or end token in each response (``eos``).
+
+    The code released with UNA puts both around texts whose template has them already (trl 0.8.6, ``tokenize_row``).
+
+    Raises:
+        UserError: The tokenizer has no first token.
+    """
+    if "bos" in ends and tokenizer.bos_token_id is None:
+        raise UserError("problem.doubled_ends: the policy's tokenizer has no first token. Remove 'bos'.")
+    before = [tokenizer.bos_token_id] if "bos" in ends else []
+    after = [tokenizer.eos_token_id] if "eos" in ends else []
+    doubled = table.copy()
+    doubled["prompt_ids"] = [[*before, *ids] for ids in table["prompt_ids"]]
+    doubled["completion_ids"] = [[*ids, *after] for ids in table["completion_ids"]]
+    return doubled
 
 
 def prompts(train: Sequence[Written], heldout: Sequence[Written]) -> pd.DataFrame:

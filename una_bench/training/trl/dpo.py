@@ -56,16 +56,14 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
     """Train with TRL's DPOTrainer on the prepared pairs; a step has half as many pairs as responses."""
     from trl import DPOConfig
 
-    own = own_settings(method)
-    doubled = bool(own.pop("doubled_bos"))
     arguments = DPOConfig(
         **common_arguments(method, job),
         per_device_train_batch_size=job.batch_responses // 2,
         max_length=None,  # preparation has bounded lengths for all methods alike
         precompute_ref_batch_size=job.batch_responses,
-        **own,
+        **own_settings(method),
     )
-    return train_rows(_DPO, arguments, pair_rows, job, probe, doubled_bos=doubled)
+    return train_rows(_DPO, arguments, pair_rows, job, probe)
 
 
 def pair_rows(table: pd.DataFrame) -> Dataset:

@@ -12,7 +12,6 @@ from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces.prepared import Prepared
 from una_bench.training.common import fit, in_phase, load_policy, lora_config, record_facts
-from una_bench.training.special_tokens import doubled_ends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,14 +38,12 @@ def train_rows(
     rows: Callable[[pd.DataFrame], Dataset],
     job: Job,
     probe: Probe,
-    *,
-    doubled_bos: bool = False,
 ) -> Path:
     """Train a ``kind`` of trainer on the dataset that ``rows`` makes of the prepared responses."""
     policy, tokenizer = load_policy(job, probe)
     # Tables and hashes belong to the harness; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
-        table = doubled_ends(Prepared(job.prepared).responses(), job.prepared, bos=doubled_bos)
+        table = Prepared(job.prepared).responses(method=job.method)
         prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
         record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=completion_ids)
         data = rows(table)
