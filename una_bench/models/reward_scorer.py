@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,12 @@ def read_rewards(model: Any, ids: Sequence[Sequence[int]], pad: int | None) -> l
     import torch
 
     ends = {row[-1] for row in ids if row}
-    if pad is None or pad in ends:
-        pad = next(token for token in count() if token not in ends)
     config = model.config.get_text_config()
+    if pad is None or pad in ends:
+        pad = next((token for token in range(config.vocab_size) if token not in ends), None)
+    if pad is None:  # every token ends a sequence
+        half = len(ids) // 2
+        return read_rewards(model, ids[:half], pad) + read_rewards(model, ids[half:], pad)
     before, config.pad_token_id = config.pad_token_id, pad
     width = max(map(len, ids))
     padded = torch.tensor([[*row, *[pad] * (width - len(row))] for row in ids], device=model.device)
