@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
 from io import TextIOWrapper
 from itertools import islice
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from una_bench.cli import gate_commands, messages, model_commands, reproduce_command
+from una_bench.cli import gate_commands, launch, messages, model_commands, reproduce_command
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
-from una_bench.models.offline import Need
 from una_bench.record.version import VERSION
 from una_bench.reporting.tables.table import Table
+
+if TYPE_CHECKING:
+    from una_bench.orchestration.runner import Finished
 
 
 class Commands(TyperGroup):
@@ -100,82 +101,50 @@ def run(  # noqa: PLR0913 - one parameter an option
     suite: Annotated[str, typer.Argument(help="Suite by name, or a recipe file (.yaml).")] = "exact",
     methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
-    set_: Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")] = [],  # noqa: B006
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")] = None,
+    set_: launch.Changes = [],  # noqa: B006
+    out: launch.Out = None,
     baseline: Baseline = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with predicted time and memory.")] = False,
-    retry: Annotated[str, typer.Option(help="`failed`: repeat cells that failed.")] = "",
-    offline: Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")] = False,
+    retry: launch.Retry = "",
+    offline: launch.Offline = False,
     bundle: Annotated[Path | None, typer.Option(help="Folder that `una-bench bundle` wrote.")] = None,
     report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
-    keep_old_code: Annotated[
-        bool, typer.Option("--keep-old-code", help="Keep cells that were trained before the code changed.")
-    ] = False,
+    keep_old_code: launch.KeepOldCode = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+    quiet: launch.Quiet = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
     from una_bench.cli import show, trackers
-    from una_bench.machine.hardware import require_device
-    from una_bench.models import offline as offlines
     from una_bench.orchestration import bundle as bundles
-    from una_bench.orchestration import code_changes, missing_inputs, preparation
-    from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.orchestration.runner import Options, Runner
     from una_bench.suite import plan as plans
     from una_bench.suite import recipe as recipes
 
-    if retry not in {"", "failed"}:
-        raise UserError(f"--retry {retry} is not supported. Use --retry failed.")
-    if offline:
-        offlines.enable()
+    launch.begin(retry, offline)
     if bundle is not None:
         suite = bundles.use(bundle, suite)
-    recipe = recipes.load(suite, set_)
-    plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    plan = plans.make(recipes.load(suite, set_), _names(methods) if methods else (), _seeds(seeds) if seeds else ())
     if bundle is not None:
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
-    folder = RunFolder(out) if out else RunFolder.default(plan)
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
     registry.method(compared)
-    following = trackers.parse(report_to)
-    if keep_old_code:
-        plan = code_changes.keep(plan, folder)
-    for line in code_changes.notes(plan, folder):
-        messages.note(line)
-    if dry_run:
-        show.plan(_console(), plan, folder.path)
-        try:
-            _note_missing(missing_inputs.check(plan))
-        except UserError as error:
-            messages.note(f"This run cannot start: {error}")
-        return
-    require_device(recipe.device)
-    _note_missing(missing_inputs.check(plan))
-    preparation.check(plan)
-    folder.check(plan)
-    command = shlex.join(["una-bench", *sys.argv[1:]])
-    options = Options(
-        quiet=quiet,
-        retry_failed=retry == "failed",
-        fail_fast=fail_fast,
-        report_to=following,
-        command=command,
-        baseline=compared,
-    )
-    with messages.stoppable(command):
-        finished = Runner(plan, folder, options).run()
+
+    def results(finished: Finished) -> None:
         if finished.records or not finished.stopped:
             show.results(_console(), finished, baseline=compared, differences=bool(baseline))
-    if finished.stopped:
-        raise messages.stopped(command, finished.waiting)
-    if finished.failed:
-        raise typer.Exit(3)
 
-
-def _note_missing(missing: Iterable[Need]) -> None:
-    for need in missing:
-        messages.note(need.note())
+    launch.launch(
+        plan,
+        out=out,
+        dry_run=dry_run,
+        keep_old_code=keep_old_code,
+        predict=lambda plan, folder: show.plan(_console(), plan, folder.path),
+        show=results,
+        quiet=quiet,
+        retry_failed=bool(retry),
+        fail_fast=fail_fast,
+        report_to=trackers.parse(report_to),
+        baseline=compared,
+    )
 
 
 @app.command("list")

@@ -1,0 +1,89 @@
+"""Shared path of `run` and `reproduce`: their common options, the checks before a run, the run, and its end."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from una_bench.cli import messages
+from una_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.orchestration.runner import Finished
+    from una_bench.suite.plan import Plan
+
+Changes = Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run. Default: results/runs/SUITE-KEY.")]
+Retry = Annotated[str, typer.Option(help="`failed`: repeat cells that failed.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Open no connection; list what is missing.")]
+KeepOldCode = Annotated[
+    bool, typer.Option("--keep-old-code", help="Keep cells that were trained before the code changed.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+
+
+def begin(retry: str, offline: bool) -> None:
+    """Refuse an unknown ``retry``, and open no connection from here on if ``offline``."""
+    from una_bench.models import offline as offlines
+
+    if retry not in {"", "failed"}:
+        raise UserError(f"--retry {retry} is not supported. Use --retry failed.")
+    if offline:
+        offlines.enable()
+
+
+def launch(  # noqa: PLR0913 - three options, and the three parts in which the commands differ
+    plan: Plan,
+    *,
+    out: Path | None,
+    dry_run: bool,
+    keep_old_code: bool,
+    predict: Callable[[Plan, RunFolder], None],
+    require: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
+    show: Callable[[Finished], None],
+    **options: Any,
+) -> None:
+    """Run ``plan`` with ``options`` of the runner and ``show`` its results, or only ``predict`` what it needs.
+
+    ``require`` refuses what this machine cannot run.
+    """
+    from una_bench.machine.hardware import require_device
+    from una_bench.orchestration import code_changes, missing_inputs, preparation
+    from una_bench.orchestration.run_folder import RunFolder
+    from una_bench.orchestration.runner import Options, Runner
+
+    folder = RunFolder(out) if out else RunFolder.default(plan)
+    if keep_old_code:
+        plan = code_changes.keep(plan, folder)
+    for line in code_changes.notes(plan, folder):
+        messages.note(line)
+    if dry_run:
+        predict(plan, folder)
+    else:
+        require_device(plan.recipe.device)
+        require(plan, folder)
+    try:
+        for need in missing_inputs.check(plan):
+            messages.note(need.note())
+    except UserError as error:
+        if not dry_run:
+            raise
+        messages.note(f"This run cannot start: {error}")
+    if dry_run:
+        return
+    preparation.check(plan)
+    folder.check(plan)
+    command = shlex.join(["una-bench", *sys.argv[1:]])
+    with messages.stoppable(command):
+        finished = Runner(plan, folder, Options(command=command, **options)).run()
+        show(finished)
+    if finished.stopped:
+        raise messages.stopped(command, finished.waiting)
+    if finished.failed:
+        raise typer.Exit(3)
