@@ -201,13 +201,8 @@ def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, gene
 def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool = False, **beside: Any) -> Path:
     """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing.
 
-    Args:
-        trainer: A `transformers.Trainer`; its ``ref_model`` counts as the reference.
-        probe: Instruments.
-        job: The job.
-        tally: Counts a batch.
-        generates: Whether the trainer generates its data within a step, so that batches are counted afterwards.
-        beside: Other models in memory, by role (``reward``).
+    ``trainer.ref_model`` counts as the reference, and ``beside`` holds other models in memory by role (``reward``).
+    ``tally`` counts a batch: afterwards, if the trainer generates its data within a step.
     """
     silence(trainer)
     instrument(trainer, probe, tally, job.budget, generates=generates)

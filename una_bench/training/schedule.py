@@ -18,12 +18,7 @@ def multiplier(probe: Probe, budget: Budget, *, warmup_steps: int, min_lr_rate: 
     """Return the factor on the peak rate by step: linear warm-up over steps, then a cosine over the rest of the budget.
 
     If every step uses the same share of the budget, it equals transformers' ``cosine_with_min_lr`` at every step.
-
-    Args:
-        probe: Measures the use of the budget; its marks hold the state for a resumed training.
-        budget: Budget of the training.
-        warmup_steps: Steps of the scheduler until the peak.
-        min_lr_rate: Floor as a fraction of the peak.
+    ``min_lr_rate`` is the floor as a fraction of the peak. The probe's marks hold the state for a resumed training.
     """
 
     def at(step: int) -> float:

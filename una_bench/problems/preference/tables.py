@@ -43,13 +43,7 @@ def write(
     pairs: Sequence[Pair], template: Template, limits: Limits, *, most: int | None, seed: int
 ) -> tuple[list[Written], dict[str, int]]:
     """Template and tokenize pairs, and drop those with a text beyond the limits.
-
-    Args:
-        pairs: Pairs in the order of the data.
-        template: Template of the policy.
-        limits: Length limits.
-        most: Largest number of pairs to keep, the first in a random order; None: all.
-        seed: Seed of that order.
+    At most ``most`` pairs are kept, the first in the random order that ``seed`` gives; None: all.
 
     Returns:
         The kept pairs in the order of the data, and the number of pairs examined and dropped by reason.
@@ -93,11 +87,7 @@ def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
 
 def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """Split pairs by prompt into training and held-out pairs, each in the order of the data.
-
-    Args:
-        pairs: All pairs.
-        share: Share of the prompts to hold out, at least one prompt.
-        seed: Seed of the choice.
+    ``share`` is that of the prompts to hold out, at least one prompt.
     """
     prompts = sorted({pair.prompt for pair in pairs})
     count = min(len(prompts) - 1, max(1, round(share * len(prompts)))) if prompts else 0
@@ -107,10 +97,7 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
 
 def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
     """Return one row per response, rows 2k and 2k+1 form a pair; columns as in `una_bench.interfaces.prepared`.
-
-    Args:
-        written: The pairs.
-        label_threshold: Smallest score of a desirable response; None: the preferred response of each pair.
+    ``label_threshold`` is the smallest score of a desirable response; None: the preferred response of each pair is.
     """
     import pandas as pd
 

@@ -60,14 +60,7 @@ def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArra
     """Return the rows that KTO visits, each with the row whose response it borrows for the KL estimate.
 
     Within a batch, each prompt borrows the response of the previous row, and the first that of the last, as in TRL.
-
-    Args:
-        passes: Rows of each pass over the data, (P, I), as many passes as the steps need.
-        steps: Optimizer steps.
-        batch: Rows per step.
-
-    Returns:
-        Two integer arrays of ``steps * batch`` row numbers.
+    ``passes`` holds the rows of each pass over the data, (P, I); both results have ``steps * batch`` row numbers.
     """
     rows = passes.reshape(-1)[: steps * batch]
     borrowed = np.roll(rows.reshape(steps, batch), 1, axis=1).reshape(-1)
@@ -94,12 +87,8 @@ def shuffled_passes(
 def labeled(table: pd.DataFrame, job: Job, *, once: bool = False, grouped: bool = False) -> Dataset:
     """Return the whole training in order, one row per response.
 
-    Args:
-        table: The prepared responses.
-        job: Its budget and batch.
-        once: Whether the reference reads each row once, so that a row must borrow the same response in every pass, as
-            in TRL's own order.
-        grouped: Whether rows of similar length share a batch.
+    With ``once`` the reference reads each row once, so that a row borrows the same response in every pass, as in TRL's
+    own order; with ``grouped`` rows of similar length share a batch.
     """
     from datasets import Dataset
 

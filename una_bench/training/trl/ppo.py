@@ -47,11 +47,6 @@ def train_ppo(method: Method, job: Job, probe: Probe) -> Path:
 
     One step of the probe is one update: generate, score, then all epochs of mini-batches. Responses and tokens are
     counted once per PPO epoch, as often as they are trained on.
-
-    Args:
-        method: Its settings are PPOConfig's, and ``responses_per_rollout``.
-        job: Its budget counts repetitions: a response is generated once and trained on ``num_ppo_epochs`` times.
-        probe: Instruments.
     """
     prepared = Prepared(job.prepared)
     policy, _ = load_policy(job, probe)

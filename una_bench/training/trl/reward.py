@@ -26,15 +26,7 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
 
     The pairs are used as prepared; TRL would add an end token to responses without one. AdamW, 5 % linear warm-up, then
     cosine to 5 % of the peak.
-
-    Args:
-        init: Folder of the causal LM whose body the reward model starts from; the scalar head is new.
-        prepared: Folder that `una_bench.interfaces.prepared.Prepared` reads.
-        out: Folder to write; `AutoModelForSequenceClassification` loads it.
-        seed: Seed of the head and of the order of pairs.
-        steps: Optimizer steps.
-        batch: Pairs per optimizer step.
-        learning_rate: Peak learning rate.
+    It starts from the body of the causal LM in ``init``, with a new scalar head; ``batch`` counts pairs per step.
 
     Returns:
         ``accuracy`` on training pairs and, where the folder has them, ``heldout_accuracy``: the share of pairs whose
