@@ -18,6 +18,7 @@ def multiplier(probe: Probe, budget: Budget, *, warmup_steps: int, min_lr_rate: 
     """Return the factor on the peak rate by step: linear warm-up over steps, then a cosine over the rest of the budget.
 
     If every step uses the same share of the budget, it equals transformers' ``cosine_with_min_lr`` at every step.
+
     ``min_lr_rate`` is the floor as a fraction of the peak. The probe's marks hold the state for a resumed training.
     """
 

@@ -43,6 +43,7 @@ def write(
     pairs: Sequence[Pair], template: Template, limits: Limits, *, most: int | None, seed: int
 ) -> tuple[list[Written], dict[str, int]]:
     """Template and tokenize pairs, and drop those with a text beyond the limits.
+
     At most ``most`` pairs are kept, the first in the random order that ``seed`` gives; None: all.
 
     Returns:
@@ -87,6 +88,7 @@ def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
 
 def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """Split pairs by prompt into training and held-out pairs, each in the order of the data.
+
     ``share`` is that of the prompts to hold out, at least one prompt.
     """
     prompts = sorted({pair.prompt for pair in pairs})
@@ -97,6 +99,7 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
 
 def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
     """Return one row per response, rows 2k and 2k+1 form a pair; columns as in `una_bench.interfaces.prepared`.
+
     ``label_threshold`` is the smallest score of a desirable response; None: the preferred response of each pair is.
     """
     import pandas as pd

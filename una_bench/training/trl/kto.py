@@ -60,6 +60,7 @@ def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArra
     """Return the rows that KTO visits, each with the row whose response it borrows for the KL estimate.
 
     Within a batch, each prompt borrows the response of the previous row, and the first that of the last, as in TRL.
+
     ``passes`` holds the rows of each pass over the data, (P, I); both results have ``steps * batch`` row numbers.
     """
     rows = passes.reshape(-1)[: steps * batch]

@@ -26,6 +26,7 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
 
     The pairs are used as prepared; TRL would add an end token to responses without one. AdamW, 5 % linear warm-up, then
     cosine to 5 % of the peak.
+
     It starts from the body of the causal LM in ``init``, with a new scalar head; ``batch`` counts pairs per step.
 
     Returns:
