@@ -210,7 +210,7 @@ def train(name: str, prepared: Prepared, out: Path) -> Probe:
     small = {"responses_per_rollout": 4, "num_generations": 2, "num_iterations": 1}
     small |= {"num_ppo_epochs": 1, "num_mini_batches": 2, "local_rollout_forward_batch_size": 4}
     method = registry.method(name)
-    settings = {k: v for k, v in small.items() if k in method.__dataclass_fields__}
+    settings = {k: v for k, v in small.items() if k in method.model_fields}
     job = Job(
         prepared=prepared.path,
         out=out,
