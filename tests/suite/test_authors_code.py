@@ -68,13 +68,13 @@ MANY_TURNS = "one\n<extra_id_1>Assistant\ntwo\n<extra_id_1>User\nthree"
 @pytest.mark.parametrize(
     ("turns", "messages"),
     [
-        ("split", (("user", "one"), ("assistant", "two"), ("user", "three"))),
-        ("one", (("user", MANY_TURNS),)),
+        ("split", ["one", "two", "three"]),
+        ("one", [MANY_TURNS]),
     ],
 )
 def test_a_prompt_of_several_turns_is_split_or_left_as_it_is(turns: str, messages: Any) -> None:
     (found,) = judged(helpsteer(1, 1, 1, prompt=MANY_TURNS), turns=turns)
-    assert found.messages == messages
+    assert [message["content"] for message in found.messages] == messages
 
 
 def prepared_with(folder: Path, **changed: Any) -> Prepared:

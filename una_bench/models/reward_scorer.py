@@ -145,7 +145,7 @@ class Scorer(RewardModel):
         end = self.style["end"]
         bare = completion.removesuffix(end)
         if self.style.get("own_template"):
-            return super()._ids([{"role": r, "content": c} for r, c in json.loads(self.messages[prompt])], bare)
+            return super()._ids(json.loads(self.messages[prompt]), bare)
         return super()._ids(prompt, completion if bare == completion else bare + (self.tokenizer.eos_token or ""))
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from rich.markup import escape
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
@@ -53,7 +54,10 @@ def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> 
             if folder.exists():
                 say(f"Preparing the suite again, because its folder in the cache is damaged: {damage}")
             _make(plan, folder, pool, log=log, say=say)
-    return Prepared(folder)
+    prepared = Prepared(folder)
+    for note in prepared.manifest.get("notes", ()):
+        say(escape(note))
+    return prepared
 
 
 @contextmanager

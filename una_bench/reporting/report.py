@@ -80,7 +80,7 @@ def page(
         suite=suite,
         about=formatting.clean(info.get("about") or ""),
         changes=_changes(command),
-        answer=summary.sentences(records, ledger),
+        answer=[*summary.sentences(records, ledger), *_notes(info)],
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
         plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
@@ -115,6 +115,11 @@ def _html(table: Table) -> Markup:
     from markupsafe import Markup
 
     return Markup(render.html(table))
+
+
+def _notes(info: Mapping[str, Any]) -> list[str]:
+    """Return what the preparation left out of the data, or did not use."""
+    return [formatting.clean(str(note)) for note in (info.get("prepared") or {}).get("notes", ())]
 
 
 def _inline(plot: Plot) -> Markup:

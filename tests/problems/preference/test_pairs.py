@@ -7,7 +7,8 @@ from una_bench.problems.preference.pairs import Pair, pair_up
 
 
 def response(text: str, score: float, prompt: str = "p", **more: object) -> Judged:
-    return Judged(messages=(("user", prompt),), response=text, raw=score, score=score, **more)  # type: ignore[arg-type]
+    messages, completion = ({"role": "user", "content": prompt},), ({"role": "assistant", "content": text},)
+    return Judged(messages=messages, completion=completion, raw=score, score=score, **more)  # type: ignore[arg-type]
 
 
 def texts(pairs: list[Pair]) -> list[tuple[str, str]]:
@@ -45,7 +46,7 @@ def test_the_same_response_counts_once_with_the_mean_score() -> None:
 
 
 def test_empty_prompts_and_responses_are_left_out() -> None:
-    empty = Judged(messages=(), response="z", raw=1, score=1)
+    empty = Judged(messages=(), completion=({"role": "assistant", "content": "z"},), raw=1, score=1)
     assert pair_up([response("a", 0), response(" \n", 1), empty], keep_ties=False) == (
         [],
         {"empty": 2, "without_partner": 1},
@@ -72,3 +73,14 @@ def test_labels_of_one_prompt_make_a_pair() -> None:
 def test_equal_labels_are_a_tie() -> None:
     given = [response("a", 1, side=True), response("b", 1, side=True)]
     assert pair_up(given, keep_ties=False) == ([], {"ties_left_out": 1})
+
+
+def test_every_two_responses_are_a_pair_where_all_are_paired() -> None:
+    pairs, _ = pair_up([response(t, s) for t, s in (("a", 0), ("b", 1), ("c", 2))], keep_ties=False, pairing="all")
+    assert texts(pairs) == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_the_best_is_paired_with_the_worst() -> None:
+    given = [response(t, s) for t, s in (("a", 1), ("b", 0), ("c", 2))]
+    pairs, counts = pair_up(given, keep_ties=False, pairing="best_worst")
+    assert (texts(pairs), counts) == ([("b", "c")], {"neither_best_nor_worst": 1})

@@ -90,7 +90,7 @@ def test_a_share_of_the_prompts_is_held_out(prepared: Prepared) -> None:
 def test_the_manifest_records_rules_counts_and_hashes(prepared: Prepared) -> None:
     manifest = prepared.manifest
     assert manifest["counts"]["pairs_train"] == 9
-    assert {"sha256", "rows_sha256", "content_sha256", "format"} <= manifest["data"]["train"].keys()
+    assert {"sha256", "rows_sha256", "content_sha256", "layout"} <= manifest["data"]["train"].keys()
     assert any("tie" in rule for rule in manifest["data"]["rules"])
     assert {"policy", "reward", "responses.parquet"} <= manifest["hashes"].keys()
 
@@ -297,7 +297,7 @@ def test_data_without_the_needed_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_data_that_is_empty_after_filtering_says_where_it_went(tmp_path: Path) -> None:
-    refused(tmp_path, "No pair of .* is left to train on: 24 rows.*9 prompt too long", max_prompt_length=3)
+    refused(tmp_path, "No pair of .* is left to train on: 24 rows.*9 with too long a prompt", max_prompt_length=3)
 
 
 def test_a_policy_that_has_changed_since_the_plan_is_refused(tmp_path: Path) -> None:

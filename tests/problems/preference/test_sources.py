@@ -27,7 +27,7 @@ def test_a_json_list_gives_its_rows(tmp_path: Path) -> None:
 
 def test_a_csv_file_gives_its_rows(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text('prompt,response,score\n"a, b",c,0.5\n')
-    assert read(Source(source=str(tmp_path / "rows.csv")))[0] == [{"prompt": "a, b", "response": "c", "score": 0.5}]
+    assert read(Source(source=str(tmp_path / "rows.csv")))[0] == [{"prompt": "a, b", "response": "c", "score": "0.5"}]
 
 
 def test_a_folder_gives_the_rows_of_its_files_in_order(tmp_path: Path) -> None:
@@ -73,7 +73,8 @@ def test_a_missing_file_is_told_apart_from_a_hub_name(tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"prompt": '),
         ("a.parquet", "no"),
-        ("a.json", '{"a": 1}'),
+        ("a.json", "[1, 2]"),
+        ("a.csv", "prompt,chosen\na,b,c\n"),
         ("deep.json", "[" * 100_000),
         ("deep.jsonl", "[" * 100_000),
     ],

@@ -6,23 +6,32 @@ import pytest
 from text_models import END, START, TEMPLATE, UNKNOWN, byte_tokenizer
 
 from una_bench.errors import UserError
-from una_bench.problems.preference.template import make
+from una_bench.problems.preference.template import Template, make
 
-ASK = (("user", "hi"),)
+ASK = ({"role": "user", "content": "hi"},)
+
+
+def answer(text: str) -> tuple[dict[str, str], ...]:
+    return ({"role": "assistant", "content": text},)
+
+
+def written(template: Template, text: str = "yes") -> tuple[str, str]:
+    prompt, (response,) = template.write(ASK, [answer(text)])
+    return prompt, response
 
 
 def test_a_prompt_ends_where_the_policy_begins_to_write() -> None:
     template = make(byte_tokenizer(), chat=True, name="m")
-    assert template.prompt(ASK) == f"{START}user\nhi{END}\n{START}assistant\n"
+    assert written(template)[0] == f"{START}user\nhi{END}\n{START}assistant\n"
 
 
 def test_a_response_ends_with_the_end_of_turn_and_nothing_after_it() -> None:
-    assert make(byte_tokenizer(), chat=True, name="m").completion("yes") == f"yes{END}"
+    assert written(make(byte_tokenizer(), chat=True, name="m"))[1] == f"yes{END}"
 
 
 def test_the_end_of_turn_is_one_token() -> None:
     template = make(byte_tokenizer(), chat=True, name="m")
-    assert template.ids(template.completion(""))[-1:] == [2]
+    assert template.ids(written(template)[1])[-1:] == [2]
 
 
 def test_the_policy_stops_where_the_template_ends_a_turn() -> None:
@@ -34,12 +43,12 @@ def test_the_policy_stops_where_the_template_ends_a_turn() -> None:
 
 def test_a_template_that_ends_no_turn_leaves_the_tokenizers_end() -> None:
     plain = "{% for m in messages %}{{ m['content'] + '\n' }}{% endfor %}"
-    assert make(byte_tokenizer(plain), chat=True, name="m").completion("yes") == f"yes{END}"
+    assert written(make(byte_tokenizer(plain), chat=True, name="m"))[1] == f"yes{END}"
 
 
 def test_what_a_template_puts_before_a_response_is_part_of_it() -> None:
     spaced = TEMPLATE.replace("{{ m['content'] }}", " {{ m['content'] }}")
-    assert make(byte_tokenizer(spaced), chat=True, name="m").completion("yes") == f" yes{END}"
+    assert written(make(byte_tokenizer(spaced), chat=True, name="m"))[1] == f" yes{END}"
 
 
 def test_without_a_chat_template_one_must_be_given() -> None:
@@ -54,7 +63,7 @@ def test_a_template_that_cannot_be_used_is_one_message() -> None:
 
 def test_plain_words_stay_as_they_are() -> None:
     template = make(byte_tokenizer(None), chat=False, name="m")
-    assert (template.prompt(ASK), template.completion("yes")) == ("hi", f"yes{END}")
+    assert written(template) == ("hi", f"yes{END}")
 
 
 def test_a_plain_prompt_begins_as_the_tokenizer_begins_text() -> None:
@@ -62,12 +71,12 @@ def test_a_plain_prompt_begins_as_the_tokenizer_begins_text() -> None:
 
     tokenizer = byte_tokenizer(None)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{START} $A", special_tokens=[(START, 1)])
-    assert make(tokenizer, chat=False, name="m").prompt(ASK) == f"{START}hi"
+    assert written(make(tokenizer, chat=False, name="m"))[0] == f"{START}hi"
 
 
 def test_a_response_is_tokenized_as_it_follows_its_prompt() -> None:
     template = make(byte_tokenizer(), chat=True, name="m")
-    prompt, completion = template.prompt(ASK), template.completion("é")
+    prompt, completion = written(template, "é")
     ids = template.ids(prompt)
     assert ids + template.completion_ids(prompt, ids, completion) == template.ids(prompt + completion)
 
@@ -80,3 +89,29 @@ def test_a_response_whose_first_token_would_melt_into_the_prompt_is_tokenized_al
     template = make(byte_tokenizer(), chat=True, name="m")
     object.__setattr__(template, "tokenizer", Melting())
     assert template.completion_ids("ask", [3], "four") == [4]
+
+
+@pytest.mark.parametrize(
+    ("chat", "reason"),
+    [
+        (
+            TEMPLATE.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"),
+            "leaves out words",
+        ),
+        (
+            TEMPLATE.replace("<|im_start|>{{ m['role'] }}", "{{ messages | length }}"),
+            "writes the prompt in other words",
+        ),
+    ],
+)
+def test_a_template_that_changes_the_conversation_is_refused(chat: str, reason: str) -> None:
+    template = make(byte_tokenizer(chat), chat=True, name="m")
+    with pytest.raises(UserError, match=reason):
+        template.write(({"role": "system", "content": "be short"}, *ASK), [answer("yes")])
+
+
+def test_tool_calls_that_a_template_leaves_out_are_refused() -> None:
+    template = make(byte_tokenizer(), chat=True, name="m")
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
+    with pytest.raises(UserError, match="leaves out the tool calls"):
+        template.write(ASK, [(call, *answer("yes"))])

@@ -1,167 +1,462 @@
-"""Supported layouts of preference data and their conversion to judged responses."""
+"""Layouts of preference data: how each kind of row becomes judged responses."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from una_bench.errors import UserError
-from una_bench.problems.preference.judged_response import (
-    Judged,
+from una_bench.errors import UserError, nearest
+from una_bench.problems.preference.conversations import (
     Messages,
-    ScoreError,
-    Scoring,
-    answer,
+    common_prefix,
     conversation,
-    number,
+    empty,
+    text,
 )
+from una_bench.problems.preference.judged_response import Judged, ScaleError, ScoreError, Scoring, number
 
 Row = Mapping[str, Any]
-Reader = Callable[[int, Row, Scoring], Iterator[Judged]]
+UNIT = (0.0, 1.0)
 ULTRAFEEDBACK = (1.0, 10.0)
 """Range of UltraFeedback's overall scores."""
-UNIT = (0.0, 1.0)
-PAIR_SCORES = (
-    ("score_chosen", "score_rejected"),
-    ("chosen_score", "rejected_score"),
-    ("chosen-rating", "rejected-rating"),
-)
-"""Column names of the two scores in data sets of pairs."""
+ALIASES = {
+    "prompt": ("prompt", "question", "instruction", "conversations", "conversation", "messages", "context_messages"),
+    "chosen": ("chosen", "chosen_response"),
+    "rejected": ("rejected", "rejected_response"),
+    "response": ("response", "completion", "output"),
+    "label": ("label", "kto_tag"),
+    "score": ("score", "rating"),
+    "score_raw": ("score_raw",),
+    "score_chosen": ("score_chosen", "chosen_score", "chosen-rating", "chosen_rating"),
+    "score_rejected": ("score_rejected", "rejected_score", "rejected-rating", "rejected_rating"),
+    "system": ("system", "system_prompt"),
+    "input": ("input",),
+    "history": ("history",),
+    "tools": ("tools",),
+    "answers": ("answers", "responses", "completions"),
+    "scores": ("scores", "ratings"),
+    "ranks": ("ranks", "rank"),
+}
+"""What a column holds -> the names that it goes by; `problem.columns` adds any other name."""
+WORDS = ("answer", "response", "completion", "text", "content", "output")
+"""Names that data sets of several answers give to the words of one."""
+GRADES = ("overall_score", "score", "rating")
 TURN = re.compile(r"<extra_id_1>(User|Assistant)\n")
-"""Marker of a turn within HelpSteer2's multi-turn prompts."""
+"""Marks where a speaker begins within HelpSteer2's prompts of several turns."""
+NOTEWORTHY = re.compile(
+    r"scor|rating|reward|rank|label|prefer|grade|quality|vote|system|input|context|history|tool|document|question|instr"
+    r"|prompt|conversation|messages",
+    re.I,
+)
+"""Columns that look like a judgment, or like part of the prompt: named where they are not used."""
+TRUE, FALSE = frozenset({"true", "1", "1.0"}), frozenset({"false", "0", "0.0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """A supported layout."""
+class Table:
+    """What was decided about a file as a whole."""
+
+    names: Mapping[str, str]
+    """What a column holds -> its name in the file."""
+    scoring: Scoring
+    scores: bool = True
+    """Whether scores are read."""
+
+    def get(self, row: Row, what: str) -> Any:
+        """Return a cell by what it holds."""
+        return row.get(self.names[what]) if what in self.names else None
+
+    def column(self, what: str) -> str:
+        """Return a column's name in the file."""
+        return self.names.get(what, what)
+
+
+Reader = Callable[[Row, Table], Iterator[Judged]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A known layout."""
 
     about: str
     needs: tuple[str, ...]
-    """Required columns."""
+    """What its columns hold; without one of them it is not this layout."""
     read: Reader
+    uses: tuple[str, ...] = ()
+    """What it reads beside what it needs, where the file has it."""
+    extra: tuple[str, ...] = field(default=())
+    """Columns that it needs under just this name."""
 
 
-def _helpsteer(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
-    raw, score = scoring.weighted(row)
-    text = str(row["prompt"] or "")
-    messages = turns(text) if scoring.turns == "split" else conversation(text, "prompt")
-    yield Judged(messages=messages, response=answer(row["response"], "response"), raw=raw, score=score)
+def prompt_of(row: Row, table: Table) -> Messages:
+    """Return the prompt with everything that belongs to it: system message, earlier turns, input."""
+    messages = conversation(table.get(row, "prompt"), table.column("prompt"))
+    more = text(table.get(row, "input"), f"column {table.column('input')}")
+    if more.strip() and len(messages) == 1:
+        messages = ({**messages[0], "content": f"{messages[0]['content']}\n{more}"},)
+    return _with_system(messages, row, table)
+
+
+def _before(row: Row, table: Table) -> Messages:
+    """Return the system message and the earlier turns that stand in columns of their own."""
+    turns: list[Messages] = []
+    for place, turn in enumerate(table.get(row, "history") or (), start=1):
+        if not isinstance(turn, list | tuple) or len(turn) != 2:
+            raise UserError(f"column {table.column('history')}, turn {place}: a question and its answer are needed.")
+        where = f"column {table.column('history')}, turn {place}"
+        turns.append(conversation(turn[0], where))
+        turns.append(conversation(turn[1], where, "assistant"))
+    system = conversation(table.get(row, "system"), table.column("system"), "system")
+    return system + tuple(message for turn in turns for message in turn)
+
+
+def _with_system(messages: Messages, row: Row, table: Table) -> Messages:
+    """Put the row's own system message and earlier turns before a conversation that lacks them."""
+    before = _before(row, table)
+    if messages[: len(before)] == before:
+        return messages
+    if before and messages and messages[0]["role"] == "system":
+        raise UserError(f"column {table.column('system')} and the conversation have different system messages.")
+    return before + messages
+
+
+def _tools(row: Row, table: Table) -> tuple[Any, ...]:
+    tools = table.get(row, "tools")
+    if isinstance(tools, str) and tools.strip():
+        try:
+            tools = json.loads(tools)
+        except ValueError:
+            raise UserError(f"column {table.column('tools')} is no JSON: {tools!r:.60}") from None
+    return tuple(tools or ())
+
+
+def _judged(row: Row, table: Table, prompt: Messages, completion: Messages, **judgment: Any) -> Judged:
+    """Return one response after checking who speaks: the user (or a tool) last, then the assistant first and last."""
+    if not empty(prompt) and prompt[-1]["role"] not in {"user", "tool"}:
+        raise UserError(f"the prompt ends with the {prompt[-1]['role']}'s message; the user (or a tool) must ask last.")
+    if not empty(completion):
+        for place, which in ((0, "begins"), (-1, "ends")):
+            if completion[place]["role"] != "assistant":
+                raise UserError(
+                    f"the response {which} with the {completion[place]['role']}'s message "
+                    f"({completion[place]['content']!r:.40}); the assistant's is needed there."
+                )
+    return Judged(messages=prompt, completion=completion, tools=_tools(row, table), **judgment)
+
+
+def _parted(row: Row, table: Table, column: str) -> tuple[Messages, Messages]:
+    """Return prompt and response of a row, whose conversation may hold the response at its end."""
+    if column in table.names:
+        answer = conversation(table.get(row, column), table.column(column), "assistant")
+        return prompt_of(row, table), answer
+    whole = _with_system(conversation(table.get(row, "prompt"), table.column("prompt")), row, table)
+    if empty(whole):
+        return (), ()
+    if whole[-1]["role"] != "assistant":
+        raise UserError(
+            f"column {table.column('prompt')} ends with the {whole[-1]['role']}'s message, and there is no other "
+            "column with the response."
+        )
+    return whole[:-1], whole[-1:]
+
+
+def _helpsteer(row: Row, table: Table) -> Iterator[Judged]:
+    raw, score = table.scoring.weighted(row)
+    words = table.get(row, "prompt")
+    split = isinstance(words, str) and table.scoring.turns == "split"
+    messages = turns(words) if split else conversation(words, "prompt")
+    answer = conversation(table.get(row, "response"), table.column("response"), "assistant")
+    yield _judged(row, table, messages, answer, raw=raw, score=score)
 
 
 def turns(prompt: str) -> Messages:
     """Split a HelpSteer2 prompt into its turns; the first is the user's."""
     first, *rest = TURN.split(prompt)
-    later = [(role.lower(), text.strip("\n")) for role, text in zip(rest[::2], rest[1::2], strict=True)]
-    messages = (("user", first.strip("\n") if later else first), *later)
-    return tuple((role, text) for role, text in messages if text.strip())
+    later = [(role.lower(), words.strip("\n")) for role, words in zip(rest[::2], rest[1::2], strict=True)]
+    parts = [("user", first.strip("\n") if later else first), *later]
+    return tuple(m for role, words in parts if words.strip() for m in conversation(words, "prompt", role))
 
 
-def _ultrafeedback(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
-    messages = conversation(row["instruction"], "instruction")
-    for completion in row["completions"] or ():
-        try:
-            raw, score = scoring.scaled(completion.get("overall_score"), ULTRAFEEDBACK)
-        except ScoreError:
-            continue  # the other completions of the row remain
-        yield Judged(messages=messages, response=answer(completion["response"], "completions"), raw=raw, score=score)
+def _pair(row: Row, table: Table) -> Iterator[Judged]:
+    prompt, chosen, rejected = _sides(row, table)
+    for side, completion in ((True, chosen), (False, rejected)):
+        column = "score_chosen" if side else "score_rejected"
+        raw = score = float(side)
+        if table.scores and column in table.names:
+            raw, score = table.scoring.scaled(table.get(row, column), None, table.column(column))
+        yield _judged(row, table, prompt, completion, raw=raw, score=score, side=side)
 
 
-def _pair(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
-    names = next((n for n in PAIR_SCORES if n[0] in row and n[1] in row), None)
-    messages = _pair_prompt(row)
-    for side, column in ((True, "chosen"), (False, "rejected")):
-        if names is None:
-            raw = score = float(side)
-        else:
-            raw, score = scoring.scaled(row[names[0] if side else names[1]], ULTRAFEEDBACK)
-        response = answer(row[column], column)
-        yield Judged(messages=messages, response=response, raw=raw, score=score, side=side, together=place)
+def _sides(row: Row, table: Table) -> tuple[Messages, Messages, Messages]:
+    """Return prompt, preferred and other response; a prompt within both conversations is what they begin with alike.
+
+    As `trl.data_utils.extract_prompt` and ``maybe_extract_prompt`` have it.
+    """
+    cells = [table.get(row, side) for side in ("chosen", "rejected")]
+    chosen, rejected = (
+        conversation(cell, table.column(side), "assistant")
+        for cell, side in zip(cells, ("chosen", "rejected"), strict=True)
+    )
+    asked = prompt_of(row, table)
+    whole = any(messages and messages[0]["role"] != "assistant" for messages in (chosen, rejected))
+    if empty(chosen) or empty(rejected):
+        return asked, chosen, rejected
+    if not whole:
+        if empty(asked) and "prompt" not in table.names:
+            raise UserError("columns chosen and rejected are answers alone, so a column prompt is needed beside them.")
+        return asked, chosen, rejected
+    chosen, rejected = (_with_system(messages, row, table) for messages in (chosen, rejected))
+    alike = common_prefix(chosen, rejected)
+    if alike == min(len(chosen), len(rejected)):  # one goes on where the other ends, or both are the same
+        alike -= 1
+    before = len(_before(row, table))
+    if alike <= before or chosen[alike]["role"] != "assistant" or rejected[alike]["role"] != "assistant":
+        roles = [messages[max(alike, 0)]["role"] for messages in (chosen, rejected)]
+        raise UserError(
+            f"chosen and rejected part in message {alike + 1} ({' and '.join(roles)}); they must begin with the same "
+            "prompt and part in the assistant's answer."
+        )
+    prompt = chosen[:alike]
+    for message in asked:
+        if not any(message["content"].strip() == said["content"].strip() for said in prompt):
+            raise UserError(
+                f"column {table.column('prompt')} ({message['content']!r:.40}) is not among the messages that chosen "
+                "and rejected begin with; drop the column, or mend the row."
+            )
+    return prompt, chosen[alike:], rejected[alike:]
 
 
-def _pair_prompt(row: Row) -> Messages:
-    if row.get("prompt") is not None:
-        return conversation(row["prompt"], "prompt")
-    if isinstance(row["chosen"], str):
-        raise UserError("chosen and rejected are text, so a column prompt is needed.")
-    return conversation(row["chosen"], "chosen")[:-1]
+def _label(value: Any, column: str) -> bool:
+    """Return a label as true or false.
 
-
-def _labeled(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
-    label = number(row["label"])
-    if label not in UNIT:
+    Raises:
+        ScoreError: There is none.
+        UserError: It is something else.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
         raise ScoreError
-    yield Judged(
-        messages=conversation(row["prompt"], "prompt"),
-        response=answer(row["completion"], "completion"),
-        raw=label,
-        score=label,
-        side=bool(label),
-    )
+    word = str(value).strip().lower()
+    if word not in TRUE | FALSE:
+        raise UserError(f"{column} is {value!r}; true or false (or 1 or 0) is needed.")
+    return word in TRUE
 
 
-def _scored(place: int, row: Row, scoring: Scoring) -> Iterator[Judged]:
-    column = "response" if "response" in row else "completion"
-    raw, score = scoring.scaled(row["score"], UNIT)
-    if row.get("score_raw") is not None:
-        raw = number(row["score_raw"])
-    yield Judged(
-        messages=conversation(row["prompt"], "prompt"), response=answer(row[column], column), raw=raw, score=score
-    )
+def _labeled(row: Row, table: Table) -> Iterator[Judged]:
+    label = _label(table.get(row, "label"), table.column("label"))
+    prompt, completion = _parted(row, table, "response")
+    yield _judged(row, table, prompt, completion, raw=float(label), score=float(label), label=label)
 
 
-def layouts(scoring: Scoring) -> dict[str, Format]:
-    """Return the layouts by name, the most specific first."""
+def _scored(row: Row, table: Table) -> Iterator[Judged]:
+    raw, score = table.scoring.scaled(table.get(row, "score"), UNIT, table.column("score"))
+    if table.get(row, "score_raw") is not None:
+        raw = number(table.get(row, "score_raw"))
+    prompt, completion = _parted(row, table, "response")
+    yield _judged(row, table, prompt, completion, raw=raw, score=score)
+
+
+def _ultrafeedback(row: Row, table: Table) -> Iterator[Judged]:
+    messages = prompt_of(row, table)
+    for completion in table.get(row, "answers") or ():
+        try:
+            grade = completion.get("overall_score")
+            raw, score = table.scoring.scaled(grade, ULTRAFEEDBACK, "completions.overall_score")
+        except ScoreError:
+            continue  # one judgment of four is missing; the other three stand
+        answer = conversation(completion["response"], "completions", "assistant")
+        yield _judged(row, table, messages, answer, raw=raw, score=score)
+
+
+def _several(row: Row, table: Table) -> Iterator[Judged]:
+    """Several answers with a rank (1 is best) or a score each, in one list or in two lists side by side."""
+    prompt, column = prompt_of(row, table), table.column("answers")
+    answers = table.get(row, "answers") or ()
+    grades: Sequence[Any] = ()
+    for what in ("scores", "ranks"):
+        if what in table.names and not isinstance(answers, str):
+            grades, name, ranked = table.get(row, what) or (), table.column(what), what == "ranks"
+            if len(grades) != len(answers):
+                raise UserError(f"{column} has {len(answers)} answers and {name} {len(grades)} judgments.")
+    for place, answer in enumerate(answers):
+        if not isinstance(answer, dict):
+            words = answer
+            grade = grades[place] if grades else None
+        else:
+            words = next((answer[key] for key in WORDS if key in answer), None)
+            name = next((f"{column}.{key}" for key in (*GRADES, "rank") if answer.get(key) is not None), column)
+            grade, ranked = answer.get(name.rpartition(".")[2]), name.endswith(".rank")
+        completion = conversation(words, column, "assistant")
+        try:
+            raw, score = (-number(grade), math.nan) if ranked else table.scoring.scaled(grade, None, name)
+        except ScoreError:
+            continue  # the judgment of one answer is missing; the others stand
+        yield _judged(row, table, prompt, completion, raw=raw, score=score)
+
+
+def _shp(row: Row, table: Table) -> Iterator[Judged]:
+    """Stanford Human Preferences: ``labels`` is 1 where answer A is preferred."""
+    prompt = conversation(row["history"], "history")
+    first = _label(row["labels"], "labels")
+    for column, side in (("human_ref_A", first), ("human_ref_B", not first)):
+        answer = conversation(row[column], column, "assistant")
+        yield _judged(row, table, prompt, answer, raw=float(side), score=float(side), side=side)
+
+
+_PROMPT = ("system", "input", "history", "tools")
+
+
+def layouts(scoring: Scoring) -> dict[str, Layout]:
+    """Layouts by name, the most telling first."""
     attributes = tuple(scoring.weights)
     return {
-        "helpsteer": Format(about="attributes", needs=("prompt", "response", *attributes), read=_helpsteer),
-        "ultrafeedback": Format(
-            about="several scored answers", needs=("instruction", "completions"), read=_ultrafeedback
+        "helpsteer": Layout(
+            about="attributes", needs=("prompt", "response"), extra=attributes, read=_helpsteer, uses=("tools",)
         ),
-        "pairs": Format(about="pairs, scored or not", needs=("chosen", "rejected"), read=_pair),
-        "labeled": Format(about="desirable or not", needs=("prompt", "completion", "label"), read=_labeled),
-        "scored": Format(about="scored responses", needs=("prompt", "response", "score"), read=_scored),
-        "scored_completions": Format(about="scored responses", needs=("prompt", "completion", "score"), read=_scored),
+        "shp": Layout(
+            about="two answers", needs=(), extra=("history", "human_ref_A", "human_ref_B", "labels"), read=_shp
+        ),
+        "ultrafeedback": Layout(
+            about="several scored answers",
+            needs=("prompt", "answers"),
+            extra=("instruction", "completions"),
+            read=_ultrafeedback,
+            uses=("system",),
+        ),
+        "pairs": Layout(
+            about="pairs, scored or not",
+            needs=("chosen", "rejected"),
+            read=_pair,
+            uses=("prompt", *_PROMPT, "score_chosen", "score_rejected"),
+        ),
+        "labeled": Layout(
+            about="desirable or not", needs=("prompt", "label"), read=_labeled, uses=("response", *_PROMPT)
+        ),
+        "scored": Layout(
+            about="scored responses", needs=("prompt", "score"), read=_scored, uses=("response", "score_raw", *_PROMPT)
+        ),
+        "several": Layout(
+            about="several answers with a rank or a score each",
+            needs=("prompt", "answers"),
+            read=_several,
+            uses=("scores", "ranks", *_PROMPT),
+        ),
     }
 
 
-def detect(columns: Sequence[str], scoring: Scoring, where: str) -> str:
-    """Return the name of the layout of ``columns``.
+def resolve(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return the name in the file of everything that a column is known to hold.
+
+    Args:
+        columns: Of the file.
+        given: What a column holds -> its name, as the user says it.
+        where: The file, for messages.
 
     Raises:
-        UserError: They match no layout.
+        UserError: The user names what is not known, or a column that the file does not have.
     """
-    formats = layouts(scoring)
-    for name, format_ in formats.items():
-        if set(format_.needs) <= set(columns):
+    for what, name in given.items():
+        if what not in ALIASES:
+            raise UserError(f"problem.columns has '{what}'.{nearest(what, ALIASES)} Known are {', '.join(ALIASES)}.")
+        if name not in columns:
+            raise UserError(
+                f"{where} has no column '{name}' (problem.columns.{what}).{nearest(name, columns)} "
+                f"Its columns are {', '.join(columns)}."
+            )
+    names = {}
+    for what, aliases in ALIASES.items():
+        present = [alias for alias in aliases if alias in columns and alias not in given.values()]
+        if what in given or present:
+            names[what] = given.get(what) or present[0]
+    return names
+
+
+def detect(columns: Sequence[str], names: Mapping[str, str], scoring: Scoring, where: str) -> str:
+    """Return the name of the layout that a file has.
+
+    Raises:
+        UserError: It is none that is known.
+    """
+    known = layouts(scoring)
+    for name, layout in known.items():
+        if set(layout.needs) <= names.keys() and set(layout.extra) <= set(columns):
             return name
-    choices = "; ".join(f"{', '.join(f.needs)}" for f in formats.values())
-    raise UserError(f"{where} has the columns {', '.join(columns)}. It needs one of these sets: {choices}.")
+    choices = "; ".join(", ".join((*layout.needs, *layout.extra)) for layout in known.values())
+    raise UserError(
+        f"{where} has the columns {', '.join(columns)}. Needed is one of these sets: {choices}. "
+        "Name columns that are called otherwise: problem.columns={prompt: question, …}."
+    )
 
 
-def judged(rows: Sequence[Row], scoring: Scoring, where: str) -> tuple[list[Judged], dict[str, Any]]:
-    """Convert rows to judged responses; rows without a valid judgment are dropped and counted.
+def judged(
+    rows: Sequence[Row],
+    scoring: Scoring,
+    where: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    scores: bool = True,
+) -> tuple[list[Judged], dict[str, Any]]:
+    """Bring rows into judged responses; rows without a judgment are left out and counted.
 
     Returns:
-        The responses in the order of the rows, and facts for the manifest: ``format``, ``rows_without_valid_score``.
+        The responses in the order of the rows, and facts for the manifest: ``layout``, ``columns`` (what each is read
+        as), ``columns_not_used`` (that look as if they mattered), ``rows_without_judgment``.
+
+    Raises:
+        UserError: The layout is not known, a row cannot be read as it says, or a score is outside its scale.
     """
-    columns = list(dict.fromkeys(name for row in rows[:100] for name in row))
-    name = detect(columns, scoring, where)
-    format_ = layouts(scoring)[name]
+    present = list(dict.fromkeys(name for row in rows for name in row))
+    names = resolve(present, columns or {}, where)
+    name = detect(present, names, scoring, where)
+    layout = layouts(scoring)[name]
+    used = {what: names[what] for what in (*layout.needs, *layout.uses) if what in names}
+    table = Table(names=used, scoring=scoring, scores=scores)
     counts: Counter[str] = Counter()
     responses: list[Judged] = []
     for place, row in enumerate(rows):
-        missing = [column for column in format_.needs if column not in row]
-        if missing:
-            raise UserError(
-                f"{where}: row {place} lacks {', '.join(missing)}, which other rows have. Add it, or remove the row."
-            )
         try:
-            responses.extend(list(format_.read(place, row, scoring)))
+            from_row = list(layout.read(row, table))
+        except ScaleError as error:
+            raise UserError(_scale(error, rows, where, place)) from None
+        except (AttributeError, KeyError, TypeError):
+            raise UserError(f"{where}, row {place + 1} is not as the layout '{name}' has it: {row!r:.200}") from None
         except UserError as error:
-            raise UserError(f"{where}, row {place}: {error}") from None
+            raise UserError(f"{where}, row {place + 1}: {error}") from None
         except ScoreError:
-            counts["rows_without_valid_score"] += 1
-    return responses, {"format": name, **counts}
+            counts["rows_without_judgment"] += 1
+            continue
+        paired = name in {"pairs", "shp"}
+        responses += [replace(one, row=place, together=place if paired else None) for one in from_row]
+    unused = [c for c in present if c not in {*used.values(), *layout.extra} and NOTEWORTHY.search(c)]
+    return responses, {"layout": name, "columns": used, "columns_not_used": unused, **counts}
+
+
+def _scale(error: ScaleError, rows: Sequence[Row], where: str, place: int) -> str:
+    """Say which scores the file has, and how to give their scale."""
+    column = error.column
+    values = [v for row in rows for v in _values(row, column.split("."))]
+    seen = f"{where}: {column} goes from {min(values):g} to {max(values):g}"
+    remedy = "Give the scale: problem.score_range=[LOW, HIGH], the values that mean worst and best"
+    if error.scale is None:
+        return f"{seen}, and its scale is not known. {remedy}; or leave scores aside: problem.scores=ignore."
+    low, high = error.scale
+    return f"{seen} (row {place + 1}: {error.value:g}), but the scale is taken to be {low:g} to {high:g}. {remedy}."
+
+
+def _values(cell: Any, path: Sequence[str]) -> Iterator[float]:
+    """Yield the numbers at a path of keys through a row."""
+    if isinstance(cell, list | tuple):
+        for one in cell:
+            yield from _values(one, path)
+    elif path:
+        if isinstance(cell, Mapping):
+            yield from _values(cell.get(path[0]), path[1:])
+    else:
+        try:
+            yield number(cell)
+        except ScoreError:
+            return

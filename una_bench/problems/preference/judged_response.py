@@ -1,21 +1,18 @@
-"""A response with its judgment, the common form of all data sets."""
+"""One response with its judgment: the form that every kind of data set is brought into."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from una_bench.errors import UserError
+from una_bench.problems.preference.conversations import Messages
 
 HELPSTEER_WEIGHTS = {"helpfulness": 0.65, "correctness": 0.8, "coherence": 0.45}
 """UNA (arXiv:2408.15339) section 3; complexity and verbosity are not used."""
-HELPSTEER_MOST = 4.0
-"""Largest value of HelpSteer2's attributes; the smallest is 0."""
-Messages = tuple[tuple[str, str], ...]
-"""(role, content) of each message before the response."""
+HELPSTEER_RANGE = (0.0, 4.0)
+"""Range of HelpSteer2's attributes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,86 +20,87 @@ class Judged:
     """A response and its judgment."""
 
     messages: Messages
-    response: str
-    raw: float
-    """Score given by the judge, or weighted sum of attributes."""
-    score: float
-    """``raw`` scaled to [0, 1]."""
+    """The prompt."""
+    completion: Messages
+    """The response: messages that begin and end with the assistant's."""
+    tools: tuple[Any, ...] = ()
+    """What the chat template may offer to call."""
+    raw: float = math.nan
+    """As judged, or as the attributes weigh; more is better. Not a number: the data does not say."""
+    score: float = math.nan
+    """The same in [0, 1]; not a number: the data has no scores."""
+    label: bool | None = None
+    """Desirable or not, where the data says so itself."""
     side: bool | None = None
-    """Whether preferred or desirable, if the data has labels."""
+    """Whether it is the preferred one of its pair, where the data has pairs."""
     together: int | None = None
-    """Number of the pair, if the data has pairs."""
+    """Number of the pair, where the data has pairs."""
+    row: int = 0
+    """Row of the data, counted from 0."""
+
+    @property
+    def response(self) -> str:
+        """Words of the response, without speakers."""
+        return "\n".join(message["content"] for message in self.completion)
 
 
 class ScoreError(ValueError):
-    """A judgment is missing or outside its range."""
+    """A judgment is missing or no finite number."""
+
+
+class ScaleError(ValueError):
+    """A score is outside its scale, or its scale is not known (None)."""
+
+    def __init__(self, column: str, value: float, scale: tuple[float, float] | None) -> None:
+        super().__init__(column)
+        self.column, self.value, self.scale = column, value, scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """Conversion of judgments to scores."""
+    """How judgments become scores, decided once for a file."""
 
     weights: Mapping[str, float]
-    """Weight of each attribute."""
+    """Weight of each attribute, where responses are judged by attributes."""
     score_range: tuple[float, float] | None = None
-    """Judgments that map to 0 and 1; None: the range of the layout."""
+    """What counts as 0 and as 1; None: what the layout is known for."""
     turns: str = "split"
-    """``split``: split a multi-turn prompt into messages; ``one``: keep it as one user message."""
+    """``split``: a HelpSteer2 prompt of several turns becomes messages; ``one``: it stays one message of the user."""
 
     def weighted(self, attributes: Mapping[str, Any]) -> tuple[float, float]:
-        """Return the weighted sum of attributes (each 0 to 4 unless a range is set), raw and as a score."""
-        low, high = self.score_range or (0.0, HELPSTEER_MOST)
+        """Return the weighted sum of attributes (each 0 to 4 unless a range is set), and the score it means."""
+        low, high = scale = self.score_range or HELPSTEER_RANGE
         values = {name: number(attributes.get(name)) for name in self.weights}
-        for value in values.values():
-            in_range(value, low, high)
+        for name, value in values.items():
+            if not low <= value <= high:
+                raise ScaleError(name, value, scale)
         total = math.fsum(self.weights.values())
         raw = math.fsum(weight * values[name] for name, weight in self.weights.items())
         return raw, min(1.0, max(0.0, (raw - low * total) / ((high - low) * total)))
 
-    def scaled(self, value: Any, usual: tuple[float, float]) -> tuple[float, float]:
-        """Return a judgment, raw and as a score; ``usual`` is the range of the layout."""
-        low, high = self.score_range or usual
-        raw = number(value)
-        in_range(raw, low, high)
-        return raw, (raw - low) / (high - low)
+    def scaled(self, value: Any, usual: tuple[float, float] | None, column: str) -> tuple[float, float]:
+        """Return a judgment and the score it means; ``usual`` is the scale that the layout is known for.
+
+        Raises:
+            ScoreError: There is no number.
+            ScaleError: It is outside the scale, or there is no scale.
+        """
+        raw, scale = number(value), self.score_range or usual
+        if scale is None or not scale[0] <= raw <= scale[1]:
+            raise ScaleError(column, raw, scale)
+        return raw, (raw - scale[0]) / (scale[1] - scale[0])
 
 
 def number(value: Any) -> float:
-    """Return a judgment as a finite number, or raise `ScoreError`."""
+    """Return a judgment as a number.
+
+    Raises:
+        ScoreError: It is missing or no finite number.
+    """
     try:
-        result = float(value)
+        as_number = float(value)
     except (TypeError, ValueError):
         raise ScoreError from None
-    if not math.isfinite(result):
+    if not math.isfinite(as_number):
         raise ScoreError
-    return result
-
-
-def in_range(value: float, low: float, high: float) -> None:
-    """Raise `ScoreError` if a judgment is outside its range."""
-    if not low <= value <= high:
-        raise ScoreError
-
-
-def conversation(value: Any, where: str) -> Messages:
-    """Return a prompt, which is text or a list of messages, as messages; raise `UserError` otherwise."""
-    if isinstance(value, str):
-        return (("user", value),) if value.strip() else ()
-    if isinstance(value, list | tuple) and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in value):
-        return tuple((str(m["role"]), str(m["content"])) for m in value)
-    raise UserError(f"{where} is {type(value).__name__}; it must be text or a list of messages (role, content).")
-
-
-def answer(value: Any, where: str) -> str:
-    """Return a response as text; a list of messages ends with the response."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    messages = conversation(value, where)
-    return messages[-1][1] if messages else ""
-
-
-def key(messages: Messages) -> str:
-    """Return the identity of a prompt."""
-    return json.dumps(messages, ensure_ascii=False)
+    return as_number

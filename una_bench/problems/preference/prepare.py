@@ -1,4 +1,4 @@
-"""Preparation of a preference problem."""
+"""Fills the prepared folder of a problem made of a language model and preference data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog
-from una_bench.problems.preference import formats, reward_model, sources, tables
+from una_bench.problems.preference import formats, pairs, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Pair, pair_up
 from una_bench.problems.preference.policy import make_template, write_policy
@@ -45,15 +45,15 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
     write_policy(model, template, out / "policy")
     figures = reward_model.write_reward_model(problem, out, template, say) if problem.reward_model else {}
+    counts: dict[str, int] = {}
+    for name, part in (("train", train), ("heldout", heldout)):
+        counts |= {f"pairs_{name}": len(part)}
+        counts |= {f"prompts_{name}": len({w.prompt for w in part})}
     manifest = {
         "kind": problem.kind,
         "settings": problem.model_dump(mode="json"),
-        "counts": {
-            "pairs_train": len(train),
-            "pairs_heldout": len(heldout),
-            "prompts_train": len({w.prompt for w in train}),
-            "prompts_heldout": len({w.prompt for w in heldout}),
-        },
+        "counts": counts,
+        "notes": [note for name in ("train", "heldout") for note in notes(facts[name])],
         "max_prompt_length": problem.max_prompt_length,
         "max_new_tokens": problem.max_response_length,
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
@@ -66,80 +66,132 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
 
 
 def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
-    """Read, pair and tokenize the data.
+    """Read and judge the data, and put it into the template.
 
     Returns:
         Training pairs, held-out pairs, and facts about both for the manifest.
 
     Raises:
-        UserError: Data is missing, lacks required columns, or no pairs are left.
+        UserError: Data is missing, has not the needed columns, or nothing of it is left.
     """
-    pairs, facts = _pairs(problem, problem.dataset)
+    pairs_of_data, facts = _pairs(problem, problem.dataset)
     if problem.heldout is None:
-        train, heldout = tables.split(pairs, problem.heldout_share, problem.seed)
+        train, heldout = tables.split(pairs_of_data, problem.heldout_share, problem.seed)
         rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
-        heldout_facts: dict[str, Any] = {"source": "split off the training data", "rule": rule}
+        aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
     else:
-        heldout, heldout_facts = _pairs(problem, problem.heldout)
+        heldout, aside = _pairs(problem, problem.heldout)
         heldout_prompts = {pair.prompt for pair in heldout}
-        train = [pair for pair in pairs if pair.prompt not in heldout_prompts]
-        facts["prompt_is_held_out"] = len(pairs) - len(train)
+        train = [pair for pair in pairs_of_data if pair.prompt not in heldout_prompts]
+        facts["prompt_is_held_out"] = len(pairs_of_data) - len(train)
     limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
-    heldout_limits = Limits(
+    wider = Limits(
         prompt=problem.heldout_max_prompt_length or limits.prompt,
         response=problem.heldout_max_response_length or limits.response,
     )
     written = []
-    parts = ((train, facts, problem.pairs, limits), (heldout, heldout_facts, problem.heldout_pairs, heldout_limits))
-    for part, part_facts, most, limits in parts:
-        chosen, dropped = tables.write(part, template, limits, most=most, seed=problem.seed)
-        part_facts |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped, "pairs": len(chosen)}
-        content = [[w.prompt, *w.completions, w.pair.second_preferred] for w in chosen]
-        part_facts["content_sha256"] = content_hash(content)
-        written.append(chosen)
-        if not chosen:
-            where = (problem.heldout or problem.dataset).name if part is heldout else problem.dataset.name
+    parts = ((train, facts, problem.pairs, limits), (heldout, aside, problem.heldout_pairs, wider))
+    for part, part_facts, most, part_limits in parts:
+        where = (problem.heldout or problem.dataset).name if part is heldout else problem.dataset.name
+        try:
+            kept, dropped = tables.write(part, template, part_limits, most=most, seed=problem.seed)
+        except UserError as error:
+            raise UserError(f"{where}, {error}") from None
+        part_facts |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped, "pairs": len(kept)}
+        part_facts["content_sha256"] = content_hash([[w.prompt, *w.completions, w.pair.second_preferred] for w in kept])
+        written.append(kept)
+        if not kept:
             raise UserError(_nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
-    rules = [*RULES, *_rules_of(problem)]
-    return written[0], written[1], {"train": facts, "heldout": heldout_facts, "rules": rules}
+    return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_settings_rules(problem)]}
 
 
 def _pairs(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dict[str, Any]]:
     rows, facts = sources.read(source)
     scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
-    judged, format_facts = formats.judged(rows, scoring, source.name)
-    pairs, counts = pair_up(judged, keep_ties=problem.ties == "keep")
-    counted = {"responses": len(judged), "rules_applied": counts, "pairs_made": len(pairs)}
-    return pairs, {**facts, **format_facts, **counted}
+    responses, reading = formats.judged(
+        rows, scoring, source.name, columns=problem.columns, scores=problem.scores == "use"
+    )
+    made, counts = pair_up(responses, keep_ties=problem.ties == "keep", pairing=problem.pairing)
+    return made, {**facts, **reading, "responses": len(responses), "rules_applied": counts, "pairs_made": len(made)}
 
 
-def _rules_of(problem: PreferenceSettings) -> list[str]:
+def _settings_rules(problem: PreferenceSettings) -> list[str]:
     label = (
         "Desirable is the preferred response of each pair."
         if problem.label_threshold is None
         else f"Desirable is a response with a score of at least {problem.label_threshold:g}."
     )
-    whole = f", or both more than {problem.max_length}" if problem.max_length else ""
+    together = f", or both more than {problem.max_length}" if problem.max_length else ""
     return [
+        f"Pairing: {pairs.HOW[problem.pairing]}.",
         f"Ties: {problem.ties.replace('_', ' ')}.",
         label,
-        f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more than "
-        f"{problem.max_response_length}{whole}, for every method alike.",
-        "No prompt is both trained on and held out.",
+        f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more "
+        f"than {problem.max_response_length}{together}, for every method alike.",
+        "No prompt is both trained on and held out; white space around it does not count.",
     ]
 
 
+WORDS = {
+    "rows_without_judgment": "rows without a judgment",
+    "empty": "with an empty prompt or response",
+    "duplicates": "given twice",
+    "without_partner": "responses without a partner",
+    "ties_left_out": "ties",
+    "prompt_is_held_out": "with a held-out prompt",
+    "refused_by_template": "refused by the chat template",
+    "prompt_too_long": "with too long a prompt (problem.max_prompt_length)",
+    "response_too_long": "with too long a response (problem.max_response_length)",
+    "together_too_long": "too long together (problem.max_length)",
+    "rows_of_other_splits": "rows of other splits",
+}
+"""Reasons for leaving something out, in the words of messages."""
+WARN = 0.1
+"""Share of the data from which leaving out is a warning."""
+
+
+def _left_out(facts: dict[str, Any]) -> dict[str, int]:
+    """Return what was left out, by reason."""
+    reasons = {**facts, **facts.get("rules_applied", {}), **facts.get("left_out", {})}
+    return {name: int(reasons[name]) for name in WORDS if reasons.get(name)}
+
+
+def notes(facts: dict[str, Any]) -> list[str]:
+    """Return what a user has to know of how one part of the data was read, a line each."""
+    lines = []
+    dropped = {name: count for name, count in _left_out(facts).items() if name != "rows_of_other_splits"}
+    lost, kept = sum(dropped.values()), facts["pairs"]
+    if lost:
+        warning = "Warning: " if lost >= WARN * (lost + kept) else ""
+        reasons = ", ".join(f"{count} {WORDS[name]}" for name, count in dropped.items())
+        lines.append(f"{warning}{facts['source']}: {kept} pairs; left out: {reasons}.")
+    if facts.get("rows_of_other_splits"):
+        lines.append(f"{facts['source']}: {facts['rows_of_other_splits']} rows of other splits are not read.")
+    if facts.get("columns_not_used"):
+        lines.append(f"{facts['source']}: not used: column {', '.join(facts['columns_not_used'])}.")
+    return lines
+
+
 def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
-    """Describe how much data each step left."""
-    steps = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("rows", "responses", "pairs_made") if key in facts]
-    reasons = {**facts.get("rules_applied", {}), **facts["left_out"]}
-    for key in ("rows_without_valid_score", "prompt_is_held_out"):
-        if facts.get(key):
-            reasons[key] = facts[key]
-    lost = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in reasons.items())
+    """Say by which rule the data ran out, and what to do about that one."""
+    remedies = {
+        "rows_without_judgment": "fill in labels or scores",
+        "without_partner": "give two responses to a prompt",
+        "ties_left_out": "keep ties (problem.ties=keep)",
+        "prompt_is_held_out": "hold out other prompts",
+        "refused_by_template": "give another template (problem.chat_template=FILE or problem.template=plain)",
+        "prompt_too_long": "raise problem.max_prompt_length",
+        "response_too_long": "raise problem.max_response_length",
+        "together_too_long": "raise problem.max_length",
+    }
+    dropped = _left_out(facts)
+    counts = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("rows", "responses", "pairs_made") if key in facts]
+    reasons = ", ".join(f"{count} {WORDS[name]}" for name, count in dropped.items())
+    worst = max((name for name in dropped if name in remedies), key=dropped.__getitem__, default="")
+    remedy = remedies[worst] if worst else "give more data"
     return (
-        f"No pair of {where} is left to {purpose}: {', '.join(steps) or 'no prompts'}; dropped: {lost or 'nothing'}. "
-        "Raise problem.max_prompt_length or problem.max_response_length, keep ties, or check the range of scores."
+        f"No pair of {where} is left to {purpose}: {', '.join(counts) or 'no prompts'}; "
+        f"left out: {reasons or 'nothing'}. {remedy[0].upper()}{remedy[1:]}."
     )
 
 

@@ -78,8 +78,16 @@ class PreferenceSettings(Problem):
     """Share of the prompts held out without ``heldout``."""
     score_weights: dict[str, float] = Field(default_factory=lambda: dict(HELPSTEER_WEIGHTS))
     """Weights of attributes (0 to 4), divided by their sum times 4; the default is the paper's for HelpSteer2."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """What a column holds -> its name in the data, where that is another: ``{prompt: question, chosen: good}``."""
+    scores: Literal["use", "ignore"] = "use"
+    """``ignore``: pairs are judged by their sides alone, whatever scores stand beside them."""
     score_range: tuple[float, float] | None = None
-    """Judgments that map to 0 and 1; none: 1 to 10 for UltraFeedback and scored pairs, 0 to 1 for scores."""
+    """Scores that mean 0 and 1; none: 1 to 10 for UltraFeedback as published, 0 to 4 for HelpSteer2, 0 to 1 for a
+    column ``score``; other scores need it."""
+    pairing: Literal["consecutive", "all", "best_worst"] = "consecutive"
+    """Which responses to a prompt are pairs where the data has none: first with second, third with fourth; each with
+    each; or the best with the worst."""
     turns: Literal["split", "one"] = "split"
     """HelpSteer2's multi-turn prompts: ``split`` into messages, or ``one`` user message including the markers of turns,
     as in the UNA authors' code."""
@@ -89,7 +97,7 @@ class PreferenceSettings(Problem):
     """Methods whose prompts begin with the tokenizer's first token (``bos``) or whose responses end with its end token
     (``eos``) twice, as in the UNA authors' code."""
     label_threshold: float | None = None
-    """Smallest score of a desirable response; none: the preferred response of each pair is desirable."""
+    """Score from which a response is desirable; none: the preferred one of each pair is."""
     max_prompt_length: int = Field(default=512, ge=1)
     """Tokens including the template; pairs with a longer prompt are dropped for all methods."""
     max_response_length: int = Field(default=512, ge=2)

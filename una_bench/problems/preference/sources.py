@@ -1,8 +1,11 @@
-"""Rows of a hub data set or of local files, with hashes."""
+"""Rows of a hub data set or of local files, and exactly which rows they were."""
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,12 @@ from una_bench.models import hub
 from una_bench.record.hashes import content_hash, file_sha256
 
 FORMATS = {".parquet", ".jsonl", ".json", ".csv"}
+SPLITS = {
+    "train": "train|training",
+    "validation": "validation|valid|val|dev",
+    "test": "test|testing|eval|evaluation|heldout",
+}
+"""Splits, and the words in names of files and folders that stand for them (as the library datasets has it)."""
 Row = dict[str, Any]
 
 
@@ -22,52 +31,84 @@ class Source(Settings):
     """Source of rows."""
 
     source: str
-    """A file, a folder of files (parquet, jsonl, json, csv), or a data set on the hub."""
+    """A file, a folder of files (parquet, jsonl, json, csv) or one saved by the library datasets, or a data set on the
+    hub."""
     config: str = ""
     """Configuration of a hub data set."""
     split: str = "train"
-    """Split of a hub data set; ignored for files."""
+    """Split of a hub data set, of a folder whose files are named by splits, or of a column ``split``."""
     revision: str = ""
     """Branch, tag or commit of a hub data set."""
     sha256: str = ""
-    """Hash of local files, filled in if they exist; files that do not match it are refused."""
+    """Hash of local files, filled in where they are there; files that do not match it are refused."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, given: Any) -> Any:
-        """Accept a bare name, and fill in the hash of files: equal settings must mean equal rows."""
+        """Take a bare name, and note what the files hold now: the same settings must mean the same rows."""
         values = {"source": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else given
         if isinstance(values, dict) and isinstance(values.get("source"), str) and not values.get("sha256"):
-            files = local_files(values["source"])
+            files = local_files(values["source"], str(values.get("split", "train")))
             values["sha256"] = files_hash(files) if files else ""
         return values
 
     @property
     def name(self) -> str:
-        """Name in messages."""
+        """How messages call it."""
         return self.source
 
 
-def local_files(source: str) -> list[Path]:
-    """Return the sorted files of a local source, empty if there is no such path."""
-    path = Path(source)
+def split_of(name: str) -> str:
+    """Return the split that a name stands for, in the names of `SPLITS`; empty where it says none."""
+    for split, words in SPLITS.items():
+        if re.search(rf"(?:^|[^a-z])(?:{words})(?:[^a-z]|$)", name.lower()):
+            return split
+    return ""
+
+
+def local_files(source: str, split: str = "train") -> list[Path]:
+    """Files behind a local source, sorted; none where it is no path on this machine.
+
+    Of a folder whose files (or their folders) are named by splits, those of ``split``.
+
+    Raises:
+        UserError: There are splits, but not this one.
+    """
+    path = Path(source).expanduser()
+    if not source or not path.exists():
+        return []
     if path.is_file():
         return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix in FORMATS) if source and path.is_dir() else []
+    saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+    suffixes = {".arrow"} if saved else FORMATS
+    names = {file: file.relative_to(path) for file in sorted(path.rglob("*")) if file.suffix in suffixes}
+    names = {file: name for file, name in names.items() if not any(part.startswith(".") for part in name.parts)}
+    splits = {
+        file: split_of(str(name.with_suffix(""))) or (name.parts[0] if saved else "") for file, name in names.items()
+    }
+    if (path / "state.json").is_file() or not any(splits.values()):
+        return list(names)
+    wanted = split_of(split) or split
+    chosen = [file for file, of in splits.items() if of == wanted]
+    if not chosen:
+        there = ", ".join(sorted({of for of in splits.values() if of}))
+        raise UserError(f"{source} has no split '{split}'; it has {there}. Choose one of them (split: …).")
+    return chosen
 
 
 def files_hash(files: Sequence[Path]) -> str:
-    """Return the SHA-256 over the contents of files, whatever they are called, 16 hex digits."""
+    """SHA-256 over the contents of files, whatever they are called, 16 hex digits."""
     return content_hash([file_sha256(file) for file in files])
 
 
 def read(source: Source) -> tuple[list[Row], dict[str, Any]]:
-    """Return all rows, and facts for the manifest: source, number of rows, hash.
+    """Return all rows, and facts for the manifest: where they came from, how many, and a hash over them.
 
     Raises:
-        UserError: The source is missing, unreadable or changed, or has no rows.
+        UserError: The source cannot be had or read, has changed, or has no rows.
     """
-    if Path(source.source).exists() or Path(source.source).suffix in FORMATS:
+    path = Path(source.source).expanduser()
+    if path.exists() or path.suffix in FORMATS:
         rows, facts = _from_files(source)
     else:
         data = hub.open_dataset(source.source, config=source.config, split=source.split, revision=source.revision)
@@ -79,20 +120,37 @@ def read(source: Source) -> tuple[list[Row], dict[str, Any]]:
 
 
 def _from_files(source: Source) -> tuple[list[Row], dict[str, Any]]:
-    files = local_files(source.source)
+    files = local_files(source.source, source.split)
     if not files:
         raise UserError(
-            f"There is no data at {source.source}. Give a file or a folder with {', '.join(sorted(FORMATS))}, "
+            f"There is no data at {source.source}: give a file or a folder with {', '.join(sorted(FORMATS))}, "
             "or the name of a data set on the hub."
         )
-    digest = files_hash(files)
-    if source.sha256 and digest != source.sha256:
+    found = files_hash(files)
+    if source.sha256 and found != source.sha256:
         raise UserError(
-            f"{source.source} has changed or is damaged: its hash is {digest}, not {source.sha256}. "
-            "Restore it, or leave out sha256."
+            f"{source.source} has changed or is damaged: its hash is {found}, not {source.sha256}. "
+            "Restore it, or remove sha256."
         )
     rows = [row for file in files for row in _file_rows(file)]
-    return rows, {"source": ", ".join(file.name for file in files), "sha256": digest}
+    chosen = _of_split(rows, source)
+    facts = {"source": ", ".join(file.name for file in files), "sha256": found}
+    return chosen, facts | ({"rows_of_other_splits": len(rows) - len(chosen)} if len(chosen) < len(rows) else {})
+
+
+def _of_split(rows: list[Row], source: Source) -> list[Row]:
+    """Return the rows of the wanted split, where a column ``split`` tells."""
+    values = Counter(row.get("split") for row in rows)
+    if not values or None in values or not all(isinstance(value, str) and split_of(value) for value in values):
+        return rows
+    wanted = split_of(source.split) or source.split
+    chosen = [row for row in rows if split_of(row["split"]) == wanted]
+    if not chosen:
+        there = ", ".join(f"{name} ({count} rows)" for name, count in values.items())
+        raise UserError(
+            f"{source.name} has no split '{source.split}'; its column split has {there}. Choose one (split: …)."
+        )
+    return chosen
 
 
 def _file_rows(file: Path) -> list[Row]:
@@ -101,10 +159,10 @@ def _file_rows(file: Path) -> list[Row]:
     try:
         return _parse(file)
     except (OSError, ValueError, RecursionError, pyarrow.ArrowException) as error:
-        deep = isinstance(error, RecursionError)
-        reason = "it is nested too deeply" if deep else str(error).strip().partition("\n")[0].rstrip(".")
+        deep = isinstance(error, RecursionError)  # of which Python says only how deep it went itself
+        said = "it is nested too deeply" if deep else str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(
-            f"{file} cannot be read as {file.suffix[1:] or 'data'}: {reason}. Fix the file, or give another."
+            f"{file} cannot be read as {file.suffix[1:] or 'data'}: {said}. Fix the file, or give another."
         ) from None
 
 
@@ -113,21 +171,53 @@ def _parse(file: Path) -> list[Row]:
         import pyarrow.parquet
 
         rows: list[Row] = pyarrow.parquet.read_table(file).to_pylist()
-    elif file.suffix == ".csv":
-        import pyarrow.csv
+    elif file.suffix == ".arrow":
+        import pyarrow
 
-        rows = pyarrow.csv.read_csv(file).to_pylist()
+        with pyarrow.memory_map(str(file)) as mapped:
+            rows = pyarrow.ipc.open_stream(mapped).read_all().to_pylist()
+    elif file.suffix == ".csv":
+        rows = _csv_rows(file)
     elif file.suffix == ".jsonl":
-        # Not splitlines: JSON strings may contain other line separators.
-        lines = file.read_text(encoding="utf-8").split("\n")
-        rows = [_json_line(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
+        # Not splitlines: JSON strings may hold line separators that are no newlines.
+        rows = _json_lines(file.read_text(encoding="utf-8-sig"))
     elif file.suffix == ".json":
-        rows = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_text(encoding="utf-8-sig")
+        try:
+            rows = json.loads(content)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":
+                raise
+            rows = _json_lines(content)
+        if isinstance(rows, dict):  # a file with one line is one object
+            rows = [rows]
     else:
-        raise ValueError(f"the suffix must be one of {', '.join(sorted(FORMATS))}")
+        raise ValueError(f"one of {', '.join(sorted(FORMATS))} is needed")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("every row must be an object")
+        raise ValueError("one object a row is needed")
     return rows
+
+
+def _csv_rows(file: Path) -> list[Row]:
+    """Rows of text; an empty cell is missing, as null is in JSON."""
+    csv.field_size_limit(2**31 - 1)
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines, strict=True)
+        try:
+            header = next(reader, [])
+            rows: list[Row] = []
+            for cells in reader:
+                if cells and len(cells) != len(header):
+                    raise ValueError(f"line {reader.line_num} has {len(cells)} columns, the first line {len(header)}")
+                if cells:
+                    rows.append({name: cell if cell else None for name, cell in zip(header, cells, strict=True)})
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from None
+    return rows
+
+
+def _json_lines(content: str) -> list[Any]:
+    return [_json_line(line, number) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
 
 
 def _json_line(line: str, number: int) -> Any:

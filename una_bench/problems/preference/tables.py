@@ -1,7 +1,9 @@
-"""Tables of the prepared folder: templated, tokenized pairs within the length limits, split by prompt."""
+"""Tables of the prepared folder: pairs templated, tokenized, bounded in length, split and numbered."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import numpy as np
 
 from una_bench.errors import UserError
 from una_bench.problems.preference.pairs import Pair
-from una_bench.problems.preference.template import Template
+from una_bench.problems.preference.template import RefusedByTemplateError, Template
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A templated and tokenized pair."""
+    """A pair as the policy sees it; texts and token ids of both responses."""
 
     pair: Pair
     prompt: str
@@ -30,13 +32,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Length limits in tokens."""
+    """Lengths in tokens that no method is given more of."""
 
     prompt: int
     response: int
-    """Including the end token."""
+    """With its end token."""
     whole: int | None = None
-    """Prompt and response together."""
+    """Of prompt and response together."""
 
 
 def write(
@@ -48,6 +50,9 @@ def write(
 
     Returns:
         The kept pairs in the order of the data, and the number of pairs examined and dropped by reason.
+
+    Raises:
+        UserError: The template changes the words of a pair.
     """
     counts: Counter[str] = Counter()
     order = range(len(pairs)) if most is None else np.random.default_rng([seed, 2]).permutation(len(pairs))
@@ -56,7 +61,10 @@ def write(
         if most is not None and len(kept) >= most:
             break
         counts["looked_at"] += 1
-        written = _write(pairs[place], template, limits)
+        try:
+            written = _write(pairs[place], template, limits)
+        except UserError as error:
+            raise UserError(f"row {pairs[place].responses[0].row + 1}: {error}") from None
         if isinstance(written, str):
             counts[written] += 1
         else:
@@ -65,24 +73,27 @@ def write(
 
 
 def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
-    """Return the tokenized pair, or the reason for dropping it."""
-    from jinja2 import TemplateError
-
+    """Return the pair as the policy sees it, or why it is left out."""
+    first = pair.responses[0]
+    answers = [response.completion for response in pair.responses]
     try:
-        prompt = template.prompt(pair.first.messages)
-    except TemplateError:  # for example two turns of the same speaker
+        prompt, completions = template.write(first.messages, answers, first.tools)
+    except RefusedByTemplateError:  # for example two turns of the same speaker
         return "refused_by_template"
     prompt_ids = template.ids(prompt)
     if len(prompt_ids) > limits.prompt:
         return "prompt_too_long"
-    completions = (template.completion(pair.first.response), template.completion(pair.second.response))
     ids = [template.completion_ids(prompt, prompt_ids, text) for text in completions]
     if max(map(len, ids)) > limits.response:
         return "response_too_long"
     if limits.whole is not None and len(prompt_ids) + max(map(len, ids)) > limits.whole:
         return "together_too_long"
     return Written(
-        pair=pair, prompt=prompt, completions=completions, prompt_ids=prompt_ids, completion_ids=(ids[0], ids[1])
+        pair=pair,
+        prompt=prompt,
+        completions=(completions[0], completions[1]),
+        prompt_ids=prompt_ids,
+        completion_ids=(ids[0], ids[1]),
     )
 
 
@@ -93,8 +104,8 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
     """
     prompts = sorted({pair.prompt for pair in pairs})
     count = min(len(prompts) - 1, max(1, round(share * len(prompts)))) if prompts else 0
-    heldout = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
-    return [p for p in pairs if p.prompt not in heldout], [p for p in pairs if p.prompt in heldout]
+    aside = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
+    return [p for p in pairs if p.prompt not in aside], [p for p in pairs if p.prompt in aside]
 
 
 def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
@@ -106,7 +117,7 @@ def responses(written: Sequence[Written], *, label_threshold: float | None) -> p
 
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(written):
-        for second, judged in enumerate((one.pair.first, one.pair.second)):
+        for second, judged in enumerate(one.pair.responses):
             chosen = one.pair.second_preferred == bool(second)
             rows.append(
                 {
@@ -116,7 +127,7 @@ def responses(written: Sequence[Written], *, label_threshold: float | None) -> p
                     "prompt_ids": one.prompt_ids,
                     "completion_ids": one.completion_ids[second],
                     "reward": judged.raw,
-                    "score": judged.score,
+                    "score": float(chosen) if math.isnan(judged.score) else judged.score,
                     "label": chosen if label_threshold is None else judged.score >= label_threshold,
                     "chosen": chosen,
                 }
@@ -147,7 +158,12 @@ def prompts(train: Sequence[Written], heldout: Sequence[Written]) -> pd.DataFram
     import pandas as pd
 
     rows = [
-        {"prompt": one.prompt, "prompt_ids": one.prompt_ids, "split": name, "messages": one.pair.prompt}
+        {
+            "prompt": one.prompt,
+            "prompt_ids": one.prompt_ids,
+            "split": name,
+            "messages": json.dumps(one.pair.first.messages),
+        }
         for name, part in (("train", train), ("heldout", heldout))
         for one in part
     ]
