@@ -18,7 +18,7 @@ KINDS = {
     "nan": (Status.DIVERGED, "loss is nan after 16 responses", "Lower learning_rate"),
     "infinite": (Status.DIVERGED, "loss is inf after 16 responses", "Lower learning_rate"),
     "crash": (Status.FAILED, "RuntimeError: a shape is wrong", "train.log"),
-    "disk": (Status.FAILED, "No space left on device", "Free space"),
+    "disk": (Status.FAILED, "No space left on device", "Free disk space"),
     "read_only": (Status.FAILED, "Read-only file system", "Make the folder writable"),
     "hang": (Status.TIMEOUT, "(hang)", "--retry failed"),
     "kernel": (Status.KILLED, "SIGKILL, which the kernel sends when memory runs out", "ran out of memory"),

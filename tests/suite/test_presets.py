@@ -79,7 +79,7 @@ def test_a_suite_without_presets_says_so() -> None:
 
 
 def test_a_preset_with_a_misspelled_setting_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no setting 'betta'. Did you mean 'beta'\?"):
+    with pytest.raises(UserError, match=r"no key 'settings.una_score.betta'. Did you mean 'beta'\?"):
         recipe.load(write(tmp_path, small(presets={"text": {"una_score.betta": 1.0}})))
 
 

@@ -24,7 +24,7 @@ def cache_folder() -> Path:
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` with ``text``: readers see the old or the new file. `UserError` if that fails: the old stays."""
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is not a file and would be replaced. Choose another name.")
+        raise UserError(f"{path} is not a regular file. Choose another name.")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,17 +18,16 @@ ROWS: list[tuple[str, str, str]] = [
     ("a.jsonl", "", "a.jsonl has no rows."),
     ("a.jsonl", '{"prompt": "x"}\n{"prompt": ', "a.jsonl cannot be read as jsonl: line 2, column 12:"),
     ("a.jsonl", '["x"]\n', "a.jsonl cannot be read as jsonl: every row must be an object."),
-    ("a.json", '{"prompt": "x"}', "a.json cannot be read as json: every row must be an object."),
+    ("a.json", '["x"]', "a.json cannot be read as json: every row must be an object."),
     ("a.csv", "a,b\n1\n", "a.csv cannot be read as csv:"),
     ("a.parquet", "PAR1", "a.parquet cannot be read as parquet:"),
     ("a.jsonl", '{"q": "x", "a": "y"}\n', "has the columns q, a. It needs one of these sets: prompt, response"),
     ("a.jsonl", '{"chosen": "a", "rejected": "b"}\n', "so a column prompt is needed."),
     (
         "a.jsonl",
-        '{"prompt": 3, "chosen": "a", "rejected": "b"}\n',
-        "prompt is int; it must be text or a list of messages",
+        '{"prompt": 3.5, "chosen": "a", "rejected": "b"}\n',
+        "prompt holds 3.5; text or a list of messages",
     ),
-    ("a.jsonl", f'{PAIR}\n{{"prompt": "x", "chosen": "a"}}\n', "row 1 lacks rejected, which other rows have."),
 ]
 
 

@@ -124,7 +124,7 @@ def test_a_score_of_unknown_scale_needs_one() -> None:
 
 
 def test_unknown_columns_are_named_with_those_that_are_needed() -> None:
-    with pytest.raises(UserError, match=r"data has the columns q, a\. Needed is one of.*chosen, rejected"):
+    with pytest.raises(UserError, match=r"data has the columns q, a\. It needs one of.*chosen, rejected"):
         detect(["q", "a"], {}, SCORING, "data")
 
 
@@ -156,7 +156,7 @@ def test_a_prompt_that_is_no_conversation_is_named(prompt: Any, reason: str) -> 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"chosen": "a", "rejected": "b"}, "a column prompt is needed"),
+        ({"chosen": "a", "rejected": "b"}, "so a column prompt is needed"),
         ({"prompt": "p", "chosen": [ASSISTANT, USER], "rejected": [ASSISTANT]}, "ends with the user's message"),
         ({"chosen": [USER, ASSISTANT, USER], "rejected": [USER, OTHER]}, "the response ends with the user's message"),
         ({"chosen": [USER, ASSISTANT], "rejected": [OTHER_USER, ASSISTANT]}, "part in message 1 (user and user)"),

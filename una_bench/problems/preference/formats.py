@@ -208,7 +208,7 @@ def _sides(row: Row, table: Table) -> tuple[Messages, Messages, Messages]:
         return asked, chosen, rejected
     if not whole:
         if empty(asked) and "prompt" not in table.names:
-            raise UserError("columns chosen and rejected are answers alone, so a column prompt is needed beside them.")
+            raise UserError("chosen and rejected are answers alone, so a column prompt is needed.")
         return asked, chosen, rejected
     chosen, rejected = (_with_system(messages, row, table) for messages in (chosen, rejected))
     alike = common_prefix(chosen, rejected)
@@ -387,7 +387,7 @@ def detect(columns: Sequence[str], names: Mapping[str, str], scoring: Scoring, w
             return name
     choices = "; ".join(", ".join((*layout.needs, *layout.extra)) for layout in known.values())
     raise UserError(
-        f"{where} has the columns {', '.join(columns)}. Needed is one of these sets: {choices}. "
+        f"{where} has the columns {', '.join(columns)}. It needs one of these sets: {choices}. "
         "Name columns that are called otherwise: problem.columns={prompt: question, …}."
     )
 

@@ -194,7 +194,7 @@ def _parse(file: Path) -> list[Row]:
     else:
         raise ValueError(f"one of {', '.join(sorted(FORMATS))} is needed")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("one object a row is needed")
+        raise ValueError("every row must be an object")
     return rows
 
 

@@ -17,7 +17,7 @@ PROBE = "una bench probe"
 DATE = datetime(2024, 7, 26)
 """What a template that asks for today's date is told: the same settings must give the same tokens on any day."""
 _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-OTHERWISE = "Give one (problem.chat_template=FILE), or use the words as they are (problem.template=plain)."
+OTHERWISE = "Set problem.chat_template=FILE, or problem.template=plain to use texts unchanged."
 
 
 class RefusedByTemplateError(ValueError):
