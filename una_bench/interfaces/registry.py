@@ -9,13 +9,15 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError, nearest
-from una_bench.interfaces.benchmark import Benchmark
-from una_bench.interfaces.method import Method
-from una_bench.interfaces.prepared import Prepared
-from una_bench.interfaces.problem import Problem, RewardFunction
+
+if TYPE_CHECKING:  # `una-bench --help` does without pydantic
+    from una_bench.interfaces.benchmark import Benchmark
+    from una_bench.interfaces.method import Method
+    from una_bench.interfaces.prepared import Prepared
+    from una_bench.interfaces.problem import Problem, RewardFunction
 
 
 @cache
@@ -68,18 +70,24 @@ def benchmark_names() -> list[str]:
 
 def method(name: str) -> type[Method]:
     """Return the class of a method by name, in any spelling of `canonical`."""
+    from una_bench.interfaces.method import Method
+
     cls: type[Method] = _load("methods", "method", name, Method)
     return cls
 
 
 def benchmark(name: str) -> type[Benchmark]:
     """Return the class of a benchmark by name, in any spelling of `canonical`."""
+    from una_bench.interfaces.benchmark import Benchmark
+
     cls: type[Benchmark] = _load("benchmarks", "benchmark", name, Benchmark)
     return cls
 
 
 def problem_type(kind: str) -> type[Problem]:
     """Return the settings class of a kind of problem."""
+    from una_bench.interfaces.problem import Problem
+
     cls: type[Problem] = _load("problems", "kind of problem", kind, Problem)
     return cls
 

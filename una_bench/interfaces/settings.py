@@ -20,7 +20,9 @@ class Settings(BaseModel):
     of values is a `Literal` or an enum.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False, defer_build=True
+    )
 
     def settings(self) -> dict[str, Any]:
         """Return every setting by name, defaults written out."""
