@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -10,39 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from una_bench.errors import UserError, nearest
+from una_bench.errors import UserError
+from una_bench.problems.preference.columns import Row, Table, before, prompt_of, resolve, tools_of, with_system
 from una_bench.problems.preference.conversations import (
     Messages,
     common_prefix,
     conversation,
     empty,
-    text,
 )
 from una_bench.problems.preference.judged_response import Judged, ScaleError, ScoreError, Scoring, number
 
-Row = Mapping[str, Any]
 UNIT = (0.0, 1.0)
 ULTRAFEEDBACK = (1.0, 10.0)
 """Range of UltraFeedback's overall scores."""
-ALIASES = {
-    "prompt": ("prompt", "question", "instruction", "conversations", "conversation", "messages", "context_messages"),
-    "chosen": ("chosen", "chosen_response"),
-    "rejected": ("rejected", "rejected_response"),
-    "response": ("response", "completion", "output"),
-    "label": ("label", "kto_tag"),
-    "score": ("score", "rating"),
-    "score_raw": ("score_raw",),
-    "score_chosen": ("score_chosen", "chosen_score", "chosen-rating", "chosen_rating"),
-    "score_rejected": ("score_rejected", "rejected_score", "rejected-rating", "rejected_rating"),
-    "system": ("system", "system_prompt"),
-    "input": ("input",),
-    "history": ("history",),
-    "tools": ("tools",),
-    "answers": ("answers", "responses", "completions"),
-    "scores": ("scores", "ratings"),
-    "ranks": ("ranks", "rank"),
-}
-"""What a column holds -> the names that it goes by; `problem.columns` adds any other name."""
 WORDS = ("answer", "response", "completion", "text", "content", "output")
 """Names that data sets of several answers give to the words of one."""
 GRADES = ("overall_score", "score", "rating")
@@ -55,25 +34,6 @@ NOTEWORTHY = re.compile(
 )
 """Columns that look like a judgment, or like part of the prompt: named where they are not used."""
 TRUE, FALSE = frozenset({"true", "1", "1.0"}), frozenset({"false", "0", "0.0"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """What was decided about a file as a whole."""
-
-    names: Mapping[str, str]
-    """What a column holds -> its name in the file."""
-    scoring: Scoring
-    scores: bool = True
-    """Whether scores are read."""
-
-    def get(self, row: Row, what: str) -> Any:
-        """Return a cell by what it holds."""
-        return row.get(self.names[what]) if what in self.names else None
-
-    def column(self, what: str) -> str:
-        """Return a column's name in the file."""
-        return self.names.get(what, what)
 
 
 Reader = Callable[[Row, Table], Iterator[Judged]]
@@ -93,48 +53,6 @@ class Layout:
     """Columns that it needs under just this name."""
 
 
-def prompt_of(row: Row, table: Table) -> Messages:
-    """Return the prompt with everything that belongs to it: system message, earlier turns, input."""
-    messages = conversation(table.get(row, "prompt"), table.column("prompt"))
-    more = text(table.get(row, "input"), f"column {table.column('input')}")
-    if more.strip() and len(messages) == 1:
-        messages = ({**messages[0], "content": f"{messages[0]['content']}\n{more}"},)
-    return _with_system(messages, row, table)
-
-
-def _before(row: Row, table: Table) -> Messages:
-    """Return the system message and the earlier turns that stand in columns of their own."""
-    turns: list[Messages] = []
-    for place, turn in enumerate(table.get(row, "history") or (), start=1):
-        if not isinstance(turn, list | tuple) or len(turn) != 2:
-            raise UserError(f"column {table.column('history')}, turn {place}: a question and its answer are needed.")
-        where = f"column {table.column('history')}, turn {place}"
-        turns.append(conversation(turn[0], where))
-        turns.append(conversation(turn[1], where, "assistant"))
-    system = conversation(table.get(row, "system"), table.column("system"), "system")
-    return system + tuple(message for turn in turns for message in turn)
-
-
-def _with_system(messages: Messages, row: Row, table: Table) -> Messages:
-    """Put the row's own system message and earlier turns before a conversation that lacks them."""
-    before = _before(row, table)
-    if messages[: len(before)] == before:
-        return messages
-    if before and messages and messages[0]["role"] == "system":
-        raise UserError(f"column {table.column('system')} and the conversation have different system messages.")
-    return before + messages
-
-
-def _tools(row: Row, table: Table) -> tuple[Any, ...]:
-    tools = table.get(row, "tools")
-    if isinstance(tools, str) and tools.strip():
-        try:
-            tools = json.loads(tools)
-        except ValueError:
-            raise UserError(f"column {table.column('tools')} is no JSON: {tools!r:.60}") from None
-    return tuple(tools or ())
-
-
 def _judged(row: Row, table: Table, prompt: Messages, completion: Messages, **judgment: Any) -> Judged:
     """Return one response after checking who speaks: the user (or a tool) last, then the assistant first and last."""
     if not empty(prompt) and prompt[-1]["role"] not in {"user", "tool"}:
@@ -146,7 +64,7 @@ def _judged(row: Row, table: Table, prompt: Messages, completion: Messages, **ju
                     f"the response {which} with the {completion[place]['role']}'s message "
                     f"({completion[place]['content']!r:.40}); the assistant's is needed there."
                 )
-    return Judged(messages=prompt, completion=completion, tools=_tools(row, table), **judgment)
+    return Judged(messages=prompt, completion=completion, tools=tools_of(row, table), **judgment)
 
 
 def _parted(row: Row, table: Table, column: str) -> tuple[Messages, Messages]:
@@ -154,7 +72,7 @@ def _parted(row: Row, table: Table, column: str) -> tuple[Messages, Messages]:
     if column in table.names:
         answer = conversation(table.get(row, column), table.column(column), "assistant")
         return prompt_of(row, table), answer
-    whole = _with_system(conversation(table.get(row, "prompt"), table.column("prompt")), row, table)
+    whole = with_system(conversation(table.get(row, "prompt"), table.column("prompt")), row, table)
     if empty(whole):
         return (), ()
     if whole[-1]["role"] != "assistant":
@@ -210,12 +128,15 @@ def _sides(row: Row, table: Table) -> tuple[Messages, Messages, Messages]:
         if empty(asked) and "prompt" not in table.names:
             raise UserError("chosen and rejected are answers alone, so a column prompt is needed.")
         return asked, chosen, rejected
-    chosen, rejected = (_with_system(messages, row, table) for messages in (chosen, rejected))
+    chosen, rejected = (with_system(messages, row, table) for messages in (chosen, rejected))
     alike = common_prefix(chosen, rejected)
     if alike == min(len(chosen), len(rejected)):  # one goes on where the other ends, or both are the same
         alike -= 1
-    before = len(_before(row, table))
-    if alike <= before or chosen[alike]["role"] != "assistant" or rejected[alike]["role"] != "assistant":
+    if (
+        alike <= len(before(row, table))
+        or chosen[alike]["role"] != "assistant"
+        or rejected[alike]["role"] != "assistant"
+    ):
         roles = [messages[max(alike, 0)]["role"] for messages in (chosen, rejected)]
         raise UserError(
             f"chosen and rejected part in message {alike + 1} ({' and '.join(roles)}); they must begin with the same "
@@ -346,33 +267,6 @@ def layouts(scoring: Scoring) -> dict[str, Layout]:
             uses=("scores", "ranks", *_PROMPT),
         ),
     }
-
-
-def resolve(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:
-    """Return the name in the file of everything that a column is known to hold.
-
-    Args:
-        columns: Of the file.
-        given: What a column holds -> its name, as the user says it.
-        where: The file, for messages.
-
-    Raises:
-        UserError: The user names what is not known, or a column that the file does not have.
-    """
-    for what, name in given.items():
-        if what not in ALIASES:
-            raise UserError(f"problem.columns has '{what}'.{nearest(what, ALIASES)} Known are {', '.join(ALIASES)}.")
-        if name not in columns:
-            raise UserError(
-                f"{where} has no column '{name}' (problem.columns.{what}).{nearest(name, columns)} "
-                f"Its columns are {', '.join(columns)}."
-            )
-    names = {}
-    for what, aliases in ALIASES.items():
-        present = [alias for alias in aliases if alias in columns and alias not in given.values()]
-        if what in given or present:
-            names[what] = given.get(what) or present[0]
-    return names
 
 
 def detect(columns: Sequence[str], names: Mapping[str, str], scoring: Scoring, where: str) -> str:
