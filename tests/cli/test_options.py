@@ -26,7 +26,7 @@ def test_names_are_forgiving_and_doubles_are_dropped(monkeypatch: pytest.MonkeyP
     ("text", "message"),
     [
         ("tensorbord", "there is no tracker 'tensorbord'. Did you mean 'tensorboard'?"),
-        ("wandb", "it is not installed. Install una-bench[trackers]"),
+        ("wandb", "wandb is not installed. Install una-bench[trackers]"),
     ],
 )
 def test_an_unknown_or_missing_tracker_is_refused(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,11 +29,11 @@ UNENDED = pd.DataFrame(
 
 def test_pairs_get_no_end_token_that_they_did_not_have() -> None:
     pairs = dpo.pairs(UNENDED)
-    assert pairs["rejected_ids"][:] == [[1, 2, 3, 4], [3, 3, 3, 3]]
+    assert pairs["rejected_ids"].tolist() == [[1, 2, 3, 4], [3, 3, 3, 3]]
 
 
 def test_the_chosen_flag_decides_the_sides_of_a_pair() -> None:
-    assert dpo.pairs(UNENDED)["chosen_ids"][:] == [[1, 0], [2, 0]]
+    assert dpo.pairs(UNENDED)["chosen_ids"].tolist() == [[1, 0], [2, 0]]
 
 
 def test_a_pair_without_a_chosen_response_is_refused() -> None:
