@@ -15,7 +15,7 @@ import pytest
 from una_bench.evaluation import result_cache
 from una_bench.instruments import fairness_facts
 from una_bench.orchestration.run_folder import RunFolder
-from una_bench.record import storage
+from una_bench.record import code_facts, storage
 from una_bench.suite import plan, recipe
 
 ENSURE = """
@@ -121,7 +121,8 @@ def test_a_cell_whose_checkpoint_is_damaged_counts_as_not_trained(
     checkpoint = run.cell(cell) / "checkpoint"
     checkpoint.mkdir(parents=True)
     (checkpoint / "model.safetensors").write_bytes(b"weights")
-    left = {"key": cell.key, "checkpoint": "checkpoint"}
+    code = code_facts.part(cell.code, code_facts.TRAINING)
+    left = {"key": cell.key, "code": code, "checkpoint": "checkpoint"}
     digest = {"final_weights_sha256": fairness_facts.checkpoint_sha256(checkpoint)}
     storage.write_json(run.cell(cell) / "trained.json", {**left, "facts": digest})
     damage(checkpoint)
