@@ -103,7 +103,7 @@ def _drag(wait: Callable[[float], None]) -> None:
     def instrument(trainer: Any, probe: Any, *rest: Any, **more: Any) -> None:
         class Drag(TrainerCallback):
             def on_step_end(self, *_: Any, **__: Any) -> None:
-                wait((probe.clock() - probe._start) / 2)
+                wait((probe.clock() - probe._begun[0]) / 2)
 
         trainer.add_callback(Drag())
         right(trainer, probe, *rest, **more)
