@@ -1,10 +1,11 @@
-"""Held-out preference accuracy of a policy, reward of its samples, and KL to the reference."""
+"""Agreement of a policy with held-out feedback, reward of its samples, and KL to the reference."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
+from una_bench.interfaces.prepared import sides, with_feedback
 from una_bench.interfaces.settings import Count, WholeNumber
 from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
     from una_bench.interfaces.prepared import Prepared
     from una_bench.models.reward_scorer import Scorer
     from una_bench.problems.preference.policy_scores import Sample
@@ -28,6 +33,16 @@ FIGURES = {
         "count half, so that the reference itself has 0.5",
     ),
     "margin": ("nat", Better.HIGHER, "log-ratio of the preferred response minus that of the other"),
+    "auc": (
+        "1",
+        Better.HIGHER,
+        "area under the ROC curve of implicit rewards against the labels of held-out responses; the reference has 0.5",
+    ),
+    "rank_correlation": (
+        "1",
+        Better.HIGHER,
+        "Kendall's tau-b between the implicit reward and the scores of held-out responses",
+    ),
     "reward": ("1", Better.HIGHER, "reward model's raw reward of sampled responses"),
     "kl_ref": ("nat", Better.NEITHER, "KL(π‖π_ref) a response: over the whole vocabulary at each sampled token"),
     "length": ("token", Better.NEITHER, "tokens of a sampled response, end token included"),
@@ -42,7 +57,7 @@ class Preference(Benchmark):
     label = "Preferences"
     about = "held-out preference accuracy, reward-model score of generations, KL to the reference"
     pairs: Count | None = None
-    """Maximum held-out pairs, from the first; None: all."""
+    """Maximum held-out pairs, from the first, and twice as many responses without a partner; None: all."""
     prompts: WholeNumber = 64
     """Held-out prompts to sample a response to; 0: no sampling."""
     max_new_tokens: Count | None = None
@@ -54,11 +69,11 @@ class Preference(Benchmark):
     _scorer: Scorer | None = None
 
     def applies(self, prepared: Prepared) -> bool:
-        """Return whether there are held-out pairs."""
+        """Return whether there are held-out responses."""
         return (prepared.path / "responses_heldout.parquet").is_file()
 
     def prepare(self, prepared: Prepared, device: str) -> None:
-        """Load reference and reward model, and compute the reference's log-probabilities of the held-out pairs."""
+        """Load reference and reward model, and compute the reference's log-probabilities of the held-out responses."""
         from una_bench.evaluation.checkpoints import load_initial
         from una_bench.models.reward_scorer import Scorer
 
@@ -73,12 +88,17 @@ class Preference(Benchmark):
         if self._reference is None:
             self.prepare(checkpoint.prepared, checkpoint.device)
         model, tokenizer = load_checkpoint(checkpoint)
-        measured = self._judge_pairs(model, checkpoint.prepared)
+        measured = self._judge_given(model, checkpoint.prepared)
         return measured + (self._judge_samples(model, tokenizer, checkpoint) if self.prompts else [])
 
     def _heldout(self, prepared: Prepared) -> Any:
+        import pandas as pd
+
         table = prepared.responses("heldout")
-        return table if self.pairs is None else table.head(2 * self.pairs)
+        if self.pairs is None:
+            return table
+        paired = table["pair"] >= 0
+        return pd.concat([table[part].head(2 * self.pairs) for part in (paired, ~paired)], ignore_index=True)
 
     def _logps(self, model: Any, prepared: Prepared) -> list[float]:
         from una_bench.problems.preference.policy_scores import log_probabilities
@@ -86,17 +106,13 @@ class Preference(Benchmark):
         table = self._heldout(prepared)
         return log_probabilities(model, _ids(table.prompt_ids), _ids(table.completion_ids))
 
-    def _judge_pairs(self, model: Any, prepared: Prepared) -> list[Measurement]:
+    def _judge_given(self, model: Any, prepared: Prepared) -> list[Measurement]:
+        """Compare the implicit reward of held-out responses with their pairs, labels and scores."""
         table = self._heldout(prepared)
         logps = self._reference_logps if model is self._reference else self._logps(model, prepared)
         ratios = [ours - theirs for ours, theirs in zip(logps, self._reference_logps, strict=True)]
-        margins = [
-            (first - second) if chosen else (second - first)
-            for first, second, chosen in zip(ratios[::2], ratios[1::2], table.chosen[::2], strict=True)
-        ]
-        right = [0.5 + 0.5 * ((margin > 0) - (margin < 0)) for margin in margins]
-        how = f"{len(margins)} held-out pairs"
-        return [_measured("accuracy", right, how), _measured("margin", margins, how)]
+        table = table.assign(ratio=ratios)
+        return [*_of_pairs(table), *_of_labels(table), *_of_scores(table)]
 
     def _judge_samples(self, model: Any, tokenizer: Any, checkpoint: Checkpoint) -> list[Measurement]:
         from una_bench.problems.preference.policy_scores import divergences, sample
@@ -123,6 +139,70 @@ class Preference(Benchmark):
         return [_measured(name, each, how) for name, each in values.items() if each]
 
 
+def _of_pairs(table: pd.DataFrame) -> list[Measurement]:
+    chosen, rejected = sides(table)
+    margins = (chosen.ratio - rejected.ratio).tolist()
+    right = [0.5 + 0.5 * ((margin > 0) - (margin < 0)) for margin in margins]
+    how = f"{len(margins)} held-out pairs"
+    return [_measured("accuracy", right, how), _measured("margin", margins, how)] if margins else []
+
+
+def _of_labels(table: pd.DataFrame) -> list[Measurement]:
+    """Return the area under the curve, unless the labels say no more than the pairs do."""
+    from sklearn.metrics import roc_auc_score
+
+    labeled = with_feedback(table, "binary")
+    told_by_pairs = (labeled.pair >= 0).all() and (labeled.label == labeled.chosen).all()
+    if told_by_pairs or labeled.empty:
+        return []
+    if labeled.label.nunique() < 2:
+        return [_measured("auc", [], "not measured: the held-out labels are all alike")]
+    labels, ratios = labeled.label.to_numpy(dtype=bool), labeled.ratio.to_numpy()
+    how = f"{len(labels)} held-out responses, {int(labels.sum())} of them desirable"
+    return [_over_responses("auc", labeled, lambda rows: roc_auc_score(labels[rows], ratios[rows]), how)]
+
+
+def _of_scores(table: pd.DataFrame) -> list[Measurement]:
+    """Return the rank correlation, unless the scores are but 1 and 0, of pairs or labels."""
+    from scipy.stats import kendalltau
+
+    scored = with_feedback(table, "score")
+    if scored.score.nunique() < 3:
+        return []
+    scores, ratios = scored.score.to_numpy(), scored.ratio.to_numpy()
+    if not ratios.any():  # the reference orders nothing
+        return [_measured("rank_correlation", [0.0], f"{len(scores)} held-out responses")]
+    how = f"{len(scores)} held-out responses"
+    return [_over_responses("rank_correlation", scored, lambda rows: kendalltau(scores[rows], ratios[rows])[0], how)]
+
+
+RESAMPLES = 200
+"""Resamples of prompts behind a standard error: enough for a tenth of its size."""
+
+
+def _over_responses(
+    name: str, table: pd.DataFrame, statistic: Callable[[NDArray[Any]], float], how: str
+) -> Measurement:
+    """Return a statistic over responses, with a standard error by resampling prompts, whose responses are alike."""
+    import numpy as np
+
+    places = list(table.groupby("prompt").indices.values())
+    draws = np.random.default_rng(0).integers(len(places), size=(RESAMPLES, len(places)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a resample of one kind has no statistic, and does not count
+        values = [float(statistic(np.concatenate([places[i] for i in draw]))) for draw in draws]
+    finite = [value for value in values if math.isfinite(value)]
+    unit, better, about = FIGURES[name]
+    return Measurement(
+        metric=f"preference.{name}.heldout",
+        unit=unit,
+        better=better,
+        samples=(float(statistic(np.arange(len(table)))),),
+        how=f"{about}; {how}; standard error from {RESAMPLES} resamples of the prompts",
+        stderr=stdev(finite) if len(finite) > RESAMPLES // 2 else None,
+    )
+
+
 def _ids(column: Any) -> list[list[int]]:
     return [[int(i) for i in ids] for ids in column]
 
@@ -133,8 +213,8 @@ def _measured(name: str, values: Sequence[float], how: str) -> Measurement:
         metric=f"preference.{name}.heldout",
         unit=unit,
         better=better,
-        samples=(fmean(values),),
-        how=f"{about}; {how}",
+        samples=(fmean(values),) if values else (),
+        how=f"{about}; {how}" if values else how,
         stderr=stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
     )
 

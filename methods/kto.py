@@ -31,6 +31,8 @@ class Kto(Method):
     """Weight of desirable responses."""
     undesirable_weight: NotNegative = 1.0
     """Weight of undesirable responses."""
+    balance_labels: bool = False
+    """Choose both weights so that desirable and undesirable responses weigh the same in sum."""
     precompute_ref_log_probs: bool = False
     """Run the reference model once before training and not in every step. A prompt then borrows the same response in
     every pass, as in TRL's own order; without it each pass mismatches anew."""

@@ -23,7 +23,7 @@ from una_bench.interfaces.prepared import Prepared
 from una_bench.models.reward_scorer import Scorer
 from una_bench.problems.preference import formats, tables
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS, Scoring
-from una_bench.problems.preference.pairs import pair_up
+from una_bench.problems.preference.pairs import make_examples
 from una_bench.suite import plan, recipe
 from una_bench.una.logprobs import Scored
 from una_bench.una.metrics import Ledger
@@ -58,7 +58,7 @@ def test_scores_are_the_weighted_marks_over_7_6(marks: tuple[int, int, int]) -> 
 
 def test_a_tie_goes_to_the_second_response() -> None:
     first, second = helpsteer(4, 3, 2), helpsteer(4, 3, 2) | {"response": "other"}
-    ((pair,), _) = pair_up(judged(first, second), keep_ties=True)
+    ((pair,), _) = make_examples(judged(first, second), keep_ties=True)
     assert pair.second_preferred
 
 

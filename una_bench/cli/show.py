@@ -114,6 +114,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     from una_bench.analysis import documents
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.record import reader, storage
+    from una_bench.record.schema import Status
     from una_bench.reporting import fairness, report
     from una_bench.reporting.plots import figures
     from una_bench.reporting.tables import render, results_table
@@ -133,10 +134,11 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     differing = [line.topic for line in ledger if line.verdict is fairness.Verdict.DIFFERS]
     if differing:
         console.print(f"Fairness: methods differ in {len(differing)} topics: {', '.join(differing)}.")
-    for record in finished.failed:
+    for record in (r for r in finished.records if r.status is not Status.OK):
         reason = record.failure.reason if record.failure else "unknown"
         cell_and_reason = escape(formatting.clean(f"{record.cell}: {reason}"))
-        console.print(f"[red]{record.status}[/red] {cell_and_reason}")
+        color = "red" if record in finished.failed else "yellow"
+        console.print(f"[{color}]{str(record.status).replace('_', ' ')}[/{color}] {cell_and_reason}")
     console.print(f"{finished.trained} cells trained now, {len(finished.records)} in the table.")
     if finished.time is not None and finished.trained:
         spent = finished.time.summary()

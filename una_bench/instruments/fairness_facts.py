@@ -12,6 +12,8 @@ from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.record.hashes import file_sha256
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from una_bench.instruments.probe import Probe
 
 
@@ -82,6 +84,18 @@ def dropout(model: Any) -> float:
     rates = [m.p for m in model.modules() if isinstance(m, _DropoutNd)]
     inside = (getattr(m, "attention_dropout", None) for m in model.modules())
     return float(max([0.0, *rates, *(rate for rate in inside if isinstance(rate, int | float))]))
+
+
+def record_feedback(probe: Probe, table: pd.DataFrame) -> None:
+    """Record how many of the responses to train on have a partner, and their labels."""
+    alone = int((table["pair"] < 0).sum())
+    labels = table["label"]
+    probe.facts["feedback"] = {
+        "in_pairs": len(table) - alone,
+        "without_partner": alone,
+        "desirable": int((labels == True).sum()),  # noqa: E712 - a label may be missing
+        "undesirable": int((labels == False).sum()),  # noqa: E712
+    }
 
 
 def record_rows(probe: Probe, trainer: Any, *, given: int, kept: int, lengths: Iterable[int]) -> None:

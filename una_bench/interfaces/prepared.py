@@ -3,7 +3,8 @@
     manifest.json            kind, settings, hashes, counts, lengths
     policy/                  initial policy, a transformers causal LM with its tokenizer
     reward/                  reward model, a sequence classifier with one output and its own tokenizer (optional)
-    responses.parquet        scored responses to train on; rows 2k and 2k+1 are a pair of the same prompt
+    responses.parquet        judged responses to train on: first pairs, rows 2k and 2k+1 of the same prompt, then
+                             responses without a partner
     responses_heldout.parquet  the same columns, for held-out preference accuracy (optional)
     responses_for_METHOD.parquet  instead of responses.parquet for one method (optional)
     prompts.parquet          prompt, prompt_ids, split (train | heldout)
@@ -12,15 +13,18 @@
 
 Columns of responses.parquet, one row per response:
 
-    pair         int64        number of the pair
+    pair         int64        number of the pair, -1 without a partner
     prompt       string       as given to the model, with template
     completion   string
     prompt_ids   list<int64>  tokenized once for all methods
     completion_ids list<int64>  with the end token, unless truncated
     reward       float64      raw reward or raw score
-    score        float64      in [0, 1], for una_score
-    label        bool         desirable or not, for kto and una_binary
-    chosen       bool         preferred response of its pair
+    score        float64      in [0, 1], for una_score; NaN where the data gives none
+    label        bool         desirable or not, for kto and una_binary; null where the data gives none
+    chosen       bool         preferred response of its pair; false without a partner
+
+The manifest's ``not_applicable`` names kinds of feedback (`una_bench.interfaces.method.Feedback`) that the data cannot
+give, each with the reason; methods that learn from them are not run.
 """
 
 from __future__ import annotations
@@ -64,13 +68,17 @@ class Prepared:
         folder = self.path / "tasks"
         return folder if folder.is_dir() else None
 
-    def responses(self, split: str = "train", *, method: str = "") -> pd.DataFrame:
-        """Return scored responses, those prepared for ``method`` only if there are any; rows 2k and 2k+1 are a pair."""
+    def responses(self, split: str = "train", *, method: str = "", feedback: str = "") -> pd.DataFrame:
+        """Return judged responses, those prepared for ``method`` only if there are any.
+
+        ``feedback``: only those that have this kind of it (`una_bench.interfaces.method.Feedback`).
+        """
         import pandas as pd
 
-        own = self.path / f"responses_for_{method}.parquet"
+        for_method = self.path / f"responses_for_{method}.parquet"
         name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
-        return pd.read_parquet(own if split == "train" and own.is_file() else self.path / name)
+        table = pd.read_parquet(for_method if split == "train" and for_method.is_file() else self.path / name)
+        return with_feedback(table, feedback)
 
     def prompts(self, split: str = "train") -> pd.DataFrame:
         """Return the prompts of a split, ``train`` or ``heldout``."""
@@ -80,8 +88,18 @@ class Prepared:
         return table[table["split"] == split].reset_index(drop=True)
 
 
+def with_feedback(table: pd.DataFrame, feedback: str) -> pd.DataFrame:
+    """Return the responses that have a kind of feedback: a partner, a label, or a score; all for another kind."""
+    has = {"pairwise": table["pair"] >= 0, "binary": table["label"].notna(), "score": table["score"].notna()}
+    if feedback not in has or has[feedback].all():
+        return table
+    kept = table[has[feedback]].reset_index(drop=True)
+    return kept.astype({"label": bool}) if feedback == "binary" else kept
+
+
 def sides(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the preferred and the other response of each pair, row by row in the order of the pairs."""
+    table = with_feedback(table, "pairwise")
     chosen, rejected = (
         table[table["chosen"] == side].sort_values("pair").reset_index(drop=True) for side in (True, False)
     )

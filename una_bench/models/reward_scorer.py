@@ -149,9 +149,14 @@ class Scorer(RewardModel):
         return super()._ids(prompt, completion if bare == completion else bare + (self.tokenizer.eos_token or ""))
 
 
-def accuracy(scorer: Scorer, prepared: Prepared) -> float:
-    """Return the share of held-out pairs whose preferred response gets the higher reward; a tie counts half."""
-    table = prepared.responses("heldout")
+def accuracy(scorer: Scorer, prepared: Prepared) -> float | None:
+    """Return the share of held-out pairs whose preferred response gets the higher reward; a tie counts half.
+
+    None: there are no held-out pairs.
+    """
+    table = prepared.responses("heldout", feedback="pairwise")
+    if table.empty:
+        return None
     table = table.assign(scored=scorer(table.prompt.tolist(), table.completion.tolist()))
     chosen, rejected = (side.scored.to_numpy() for side in sides(table))
     return float((chosen > rejected).mean() + 0.5 * (chosen == rejected).mean())

@@ -60,6 +60,14 @@ def failed_record(common: Mapping[str, Any], outcome: Outcome, phase: str) -> Re
     )
 
 
+def not_applicable_record(common: Mapping[str, Any], reason: str) -> Record:
+    """Return the record of a cell whose method cannot learn from the data."""
+    failure = Failure(phase="prepare", step=None, reason=reason, advice="", log_tail=())
+    return Record.model_validate(
+        {**common, "status": Status.NOT_APPLICABLE, "failure": failure, "environment": {}, "seconds": 0.0}
+    )
+
+
 def _writable(text: str) -> str:
     """Return text that can be encoded as UTF-8; file names may contain bytes that cannot."""
     return text.encode(errors="replace").decode()

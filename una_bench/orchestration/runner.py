@@ -13,12 +13,14 @@ from typing import Any
 
 from rich.markup import escape
 
+from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.interfaces.benchmark import Benchmark
+from una_bench.interfaces.method import Feedback
 from una_bench.interfaces.prepared import Prepared
 from una_bench.machine.hardware import resolve_device
 from una_bench.orchestration import code_changes, preparation
-from una_bench.orchestration.cell_records import failed_record, finished_record
+from una_bench.orchestration.cell_records import failed_record, finished_record, not_applicable_record
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.orchestration.progress import Reporter
 from una_bench.orchestration.run_folder import RunFolder, now
@@ -46,8 +48,8 @@ class Finished:
 
     @property
     def failed(self) -> list[Record]:
-        """Records of cells without a result."""
-        return [r for r in self.records if r.status is not Status.OK]
+        """Records of cells that should have a result and have none."""
+        return [r for r in self.records if r.status not in {Status.OK, Status.NOT_APPLICABLE}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,7 @@ class Runner:
             manifest = self.prepared.manifest
             self.folder.write_info(self.plan, manifest, command=options.command, baseline=options.baseline)
             self._note_kept()
+            self._leave_out_not_applicable()
             missing = self._missing()
             if missing:
                 self._train([c for c in missing if not self.folder.trained(c)])
@@ -120,7 +123,7 @@ class Runner:
     def _missing(self) -> list[Cell]:
         """Return the cells without a result of this code; failures count as results unless they are retried."""
         last = {r.key: r for r in self.folder.records(self.plan)}
-        final = {Status.OK} if self.options.retry_failed else set(Status) - {Status.INTERRUPTED}
+        final = {Status.OK, Status.NOT_APPLICABLE} if self.options.retry_failed else set(Status) - {Status.INTERRUPTED}
         return [
             c
             for c in self.plan.cells
@@ -134,6 +137,27 @@ class Runner:
             code, wanted = record.facts.get("code"), cells[record.key].code
             if code and code != wanted and not code_changes.of_record(record, cells[record.key]):
                 self.folder.append(record.model_copy(update={"facts": {**record.facts, "code": wanted}}))
+
+    def _leave_out_not_applicable(self) -> None:
+        """Write the records of cells whose method learns from feedback that the data does not give.
+
+        Raises:
+            UserError: No method that trains is left.
+        """
+        reasons = self.prepared.manifest.get("not_applicable", {})
+        cells = [(c, reasons.get(registry.method(c.method).feedback)) for c in self.plan.cells if c.trains]
+        if cells and all(reason for _, reason in cells):
+            lines = dict.fromkeys(f"{cell.label}: {reason}" for cell, reason in cells)
+            able = [n for n in registry.method_names() if registry.method(n).feedback not in {*reasons, Feedback.NONE}]
+            raise UserError(
+                f"No method of this run can learn from the data ({'; '.join(lines)}). Choose among --methods "
+                f"{','.join(able)}."
+            )
+        missing = self._missing()
+        for cell, reason in cells:
+            if reason and cell in missing:
+                self.report.say(f"[yellow]not applicable[/yellow] {escape(cell.name)}: {escape(reason)}")
+                self.folder.append(not_applicable_record(self._common(cell), reason))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -35,6 +35,8 @@ class Status(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
     INTERRUPTED = "interrupted"
+    NOT_APPLICABLE = "not_applicable"
+    """The data cannot give the feedback that the method learns from."""
 
 
 class _Frozen(BaseModel):

@@ -63,6 +63,7 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("set of responses (hash)", lambda r: r.facts.get("responses_set_sha256", OWN if generates(r) else None)),
     ("set of prompts (hash)", _of("facts", "prompts_set_sha256")),
     ("distinct responses", _of("facts", "responses_distinct")),
+    ("responses given", _of("facts", "feedback")),
     ("responses trained on", _of("facts", "responses_trained")),
     ("prompt tokens", _of("facts", "prompt_tokens")),
     ("response tokens", _of("facts", "response_tokens")),

@@ -119,7 +119,7 @@ def _mean(row: Row, metric: str) -> float:
 def _fair(records: Sequence[Record], lines: Sequence[LedgerLine]) -> str:
     recorded = [line for line in lines if line.verdict is not Verdict.NOT_KNOWN]
     differing = [line.topic for line in recorded if line.verdict is Verdict.DIFFERS]
-    failed = sum(r.status is not Status.OK for r in records)
+    failed = sum(r.status not in {Status.OK, Status.NOT_APPLICABLE} for r in records)
     cells = f"{len(records)} cell{'s' * (len(records) != 1)}"
     equal = f"Conditions were equal on {len(recorded) - len(differing)} of {len(recorded)} recorded topics"
     but = f" and differed in {_list(differing)}" if differing else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from una_bench.errors import UserError
-from una_bench.instruments.fairness_facts import record_rows
+from una_bench.instruments.fairness_facts import record_feedback, record_rows
 from una_bench.instruments.flops import watch, watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces import registry
@@ -97,7 +97,10 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     names = ("chosen_ids", "rejected_ids") if responses_per_row == 2 else ("completion_ids",)
     # Tables and hashes belong to the harness; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
-        data = rows(Prepared(job.prepared).responses(method=job.method))
+        table = Prepared(job.prepared).responses(method=job.method, feedback=method.feedback)
+        record_feedback(probe, table)
+        data = rows(table)
+        del table
         record_facts(
             probe,
             model=model,

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_problem import REWARD, other_policy, prepared_with, train, write_problem
 from text_models import END, byte_tokenizer, scored_rows, write_encoder, write_model, write_reward_model, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from una_bench.errors import UserError
-from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
 from una_bench.interfaces.benchmark import Checkpoint
-from una_bench.interfaces.method import Job
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models.reward_scorer import Scorer
 from una_bench.problems.preference import policy_scores
@@ -25,24 +24,6 @@ from una_bench.una.rewards import RewardModel
 
 # TRL and peft ask by a name that transformers renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-
-REWARD = {"steps": 2, "batch": 2}
-LENGTHS = {"max_prompt_length": 100, "max_response_length": 20}
-
-
-def write_problem(folder: Path, **changed: Any) -> dict[str, Any]:
-    """Return settings of a small problem whose model and data are in ``folder``."""
-    policy = folder / "model" if (folder / "model").is_dir() else write_model(folder / "model")
-    data = folder / "data.jsonl"
-    if not data.exists():
-        write_rows(data, scored_rows())
-    settings = {"kind": "preference", "policy": str(policy), "dataset": str(data), "heldout_share": 0.25}
-    return settings | LENGTHS | {"reward_model": None} | changed
-
-
-def prepared_with(folder: Path, **changed: Any) -> Prepared:
-    registry.problem(write_problem(folder, **changed)).prepare(folder / "out", lambda _: None)
-    return Prepared(folder / "out")
 
 
 @pytest.fixture(scope="module")
@@ -205,26 +186,6 @@ def test_a_named_reward_model_can_read_its_own_template(tmp_path: Path) -> None:
     assert text == f"[question {row.prompt.partition('question ')[2][0]}][{row.completion.removesuffix(END)}]"
 
 
-def train(name: str, prepared: Prepared, out: Path) -> Probe:
-    """Train one rollout or batch of four responses."""
-    small = {"responses_per_rollout": 4, "num_generations": 2, "num_iterations": 1}
-    small |= {"num_ppo_epochs": 1, "num_mini_batches": 2, "local_rollout_forward_batch_size": 4}
-    method = registry.method(name)
-    settings = {k: v for k, v in small.items() if k in method.model_fields}
-    job = Job(
-        prepared=prepared.path,
-        out=out,
-        seed=0,
-        budget_responses=4,
-        batch_responses=4,
-        max_prompt_length=100,
-        max_new_tokens=8,
-    )
-    probe = Probe(device="cpu")
-    method(warmup_steps=0, **settings).train(job, probe)
-    return probe
-
-
 @pytest.mark.parametrize("name", [n for n in registry.method_names() if n != "base"])
 def test_every_method_trains_on_it(name: str, prepared: Prepared, tmp_path: Path) -> None:
     assert train(name, prepared, tmp_path).totals["optimizer_steps"] >= 1
@@ -297,7 +258,7 @@ def test_data_without_the_needed_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_data_that_is_empty_after_filtering_says_where_it_went(tmp_path: Path) -> None:
-    refused(tmp_path, "No pair of .* is left to train on: 24 rows.*9 with too long a prompt", max_prompt_length=3)
+    refused(tmp_path, "Nothing of .* is left to train on: 24 rows.*9 with too long a prompt", max_prompt_length=3)
 
 
 def test_a_policy_that_has_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
@@ -310,17 +271,6 @@ def test_a_setting_that_no_problem_has_is_refused() -> None:
 
 
 # What the benchmark says.
-
-
-def other_policy(prepared: Prepared, folder: Path) -> Path:
-    """Write a copy of the policy with every weight moved a little."""
-    model = AutoModelForCausalLM.from_pretrained(prepared.policy)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(0.3 * torch.randn_like(weight))
-    model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +380,7 @@ def test_real_data_in_every_layout_gives_the_same_pairs(layout: str) -> None:
             {"kind": "preference", "max_prompt_length": 200, "max_response_length": 300} | settings
         )
         template = make_template(problem, catalog.resolve(problem.policy))
-        _, _, facts = prepare.read_pairs(problem, template)
+        _, _, facts = prepare.read_examples(problem, template)
         hashes.append(facts["train"]["content_sha256"])
     assert hashes[0] == hashes[1]
 

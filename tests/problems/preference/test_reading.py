@@ -57,7 +57,7 @@ def read(
     )
     tokenizer = byte_tokenizer(chat)
     made = template.make(tokenizer, chat=problem.template == "chat", name="m")
-    train, _, facts = prepare.read_pairs(problem, made)
+    train, _, facts = prepare.read_examples(problem, made)
     decode = [tuple(tokenizer.decode(ids) for ids in (one.prompt_ids, *one.completion_ids)) for one in train]
     return decode, facts
 
@@ -235,7 +235,9 @@ def test_a_held_out_prompt_is_not_trained_on_whatever_white_space_it_has(tmp_pat
 def test_a_missing_prompt_is_left_out_and_said(missing: Any, name: str, tmp_path: Path) -> None:
     rows = [{"prompt": missing, **PAIR}, *({"prompt": f"p{i}", **PAIR} for i in range(3))]
     _, facts = read(tmp_path, rows, name=name)
-    assert prepare.notes(facts["train"]) == [f"Warning: {name}: 3 pairs; left out: 1 with an empty prompt or response."]
+    assert prepare.notes.of_reading(facts["train"]) == [
+        f"Warning: {name}: 3 pairs; left out: 1 with an empty prompt or response."
+    ]
 
 
 def test_columns_that_look_as_if_they_mattered_are_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pairs of responses to one prompt, by stated rules, so that every method learns from the same responses."""
+"""Pairs of responses to one prompt and responses without a partner, by stated rules, the same for every method."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from una_bench.problems.preference.conversations import empty, key
 from una_bench.problems.preference.judged_response import Judged
 
 Pairing = Literal["consecutive", "all", "best_worst"]
+Group = tuple[list[Judged], list[tuple[Judged, Judged]]]
+"""Responses to one prompt, and those of them that are paired."""
 HOW = {
     "consecutive": "in the order of the data, first with second, third with fourth",
     "all": "each with each",
@@ -23,53 +25,70 @@ RULES = (
     "An empty prompt or response is left out.",
     "The same response to the same prompt counts once, with the mean of its scores; the same pair twice counts once.",
     "Where the data has pairs they are taken as they are; otherwise responses to one prompt are paired by the rule "
-    "below, and one without a partner is left out.",
-    "A pair whose two scores (or labels) are equal is a tie: left out, or kept where ties are kept.",
+    "below.",
+    "A pair whose two scores are equal is a tie: left out, or kept where ties are kept. Responses with equal labels "
+    "are no pair.",
     "Preferred is the response that the data says, else the one with the higher score, else (a tie) the second.",
+    "A response without a partner is used by the methods that learn from its label or score; it is left out where it "
+    "has neither, or where problem.unpaired says so.",
 )
 """What happens to the data, in this order; the manifest repeats it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two responses to one prompt, in the order of the data."""
+class Example:
+    """A pair of responses to one prompt, in the order of the data, or one response without a partner."""
 
-    first: Judged
-    second: Judged
-    second_preferred: bool
+    responses: tuple[Judged, ...]
+    second_preferred: bool = False
 
     @property
-    def responses(self) -> tuple[Judged, Judged]:
-        """Both, in the order of the data."""
-        return self.first, self.second
+    def paired(self) -> bool:
+        """Whether it is a pair."""
+        return len(self.responses) == 2
 
     @property
     def prompt(self) -> str:
         """What makes two prompts the same."""
-        return key(self.first.messages)
+        return key(self.responses[0].messages)
 
 
-def pair_up(
-    responses: Sequence[Judged], *, keep_ties: bool, pairing: Pairing = "consecutive"
-) -> tuple[list[Pair], dict[str, int]]:
-    """Make pairs by `RULES`.
+def make_examples(
+    responses: Sequence[Judged], *, keep_ties: bool, pairing: Pairing = "consecutive", unpaired: bool = True
+) -> tuple[list[Example], dict[str, int]]:
+    """Make pairs and responses without a partner (where ``unpaired`` are used) by `RULES`.
 
     Returns:
-        The pairs in the order of the data, and how many responses or pairs each rule concerned.
+        The examples in the order of the data, and how many responses or pairs each rule concerned.
     """
     counts: Counter[str] = Counter()
     explicit = any(r.together is not None for r in responses)
-    couples = _given(responses, counts) if explicit else _of_prompts(responses, counts, pairing)
-    pairs = []
-    for first, second in couples:
-        tie = _worth(first) == _worth(second)
-        counts["ties_kept" if keep_ties else "ties_left_out"] += tie
-        if keep_ties or not tie:
-            pair = Pair(first=first, second=second, second_preferred=_second_preferred(first, second))
-            low, high = (first, second) if pair.second_preferred else (second, first)
-            counts["preferred_has_lower_score"] += _worth(low) > _worth(high)
-            pairs.append(pair)
-    return pairs, {name: count for name, count in sorted(counts.items()) if count}
+    groups = _given(responses, counts) if explicit else _of_prompts(responses, counts, pairing)
+    examples: list[Example] = []
+    for group, couples in groups:
+        settled: set[int] = set()
+        for first, second in couples:
+            if _worth(first) == _worth(second) and not keep_ties:
+                if first.label is not None and second.label is not None:
+                    continue  # equal labels say nothing against either response
+                counts["ties_left_out"] += 1
+            else:
+                examples.append(_pair(first, second, counts))
+            settled |= {id(first), id(second)}
+        alone = [one for one in group if id(one) not in settled]
+        usable = [one for one in alone if unpaired and (one.label is not None or not math.isnan(one.score))]
+        counts["unpaired"] += len(usable)
+        counts["without_partner"] += len(alone) - len(usable)
+        examples += [Example(responses=(one,)) for one in usable]
+    return examples, {name: count for name, count in sorted(counts.items()) if count}
+
+
+def _pair(first: Judged, second: Judged, counts: Counter[str]) -> Example:
+    pair = Example(responses=(first, second), second_preferred=_second_preferred(first, second))
+    low, high = (first, second) if pair.second_preferred else (second, first)
+    counts["ties_kept"] += _worth(first) == _worth(second)
+    counts["preferred_has_lower_score"] += _worth(low) > _worth(high)
+    return pair
 
 
 def _worth(response: Judged) -> float:
@@ -87,7 +106,7 @@ def _empty(response: Judged) -> bool:
     return empty(response.messages) or empty(response.completion)
 
 
-def _given(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[tuple[Judged, Judged]]:
+def _given(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[Group]:
     """Pairs as the data has them, each once."""
     seen: set[tuple[str, str, str]] = set()
     for first, second in zip(responses[::2], responses[1::2], strict=True):
@@ -98,11 +117,11 @@ def _given(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[tuple[
             counts["duplicates"] += 1
         else:
             seen.add(identity)
-            yield first, second
+            yield [first, second], [(first, second)]
 
 
-def _of_prompts(responses: Sequence[Judged], counts: Counter[str], pairing: Pairing) -> Iterator[tuple[Judged, Judged]]:
-    """Responses to the same prompt, two at a time where they are paired."""
+def _of_prompts(responses: Sequence[Judged], counts: Counter[str], pairing: Pairing) -> Iterator[Group]:
+    """The different responses to each prompt, and which of them are paired."""
     by_prompt: dict[str, dict[str, list[Judged]]] = {}
     for response in responses:
         if _empty(response):
@@ -114,15 +133,14 @@ def _of_prompts(responses: Sequence[Judged], counts: Counter[str], pairing: Pair
     for answers in by_prompt.values():
         different = [_merged(same) for same in answers.values()]
         if pairing == "all":
-            counts["without_partner"] += len(different) == 1
-            yield from combinations(different, 2)
-            continue
-        if pairing == "best_worst" and len(different) > 2:
-            ends = (max(different, key=_worth), min(different, key=_worth))
-            counts["neither_best_nor_worst"] += len(different) - 2
-            different = [one for one in different if one in ends][:2]
-        counts["without_partner"] += len(different) % 2
-        yield from zip(different[::2], different[1::2], strict=False)
+            yield different, list(combinations(different, 2))
+        elif pairing == "best_worst" and len(different) > 1:
+            best = max(different, key=_worth)
+            worst = min((one for one in different if one is not best), key=_worth)
+            first, second = (one for one in different if one is best or one is worst)
+            yield different, [(first, second)]
+        else:
+            yield different, list(zip(different[::2], different[1::2], strict=False))
 
 
 def _merged(same: Sequence[Judged]) -> Judged:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog
-from una_bench.problems.preference import formats, pairs, reward_model, sources, tables
+from una_bench.problems.preference import formats, notes, pairs, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
-from una_bench.problems.preference.pairs import RULES, Pair, pair_up
+from una_bench.problems.preference.pairs import RULES, Example, make_examples
 from una_bench.problems.preference.policy import make_template, write_policy
 from una_bench.problems.preference.tables import Limits, Written
 from una_bench.problems.preference.template import Template
@@ -38,22 +38,30 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         )
     template = make_template(problem, model)
     say("preference data")
-    train, heldout, facts = read_pairs(problem, template)
+    train, heldout, facts = read_examples(problem, template)
     _write_tables(problem, out, train, heldout)
     for method, ends in problem.doubled_ends.items():
         table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
         table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
     write_policy(model, template, out / "policy")
-    figures = reward_model.write_reward_model(problem, out, template, say) if problem.reward_model else {}
+    without = notes.not_applicable(problem, Prepared(out).responses())
+    figures: dict[str, Any] = {}
+    if problem.reward_model and "prompts" not in without:
+        figures = reward_model.write_reward_model(problem, out, template, say)
     counts: dict[str, int] = {}
     for name, part in (("train", train), ("heldout", heldout)):
-        counts |= {f"pairs_{name}": len(part)}
+        pairs_of_part = sum(w.example.paired for w in part)
+        counts |= {f"pairs_{name}": pairs_of_part, f"unpaired_{name}": len(part) - pairs_of_part}
         counts |= {f"prompts_{name}": len({w.prompt for w in part})}
     manifest = {
         "kind": problem.kind,
         "settings": problem.model_dump(mode="json"),
         "counts": counts,
-        "notes": [note for name in ("train", "heldout") for note in notes(facts[name])],
+        "notes": [
+            *(note for name in ("train", "heldout") for note in notes.of_reading(facts[name])),
+            *notes.of_feedback(Prepared(out).responses()),
+        ],
+        "not_applicable": without,
         "max_prompt_length": problem.max_prompt_length,
         "max_new_tokens": problem.max_response_length,
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
@@ -65,25 +73,27 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
+def read_examples(
+    problem: PreferenceSettings, template: Template
+) -> tuple[list[Written], list[Written], dict[str, Any]]:
     """Read and judge the data, and put it into the template.
 
     Returns:
-        Training pairs, held-out pairs, and facts about both for the manifest.
+        Training examples, held-out examples, and facts about both for the manifest.
 
     Raises:
         UserError: Data is missing, has not the needed columns, or nothing of it is left.
     """
-    pairs_of_data, facts = _pairs(problem, problem.dataset)
+    examples, facts = _examples(problem, problem.dataset)
     if problem.heldout is None:
-        train, heldout = tables.split(pairs_of_data, problem.heldout_share, problem.seed)
+        train, heldout = tables.split(examples, problem.heldout_share, problem.seed)
         rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
         aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
     else:
-        heldout, aside = _pairs(problem, problem.heldout)
-        heldout_prompts = {pair.prompt for pair in heldout}
-        train = [pair for pair in pairs_of_data if pair.prompt not in heldout_prompts]
-        facts["prompt_is_held_out"] = len(pairs_of_data) - len(train)
+        heldout, aside = _examples(problem, problem.heldout)
+        heldout_prompts = {one.prompt for one in heldout}
+        train = [one for one in examples if one.prompt not in heldout_prompts]
+        facts["prompt_is_held_out"] = len(examples) - len(train)
     limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
     wider = Limits(
         prompt=problem.heldout_max_prompt_length or limits.prompt,
@@ -97,27 +107,38 @@ def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Wr
             kept, dropped = tables.write(part, template, part_limits, most=most, seed=problem.seed)
         except UserError as error:
             raise UserError(f"{where}, {error}") from None
-        part_facts |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped, "pairs": len(kept)}
-        part_facts["content_sha256"] = content_hash([[w.prompt, *w.completions, w.pair.second_preferred] for w in kept])
+        paired = sum(w.example.paired for w in kept)
+        part_facts |= {"looked_at": dropped.pop("looked_at", 0), "left_out": dropped}
+        part_facts |= {"pairs": paired, "unpaired": len(kept) - paired}
+        # Pairs hash as they did before responses without a partner were used.
+        part_facts["content_sha256"] = content_hash(
+            [[w.prompt, *w.completions, *([w.example.second_preferred] if w.example.paired else [])] for w in kept]
+        )
         written.append(kept)
         if not kept:
-            raise UserError(_nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
+            raise UserError(notes.nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
     return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_settings_rules(problem)]}
 
 
-def _pairs(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dict[str, Any]]:
+def _examples(problem: PreferenceSettings, source: Source) -> tuple[list[Example], dict[str, Any]]:
     rows, facts = sources.read(source)
     scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
     responses, reading = formats.judged(
         rows, scoring, source.name, columns=problem.columns, scores=problem.scores == "use"
     )
-    made, counts = pair_up(responses, keep_ties=problem.ties == "keep", pairing=problem.pairing)
-    return made, {**facts, **reading, "responses": len(responses), "rules_applied": counts, "pairs_made": len(made)}
+    examples, counts = make_examples(
+        responses,
+        keep_ties=problem.ties == "keep",
+        pairing=problem.pairing,
+        unpaired=problem.unpaired == "use",
+    )
+    made = {"rules_applied": counts, "pairs_made": sum(one.paired for one in examples)}
+    return examples, {**facts, **reading, "responses": len(responses), **made}
 
 
 def _settings_rules(problem: PreferenceSettings) -> list[str]:
     label = (
-        "Desirable is the preferred response of each pair."
+        "Desirable is what the data says, else the preferred response of each pair."
         if problem.label_threshold is None
         else f"Desirable is a response with a score of at least {problem.label_threshold:g}."
     )
@@ -126,73 +147,11 @@ def _settings_rules(problem: PreferenceSettings) -> list[str]:
         f"Pairing: {pairs.HOW[problem.pairing]}.",
         f"Ties: {problem.ties.replace('_', ' ')}.",
         label,
-        f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more "
-        f"than {problem.max_response_length}{together}, for every method alike.",
+        f"Responses without a partner: {problem.unpaired.replace('_', ' ')}.",
+        f"A pair or response is left out where the prompt has more than {problem.max_prompt_length} tokens or the "
+        f"response more than {problem.max_response_length}{together}, for every method alike.",
         "No prompt is both trained on and held out; white space around it does not count.",
     ]
-
-
-WORDS = {
-    "rows_without_judgment": "rows without a judgment",
-    "empty": "with an empty prompt or response",
-    "duplicates": "given twice",
-    "without_partner": "responses without a partner",
-    "ties_left_out": "ties",
-    "prompt_is_held_out": "with a held-out prompt",
-    "refused_by_template": "refused by the chat template",
-    "prompt_too_long": "with too long a prompt (problem.max_prompt_length)",
-    "response_too_long": "with too long a response (problem.max_response_length)",
-    "together_too_long": "too long together (problem.max_length)",
-    "rows_of_other_splits": "rows of other splits",
-}
-"""Reasons for leaving something out, in the words of messages."""
-WARN = 0.1
-"""Share of the data from which leaving out is a warning."""
-
-
-def _left_out(facts: dict[str, Any]) -> dict[str, int]:
-    """Return what was left out, by reason."""
-    reasons = {**facts, **facts.get("rules_applied", {}), **facts.get("left_out", {})}
-    return {name: int(reasons[name]) for name in WORDS if reasons.get(name)}
-
-
-def notes(facts: dict[str, Any]) -> list[str]:
-    """Return what a user has to know of how one part of the data was read, a line each."""
-    lines = []
-    dropped = {name: count for name, count in _left_out(facts).items() if name != "rows_of_other_splits"}
-    lost, kept = sum(dropped.values()), facts["pairs"]
-    if lost:
-        warning = "Warning: " if lost >= WARN * (lost + kept) else ""
-        reasons = ", ".join(f"{count} {WORDS[name]}" for name, count in dropped.items())
-        lines.append(f"{warning}{facts['source']}: {kept} pairs; left out: {reasons}.")
-    if facts.get("rows_of_other_splits"):
-        lines.append(f"{facts['source']}: {facts['rows_of_other_splits']} rows of other splits are not read.")
-    if facts.get("columns_not_used"):
-        lines.append(f"{facts['source']}: not used: column {', '.join(facts['columns_not_used'])}.")
-    return lines
-
-
-def _nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
-    """Say by which rule the data ran out, and what to do about that one."""
-    remedies = {
-        "rows_without_judgment": "fill in labels or scores",
-        "without_partner": "give two responses to a prompt",
-        "ties_left_out": "keep ties (problem.ties=keep)",
-        "prompt_is_held_out": "hold out other prompts",
-        "refused_by_template": "give another template (problem.chat_template=FILE or problem.template=plain)",
-        "prompt_too_long": "raise problem.max_prompt_length",
-        "response_too_long": "raise problem.max_response_length",
-        "together_too_long": "raise problem.max_length",
-    }
-    dropped = _left_out(facts)
-    counts = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("rows", "responses", "pairs_made") if key in facts]
-    reasons = ", ".join(f"{count} {WORDS[name]}" for name, count in dropped.items())
-    worst = max((name for name in dropped if name in remedies), key=dropped.__getitem__, default="")
-    remedy = remedies[worst] if worst else "give more data"
-    return (
-        f"No pair of {where} is left to {purpose}: {', '.join(counts) or 'no prompts'}; "
-        f"left out: {reasons or 'nothing'}. {remedy[0].upper()}{remedy[1:]}."
-    )
 
 
 def _write_tables(problem: PreferenceSettings, out: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:

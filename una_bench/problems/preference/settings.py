@@ -88,6 +88,9 @@ class PreferenceSettings(Problem):
     pairing: Literal["consecutive", "all", "best_worst"] = "consecutive"
     """Which responses to a prompt are pairs where the data has none: first with second, third with fourth; each with
     each; or the best with the worst."""
+    unpaired: Literal["use", "leave_out"] = "use"
+    """Responses without a partner. ``use``: methods that learn from labels or scores see more responses than those
+    that learn from pairs; ``leave_out``: all methods see the same."""
     turns: Literal["split", "one"] = "split"
     """HelpSteer2's multi-turn prompts: ``split`` into messages, or ``one`` user message including the markers of turns,
     as in the UNA authors' code."""
@@ -97,7 +100,7 @@ class PreferenceSettings(Problem):
     """Methods whose prompts begin with the tokenizer's first token (``bos``) or whose responses end with its end token
     (``eos``) twice, as in the UNA authors' code."""
     label_threshold: float | None = None
-    """Score from which a response is desirable; none: the preferred one of each pair is."""
+    """Score from which a response is desirable; none: the data's labels, else the preferred one of each pair."""
     max_prompt_length: int = Field(default=512, ge=1)
     """Tokens including the template; pairs with a longer prompt are dropped for all methods."""
     max_response_length: int = Field(default=512, ge=2)
@@ -109,9 +112,9 @@ class PreferenceSettings(Problem):
     heldout_max_response_length: int | None = Field(default=None, ge=2)
     """``max_response_length`` of held-out pairs; none: as for training."""
     pairs: int | None = Field(default=None, ge=1)
-    """Largest number of training pairs, chosen by the seed."""
+    """Largest number of training pairs and responses without a partner together, chosen by the seed."""
     heldout_pairs: int | None = Field(default=None, ge=1)
-    """Largest number of held-out pairs, chosen by the seed."""
+    """The same of held-out ones."""
     seed: int = Field(default=0, ge=0)
     """Seed of the choice of pairs and of the split."""
     reward_model: RewardModel | None = RewardModel()

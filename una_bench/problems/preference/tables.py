@@ -1,4 +1,4 @@
-"""Tables of the prepared folder: pairs templated, tokenized, bounded in length, split and numbered."""
+"""Tables of the prepared folder: examples templated, tokenized, bounded in length, split and numbered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from una_bench.errors import UserError
-from una_bench.problems.preference.pairs import Pair
+from una_bench.problems.preference.pairs import Example
 from una_bench.problems.preference.template import RefusedByTemplateError, Template
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A pair as the policy sees it; texts and token ids of both responses."""
+    """An example as the policy sees it; texts and token ids of its responses."""
 
-    pair: Pair
+    example: Example
     prompt: str
-    completions: tuple[str, str]
+    completions: tuple[str, ...]
     prompt_ids: list[int]
-    completion_ids: tuple[list[int], list[int]]
+    completion_ids: tuple[list[int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,40 +42,42 @@ class Limits:
 
 
 def write(
-    pairs: Sequence[Pair], template: Template, limits: Limits, *, most: int | None, seed: int
+    examples: Sequence[Example], template: Template, limits: Limits, *, most: int | None, seed: int
 ) -> tuple[list[Written], dict[str, int]]:
-    """Template and tokenize pairs, and drop those with a text beyond the limits.
+    """Template and tokenize examples, and drop those with a text beyond the limits.
 
-    At most ``most`` pairs are kept, the first in the random order that ``seed`` gives; None: all.
+    At most ``most`` examples are kept, the first in the random order that ``seed`` gives; None: all.
 
     Returns:
-        The kept pairs in the order of the data, and the number of pairs examined and dropped by reason.
+        The kept examples in the order of the data, pairs first, and the number of examples examined and dropped by
+        reason.
 
     Raises:
-        UserError: The template changes the words of a pair.
+        UserError: The template changes the words of an example.
     """
     counts: Counter[str] = Counter()
-    order = range(len(pairs)) if most is None else np.random.default_rng([seed, 2]).permutation(len(pairs))
+    order = range(len(examples)) if most is None else np.random.default_rng([seed, 2]).permutation(len(examples))
     kept: dict[int, Written] = {}
     for place in order:
         if most is not None and len(kept) >= most:
             break
         counts["looked_at"] += 1
         try:
-            written = _write(pairs[place], template, limits)
+            written = _write(examples[place], template, limits)
         except UserError as error:
-            raise UserError(f"row {pairs[place].responses[0].row + 1}: {error}") from None
+            raise UserError(f"row {examples[place].responses[0].row + 1}: {error}") from None
         if isinstance(written, str):
             counts[written] += 1
         else:
             kept[int(place)] = written
-    return [kept[place] for place in sorted(kept)], dict(sorted(counts.items()))
+    in_order = sorted(kept, key=lambda place: (not kept[place].example.paired, place))
+    return [kept[place] for place in in_order], dict(sorted(counts.items()))
 
 
-def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
-    """Return the pair as the policy sees it, or why it is left out."""
-    first = pair.responses[0]
-    answers = [response.completion for response in pair.responses]
+def _write(example: Example, template: Template, limits: Limits) -> Written | str:
+    """Return the example as the policy sees it, or why it is left out."""
+    first = example.responses[0]
+    answers = [response.completion for response in example.responses]
     try:
         prompt, completions = template.write(first.messages, answers, first.tools)
     except RefusedByTemplateError:  # for example two turns of the same speaker
@@ -89,50 +91,60 @@ def _write(pair: Pair, template: Template, limits: Limits) -> Written | str:
     if limits.whole is not None and len(prompt_ids) + max(map(len, ids)) > limits.whole:
         return "together_too_long"
     return Written(
-        pair=pair,
+        example=example,
         prompt=prompt,
-        completions=(completions[0], completions[1]),
+        completions=tuple(completions),
         prompt_ids=prompt_ids,
-        completion_ids=(ids[0], ids[1]),
+        completion_ids=tuple(ids),
     )
 
 
-def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Split pairs by prompt into training and held-out pairs, each in the order of the data.
+def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Split examples by prompt into training and held-out ones, each in the order of the data.
 
     ``share`` is that of the prompts to hold out, at least one prompt.
     """
-    prompts = sorted({pair.prompt for pair in pairs})
+    prompts = sorted({one.prompt for one in examples})
     count = min(len(prompts) - 1, max(1, round(share * len(prompts)))) if prompts else 0
     aside = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
-    return [p for p in pairs if p.prompt not in aside], [p for p in pairs if p.prompt in aside]
+    return [one for one in examples if one.prompt not in aside], [one for one in examples if one.prompt in aside]
 
 
 def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
-    """Return one row per response, rows 2k and 2k+1 form a pair; columns as in `una_bench.interfaces.prepared`.
+    """Return one row per response; order and columns as in `una_bench.interfaces.prepared`.
 
-    ``label_threshold`` is the smallest score of a desirable response; None: the preferred response of each pair is.
+    ``label_threshold`` is the smallest score of a desirable response; None: the data's label, else the preferred
+    response of each pair is.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(written):
-        for second, judged in enumerate(one.pair.responses):
-            chosen = one.pair.second_preferred == bool(second)
+        paired = one.example.paired
+        for place, judged in enumerate(one.example.responses):
+            chosen = paired and one.example.second_preferred == bool(place)
+            score = float(chosen) if paired and math.isnan(judged.score) else judged.score
             rows.append(
                 {
-                    "pair": number,
+                    "pair": number if paired else -1,
                     "prompt": one.prompt,
-                    "completion": one.completions[second],
+                    "completion": one.completions[place],
                     "prompt_ids": one.prompt_ids,
-                    "completion_ids": one.completion_ids[second],
+                    "completion_ids": one.completion_ids[place],
                     "reward": judged.raw,
-                    "score": float(chosen) if math.isnan(judged.score) else judged.score,
-                    "label": chosen if label_threshold is None else judged.score >= label_threshold,
+                    "score": score,
+                    "label": _label(judged.label, chosen if paired else None, score, label_threshold),
                     "chosen": chosen,
                 }
             )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if table["label"].isna().any() else table.astype({"label": bool})
+
+
+def _label(given: bool | None, chosen: bool | None, score: float, threshold: float | None) -> bool | None:
+    if threshold is not None:
+        return None if math.isnan(score) else score >= threshold
+    return chosen if given is None else given
 
 
 def double_ends(table: pd.DataFrame, tokenizer: Any, ends: Sequence[str]) -> pd.DataFrame:
@@ -162,7 +174,7 @@ def prompts(train: Sequence[Written], heldout: Sequence[Written]) -> pd.DataFram
             "prompt": one.prompt,
             "prompt_ids": one.prompt_ids,
             "split": name,
-            "messages": json.dumps(one.pair.first.messages),
+            "messages": json.dumps(one.example.responses[0].messages),
         }
         for name, part in (("train", train), ("heldout", heldout))
         for one in part

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from una_bench import formatting
 from una_bench.analysis import aggregate, stats
 from una_bench.analysis.frame import Metric, Row
+from una_bench.record.schema import Record, Status
 from una_bench.reporting.tables import column_heads
 from una_bench.reporting.tables.table import Cell, Column, Line
 
@@ -67,10 +68,19 @@ def value_cell(row: Row, mean: stats.Estimate, form: Format, *, fewer: bool = Fa
 def caveat(row: Row) -> str:
     """Return the remark on a whole row: failed seeds, or untrained."""
     if row.failed:
-        statuses = ", ".join(dict.fromkeys(str(r.status).replace("_", " ") for r in row.failed))
+        statuses = ", ".join(dict.fromkeys(map(_status, row.failed)))
         total = len(row.records)
-        return f"{len(row.failed)} of {total} seeds: {statuses}" if total > 1 else statuses
+        alike = all(r.status is Status.NOT_APPLICABLE for r in row.records)
+        return statuses if total == 1 or alike else f"{len(row.failed)} of {total} seeds: {statuses}"
     return "untrained" if row.fixed and "untrained" not in row.label else ""
+
+
+def _status(record: Record) -> str:
+    """Return how a cell ended, with the reason where that says more than "failed"."""
+    status = str(record.status).replace("_", " ")
+    if record.status is Status.NOT_APPLICABLE and record.failure:
+        return f"{status}: {formatting.clean(record.failure.reason)}"
+    return status
 
 
 def numbers(of: stats.Estimate, names: Sequence[str] = ("mean", "low", "high", "n")) -> dict[str, float]:

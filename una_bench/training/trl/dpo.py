@@ -63,7 +63,7 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
         precompute_ref_batch_size=job.batch_responses,
         **own_settings(method),
     )
-    return train_rows(_DPO, arguments, pair_rows, job, probe)
+    return train_rows(_DPO, arguments, pair_rows, job, probe, feedback=method.feedback)
 
 
 def pair_rows(table: pd.DataFrame) -> Dataset:

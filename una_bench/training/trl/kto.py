@@ -50,10 +50,30 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
         | {"train_sampling_strategy": "sequential"},  # rows are already shuffled and paired
         per_device_train_batch_size=job.batch_responses,
         max_length=None,
-        **own_settings(method),
+        **{name: value for name, value in own_settings(method).items() if name != "balance_labels"},
     )
     once, grouped = arguments.precompute_ref_log_probs, method.group_by_length
-    return train_rows(_KTO, arguments, lambda table: labeled(table, job, once=once, grouped=grouped), job, probe)
+
+    def rows(table: pd.DataFrame) -> Dataset:
+        if method.settings()["balance_labels"]:
+            weights = balanced(table)
+            arguments.desirable_weight, arguments.undesirable_weight = weights
+            probe.facts["feedback"] |= dict(zip(("desirable_weight", "undesirable_weight"), weights, strict=True))
+        return labeled(table, job, once=once, grouped=grouped)
+
+    return train_rows(_KTO, arguments, rows, job, probe, feedback=method.feedback)
+
+
+def balanced(table: pd.DataFrame) -> tuple[float, float]:
+    """Return the weights of desirable and undesirable responses with which both sums are half of their number.
+
+    Raises:
+        UserError: All labels are alike.
+    """
+    good = int(table.label.sum())
+    if not 0 < good < len(table):
+        raise UserError("kto.balance_labels needs labels of both kinds; all are alike. Leave it out, or give others.")
+    return len(table) / (2 * good), len(table) / (2 * (len(table) - good))
 
 
 def kto_order(passes: NDArray[np.int64], steps: int, batch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.instruments.fairness_facts import record_rows
+from una_bench.instruments.fairness_facts import record_feedback, record_rows
 from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces.prepared import Prepared
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from una_bench.instruments.probe import Probe
-    from una_bench.interfaces.method import Job
+    from una_bench.interfaces.method import Feedback, Job
 
 
 class AsPrepared:
@@ -38,12 +38,15 @@ def train_rows(
     rows: Callable[[pd.DataFrame], Dataset],
     job: Job,
     probe: Probe,
+    *,
+    feedback: Feedback,
 ) -> Path:
-    """Train a ``kind`` of trainer on the dataset that ``rows`` makes of the prepared responses."""
+    """Train a ``kind`` of trainer on the dataset that ``rows`` makes of the responses that have ``feedback``."""
     policy, tokenizer = load_policy(job, probe)
     # Tables and hashes belong to the harness; what the trainer keeps of them counts from here on.
     with probe.phase(BOOKKEEPING):
-        table = Prepared(job.prepared).responses(method=job.method)
+        table = Prepared(job.prepared).responses(method=job.method, feedback=feedback)
+        record_feedback(probe, table)
         prompt_ids, completion_ids = table.prompt_ids, table.completion_ids
         record_facts(probe, model=policy, tokenizer=tokenizer, prompt_ids=prompt_ids, completion_ids=completion_ids)
         data = rows(table)

@@ -47,8 +47,9 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
     trainer.model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     figures = {"accuracy": _accuracy(trainer, train), "steps": float(steps)}
-    if (prepared / "responses_heldout.parquet").is_file():
-        figures["heldout_accuracy"] = _accuracy(trainer, _pairs(tables, "heldout"))
+    heldout = _pairs(tables, "heldout") if (prepared / "responses_heldout.parquet").is_file() else ()
+    if len(heldout):
+        figures["heldout_accuracy"] = _accuracy(trainer, heldout)
     return figures
 
 
