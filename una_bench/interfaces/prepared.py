@@ -90,10 +90,12 @@ class Prepared:
 
 def with_feedback(table: pd.DataFrame, feedback: str) -> pd.DataFrame:
     """Return the responses that have a kind of feedback: a partner, a label, or a score; all for another kind."""
-    has = {"pairwise": table["pair"] >= 0, "binary": table["label"].notna(), "score": table["score"].notna()}
-    if feedback not in has or has[feedback].all():
+    if feedback not in {"pairwise", "binary", "score"}:
         return table
-    kept = table[has[feedback]].reset_index(drop=True)
+    has = table["pair"] >= 0 if feedback == "pairwise" else table[{"binary": "label"}.get(feedback, feedback)].notna()
+    if has.all():
+        return table
+    kept = table[has].reset_index(drop=True)
     return kept.astype({"label": bool}) if feedback == "binary" else kept
 
 

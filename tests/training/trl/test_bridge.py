@@ -33,10 +33,10 @@ def method(name: str, **settings: Any) -> Method:
 
 
 def test_only_a_method_s_own_settings_go_to_trl() -> None:
-    assert own_settings(method("kto", beta=0.3)) == {
+    assert own_settings(method("dpo", beta=0.3)) == {
         "beta": 0.3,
-        "desirable_weight": 1.0,
-        "undesirable_weight": 1.0,
+        "loss_type": "sigmoid",
+        "label_smoothing": 0.0,
         "precompute_ref_log_probs": False,
     }
 
