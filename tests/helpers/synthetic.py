@@ -82,6 +82,7 @@ ENVIRONMENT = {
     "packages": {"torch": "2.13.0", "una-bench": "0.1.0"},
     "commit": "abc1234",
 }
+PREPARED = {"problem": "12" * 8, "policy": "34" * 8, "data": "56" * 8, "heldout": "78" * 8, "names": {"policy": "tiny"}}
 
 
 def measurement(metric: str, unit: str, better: Better, value: float, stderr: float | None = None) -> Measurement:
@@ -161,9 +162,10 @@ def record(method: str, seed: int, **changes: Any) -> Record:
 
 def facts(method: str, *, trains: bool) -> dict[str, Any]:
     if not trains:
-        return {"optimizer_steps": 0, "initial_weights_sha256": "aa" * 32}
+        return {"optimizer_steps": 0, "initial_weights_sha256": "aa" * 32, "prepared": PREPARED}
     online = method in {"ppo", "una_online"}
     found: dict[str, Any] = {
+        "prepared": PREPARED,
         "initial_weights_sha256": "aa" * 32,
         "responses_trained": 4096,
         "prompt_tokens": 8192,

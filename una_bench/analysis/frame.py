@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from una_bench import formatting
+from una_bench.analysis import preparations
 from una_bench.errors import UserError, nearest
 from una_bench.record.reader import in_order, trained
 from una_bench.record.schema import Better, Record, Status
@@ -16,21 +17,25 @@ if TYPE_CHECKING:
 
 MACHINE = ("machine", "cpu", "gpu", "accelerator", "device_name", "cores", "memory_bytes")
 """Keys of a record's environment that identify the machine."""
-DATA = ("problem_key", "prepared", "data", "max_prompt_length", "max_new_tokens")
-"""Keys of a record's job that identify the data, besides the suite."""
+LENGTHS = ("max_prompt_length", "max_new_tokens")
+"""Keys of a record's job that limit what is read of the data."""
+Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """Properties that two rows must share to be compared."""
 
-    machine: tuple[tuple[str, str], ...]
-    data: tuple[tuple[str, str], ...]
-    budget: tuple[tuple[str, str], ...]
+    machine: Pairs
+    prepared: Pairs
+    """Policy and data (`una_bench.analysis.preparations.identities`)."""
+    length_limit: Pairs
+    budget: Pairs
 
     def different(self, other: Context) -> list[str]:
-        """Return the names of the fields that differ: ``machine``, ``data``, ``budget``."""
-        return [name for name in self.__slots__ if getattr(self, name) != getattr(other, name)]
+        """Return the names of the fields that differ, except ``prepared``, which not every metric depends on."""
+        names = [name for name in self.__slots__ if name != "prepared"]
+        return [name.replace("_", " ") for name in names if getattr(self, name) != getattr(other, name)]
 
     def unlike(self, others: Iterable[Context]) -> str:
         """Describe the properties that not all of ``others`` share."""
@@ -40,29 +45,30 @@ class Context:
         return ", ".join(f"{key} {value}" for key, value in facts if not all((key, value) in other for other in shared))
 
 
-def context(record: Record) -> Context:
-    """Return the context of a record."""
+def contexts(records: Sequence[Record]) -> list[Context]:
+    """Return the context of each record; a cell that failed before it recorded its machine gets its run's."""
+    prepared = preparations.identities(records)
+    recorded = [_context(record, identity) for record, identity in zip(records, prepared, strict=True)]
+    complete = [(r.run, context) for r, context in zip(records, recorded, strict=True) if r.environment]
+
+    def completed(record: Record, context: Context) -> Context:
+        of_run = (c for run, c in complete if run == record.run)
+        return next((c for c in of_run if replace(c, machine=context.machine) == context), context)
+
+    return [c if r.environment else completed(r, c) for r, c in zip(records, recorded, strict=True)]
+
+
+def _context(record: Record, prepared: Pairs) -> Context:
     of_job = ((k, record.job[k]) for k in ("device", "threads") if k in record.job)
     return Context(
         machine=_pairs([*((k, record.environment[k]) for k in MACHINE if k in record.environment), *of_job]),
-        data=_pairs([("suite", record.suite), *((k, record.job[k]) for k in DATA if k in record.job)]),
+        prepared=prepared,
+        length_limit=_pairs((k, record.job[k]) for k in LENGTHS if k in record.job),
         budget=_pairs((k, v) for k, v in sorted(record.job.items()) if k.startswith("budget")),
     )
 
 
-def contexts(records: Sequence[Record]) -> dict[tuple[str, str], Context]:
-    """Return the context of each (run, cell); a cell that failed before it recorded its machine gets its run's."""
-    by_cell = {(r.run, r.cell): context(r) for r in records}
-    for record in records:
-        if not record.environment:
-            incomplete = by_cell[record.run, record.cell]
-            others = (by_cell[r.run, r.cell] for r in records if r.environment and r.run == record.run)
-            same = (c for c in others if c.data == incomplete.data and c.budget == incomplete.budget)
-            by_cell[record.run, record.cell] = next(same, incomplete)
-    return by_cell
-
-
-def _pairs(items: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
+def _pairs(items: Iterable[tuple[str, Any]]) -> Pairs:
     return tuple(
         (key.removesuffix("_bytes"), formatting.quantity(value, "B"))
         if key.endswith("_bytes") and isinstance(value, int)
@@ -121,9 +127,9 @@ class Metric:
 def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
     """Group records into rows, in the order of `reader.in_order`."""
     groups: dict[tuple[str, str, str, Context], list[Record]] = {}
-    context_of = contexts(records)
-    for record in in_order(list(records)):
-        key = (record.run if by_run else "", record.method, record.variant, context_of[record.run, record.cell])
+    ordered = in_order(list(records))
+    for record, context in zip(ordered, contexts(ordered), strict=True):
+        key = (record.run if by_run else "", record.method, record.variant, context)
         groups.setdefault(key, []).append(record)
     labels = _labels([(k[0], v[0]) for k, v in groups.items()])
     table = []
@@ -146,15 +152,17 @@ def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
 
 
 def _labels(firsts: Sequence[tuple[str, Record]]) -> list[str]:
-    """Return unique labels: with the variant, then the run, if the label alone is not unique."""
+    """Return unique labels: with the variant, then the run, then a number, if the label alone is not unique."""
     plain = [formatting.clean(r.label) or formatting.clean(r.method) for _, r in firsts]
     named = [
         f"{label} ({formatting.clean(r.variant)})" if r.variant and plain.count(label) > 1 else label
         for label, (_, r) in zip(plain, firsts, strict=True)
     ]
-    return [
+    of_run = [
         f"{label} · {formatting.clean(run)}" if run else label for label, (run, _) in zip(named, firsts, strict=True)
     ]
+    earlier = [of_run[:i].count(label) for i, label in enumerate(of_run)]
+    return [f"{label} ({count + 1})" if count else label for label, count in zip(of_run, earlier, strict=True)]
 
 
 def _values(records: Sequence[Record]) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:

@@ -15,6 +15,7 @@ from una_bench.gate.baseline import Baseline, Entry
 from una_bench.gate.figures import CHANGED, Gauge
 from una_bench.record import reader
 from una_bench.record.schema import Better, Status
+from una_bench.reporting.tables.comparable_runs import refuse_mixed
 
 
 class Outcome(StrEnum):
@@ -48,7 +49,9 @@ def check(run: Path, baseline: Baseline) -> list[Verdict]:
             f"{run} is a run of another recipe (key {key}) than the baseline (key {baseline.key}). Run the suite "
             "unchanged, or update the baseline if the suite was changed on purpose."
         )
-    records = {r.cell: r for r in reader.some(run)}
+    every = reader.some(run)
+    refuse_mixed(run, every)
+    records = {r.cell: r for r in every}
     of_quality = figures.quality([r for r in records.values() if r.status is Status.OK])
     verdicts: list[Verdict] = []
     for cell, entries in baseline.cells.items():

@@ -12,6 +12,7 @@ from una_bench.gate.baseline import BY_HAND, Baseline, Entry
 from una_bench.gate.figures import Gauge, Kind
 from una_bench.record import reader
 from una_bench.record.schema import Record, Status
+from una_bench.reporting.tables.comparable_runs import refuse_mixed
 
 Cells = dict[str, dict[str, Entry]]
 
@@ -41,6 +42,8 @@ def make(runs: Sequence[Path]) -> Baseline:
     if len({run.resolve() for run in runs}) != len(runs):
         raise UserError("A run is given twice. Give each folder once.")
     records_by_run = [reader.some(run) for run in runs]
+    for run, records in zip(runs, records_by_run, strict=True):
+        refuse_mixed(run, records)
     suite, key = identity(runs[0])
     for run in runs[1:]:
         if identity(run) != (suite, key):

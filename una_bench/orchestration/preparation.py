@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.markup import escape
@@ -14,9 +15,19 @@ from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.record import sealed_folder, storage
+from una_bench.record.hashes import content_hash
 from una_bench.record.schema import Status
 from una_bench.suite import plan as plans
 from una_bench.suite.plan import Plan
+
+SHARED = {
+    "policy": "policy",
+    "reward": "reward",
+    "responses.parquet": "data",
+    "responses_heldout.parquet": "heldout",
+    "prompts.parquet": "heldout",
+}
+"""File or folder of a prepared suite -> part of the fact ``prepared``; the others are ``other``."""
 
 
 def folder_of(plan: Plan) -> Path:
@@ -58,6 +69,28 @@ def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> 
     for note in prepared.manifest.get("notes", ()):
         say(escape(note))
     return prepared
+
+
+def facts(plan: Plan, prepared: Prepared) -> dict[str, Any]:
+    """Return the fact ``prepared`` of records: key of the problem, hash of each part of it, names of the sources."""
+    hashes: dict[str, dict[str, str]] = {}
+    for name, value in prepared.manifest.get("hashes", {}).items():
+        part = "data" if name.startswith("responses_for_") else SHARED.get(name, "other")
+        hashes.setdefault(part, {})[name] = value
+    settings = plan.recipe.problem
+    reward = settings.get("reward_model")
+    sources = {
+        "policy": settings.get("policy"),
+        "data": settings.get("dataset"),
+        "heldout": settings.get("heldout"),
+        "reward": (reward.get("name") or reward.get("init")) if isinstance(reward, dict) else None,
+    }
+    names = {part: source.get("source") if isinstance(source, dict) else source for part, source in sources.items()}
+    return {
+        "problem": plan.problem_key,
+        **{part: next(iter(of.values())) if len(of) == 1 else content_hash(of) for part, of in hashes.items()},
+        "names": {part: PurePath(name).name for part, name in names.items() if isinstance(name, str) and name},
+    }
 
 
 @contextmanager

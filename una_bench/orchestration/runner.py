@@ -316,6 +316,6 @@ class Runner:
             "settings": cell.settings,
             "settings_changed": cell.settings_changed,
             "job": self._job_facts(cell),
-            "facts": {"code": cell.code},
+            "facts": {"code": cell.code, "prepared": preparation.facts(self.plan, self.prepared)},
             "started": self.started.get(cell.key, now()),
         }

@@ -18,18 +18,25 @@ log = logging.getLogger("una_bench")
 def records(run: Path) -> list[Record]:
     """Return the records of a run, if any; of a cell that was recorded twice, the last one.
 
+    A file into which records of several problems were put together has one record of a cell for each problem.
     They are sorted by `in_order`, not by time, so that a resumed run equals one that was not interrupted.
     """
     path = run / "records.jsonl"
     if not path.is_file():
         return []
-    last: dict[str, Record] = {}
+    by_cell: dict[str, list[Record]] = {}
     # Not splitlines: JSON strings may contain other line separators.
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
         record = _record(line, path, number)
         if record is not None:
-            last[record.cell] = record
-    return in_order(list(last.values()))
+            others = [r for r in by_cell.get(record.cell, ()) if _of_another_problem(r, record)]
+            by_cell[record.cell] = [*others, record]
+    return in_order([record for kept in by_cell.values() for record in kept])
+
+
+def _of_another_problem(first: Record, second: Record) -> bool:
+    # A new version may change one of the two for the same cell, but not both.
+    return first.key != second.key and "" not in {first.problem, second.problem} and first.problem != second.problem
 
 
 def some(run: Path) -> list[Record]:

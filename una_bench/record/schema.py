@@ -137,7 +137,8 @@ class Record(_Frozen):
     """Conditions common to all methods: budget, batch, lengths, reward, precision, adapters."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """For the fairness ledger: hash of initial weights, of the set of responses seen, counts of tokens and steps;
-    ``code``: hashes of the source code (`una_bench.record.code_facts`)."""
+    ``code``: hashes of the source code (`una_bench.record.code_facts`); ``prepared``: key of the problem, hashes and
+    names of policy, data and reward model."""
     environment: dict[str, Any]
     """Machine, versions, commit, whether the checkout was clean."""
     measurements: tuple[Measurement, ...] = ()
@@ -150,3 +151,9 @@ class Record(_Frozen):
     """Wall time of the cell: training and evaluation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
+
+    @property
+    def problem(self) -> str:
+        """Key of the problem: hash of the settings of policy, data and reward; empty in records without it."""
+        prepared = self.facts.get("prepared")
+        return str(prepared.get("problem") or "") if isinstance(prepared, dict) else ""

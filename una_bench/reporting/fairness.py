@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from una_bench import formatting
-from una_bench.analysis import frame
+from una_bench.analysis import frame, preparations
 from una_bench.analysis.frame import Row
 from una_bench.record import code_facts
 from una_bench.record.schema import Record
@@ -40,7 +40,9 @@ def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     """Compare all rows on each topic, seed by seed."""
     rows = frame.rows(records)
     lines = [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
-    return [*lines, _code(rows)]
+    # One run prepares once: only records put together, or a run that resumed elsewhere, can differ in this.
+    prepared = _line("policy and data as prepared", lambda r: preparations.parts(preparations.of(r)), rows)
+    return [*lines, *([prepared] if prepared.verdict is Verdict.DIFFERS else []), _code(rows)]
 
 
 def _applies(topic: str, row: Row) -> bool:

@@ -69,6 +69,58 @@ def test_quality_of_another_budget_is_refused(tmp_path: Path) -> None:
     assert cell(made, "oracle.regret.train", "dpo", "b − a").caveat == "budget differs"
 
 
+def prepared_with(**changes: Any) -> list[Record]:
+    facts = {"prepared": {**synthetic.PREPARED, **changes}}
+    return [r.model_copy(update={"facts": {**r.facts, **facts}}) for r in synthetic.records()]
+
+
+@pytest.mark.parametrize(
+    ("part", "metric", "method", "caveat"),
+    [
+        ("heldout", "oracle.regret.heldout", "dpo", "held-out data differs"),
+        ("heldout", "oracle.regret.train", "dpo", ""),
+        ("heldout", "throughput.tokens_per_second", "ppo", ""),
+        ("reward", "throughput.tokens_per_second", "ppo", "reward model differs"),
+        ("reward", "throughput.tokens_per_second", "dpo", ""),
+        ("other", "oracle.regret.train", "dpo", "ground truth and tasks differ"),
+        ("other", "memory.peak", "dpo", ""),
+    ],
+)
+def test_columns_that_depend_on_what_differs_are_refused(
+    part: str, metric: str, method: str, caveat: str, tmp_path: Path
+) -> None:
+    other = prepared_with(problem="another", **{part: "ab" * 8})
+    made = across_runs.across([synthetic.write_run(tmp_path / "a"), synthetic.write_run(tmp_path / "b", other)])
+    refused = cell(made, metric, method, "b − a")
+    assert (refused.text == "refused", refused.caveat if caveat else "") == (bool(caveat), caveat)
+
+
+def test_other_held_out_data_is_ranked_apart(tmp_path: Path) -> None:
+    other = prepared_with(problem="another", heldout="ab" * 8)
+    made = across_runs.leaderboard([synthetic.write_run(tmp_path / "a"), synthetic.write_run(tmp_path / "b", other)])
+    headings = [group.heading.rpartition(": ")[2] for group in made.groups]
+    assert headings == ["held-out data 78787878", "held-out data abababab"]
+
+
+def test_a_problem_that_was_prepared_again_with_other_bits_is_compared_with_a_note(tmp_path: Path) -> None:
+    other = prepared_with(policy="ab" * 8)
+    made = across_runs.across([synthetic.write_run(tmp_path / "a"), synthetic.write_run(tmp_path / "b", other)])
+    assert cell(made, "oracle.regret.train", "dpo", "b − a").text == "0.000 ± 0"
+    assert made.notes[-1] == (
+        "b: same problem as a, prepared by another machine, other versions or other code: policy not equal to the bit"
+    )
+
+
+def test_problems_without_hashes_are_told_apart_by_their_settings(tmp_path: Path) -> None:
+    runs = [("a", "11" * 8), ("b", "22" * 8)]
+    folders = [
+        synthetic.write_run(tmp_path / name, [record("dpo", 0, facts={"prepared": {"problem": key}})])
+        for name, key in runs
+    ]
+    with pytest.raises(UserError, match=r"a and b cannot be compared: other problem \(11111111 and 22222222\)"):
+        across_runs.across(folders)
+
+
 def test_a_method_of_one_run_alone_is_not_compared(tmp_path: Path) -> None:
     first = synthetic.write_run(tmp_path / "a", [record("dpo", s) for s in range(3)])
     second = synthetic.write_run(tmp_path / "b", [record("ppo", s) for s in range(3)])
@@ -83,7 +135,7 @@ def test_a_run_given_twice_is_the_users_to_fix(runs: list[Path]) -> None:
 
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [synthetic.write_run(tmp_path / parent / "run") for parent in ("a", "b")]
-    assert [c.head for c in across_runs.across(folders).columns][:2] == ["run", "run (2)"]
+    assert [c.head for c in across_runs.across(folders).columns][:2] == ["a/run", "b/run"]
 
 
 def test_the_leaderboard_puts_the_best_first(runs: list[Path]) -> None:

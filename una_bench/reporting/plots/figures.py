@@ -43,6 +43,8 @@ def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | 
         baseline=frame.find(rows, baseline) if baseline else None,
     )
     more = f" The first {style.MOST_ROWS} of {len(rows)} rows are shown." if len(rows) > style.MOST_ROWS else ""
+    groups = len({row.context for row in scene.rows})
+    more += f" The rows are of {groups} groups that are not comparable with each other." if groups > 1 else ""
     plots = []
     with matplotlib.rc_context(style.settings()):
         for name, (title, draw_one) in FIGURES.items():

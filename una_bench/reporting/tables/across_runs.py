@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -12,8 +12,9 @@ from una_bench.analysis import aggregate, frame, stats
 from una_bench.analysis.frame import Metric, Row
 from una_bench.errors import UserError
 from una_bench.record import reader
-from una_bench.record.schema import Better, Record
-from una_bench.reporting.tables import cell_values, column_heads, results_table
+from una_bench.record.schema import Better
+from una_bench.reporting.tables import cell_values, column_heads, comparable_runs, results_table
+from una_bench.reporting.tables.comparable_runs import Run, load, refusal
 from una_bench.reporting.tables.differences import DIFFERENCE, PAIRED, UNRESOLVED, difference_cell
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
@@ -22,53 +23,29 @@ FRONT = ("throughput.tokens_per_second", "memory.peak")
 ON_FRONT = "Pareto: no other row is at least as good, as fast and as small, and better in one of these"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """One run under a unique name."""
-
-    name: str
-    records: list[Record]
-    rows: dict[tuple[str, str], Row]
-    """(method, variant) -> row."""
-
-
-def _load(folders: Sequence[Path]) -> list[_Run]:
-    if len({folder.resolve() for folder in folders}) != len(folders):
-        raise UserError("A run is given twice. Give each folder once.")
-    loaded: list[_Run] = []
-    for folder in folders:
-        name = formatting.clean(folder.resolve().name)
-        if any(run.name == name for run in loaded):
-            name = f"{name} ({len(loaded) + 1})"
-        records = [r.model_copy(update={"run": name}) for r in reader.some(folder)]
-        loaded.append(_Run(name=name, records=records, rows={(r.method, r.variant): r for r in frame.rows(records)}))
-    return loaded
-
-
 def across(runs: Sequence[Path], baseline: str | None = None) -> Table:
     """Return methods x runs for each metric of the main table, with each run's difference to the first.
 
     With a ``baseline`` method, a second table has each method's difference to it, run by run.
     """
-    loaded = _load(runs)
+    loaded = load(runs)
     metrics = column_heads.main(frame.metrics([r for run in loaded for r in run.records]))
     order = reader.in_order([r for run in loaded for r in run.records])
     names = list(dict.fromkeys((r.method, r.variant) for r in order))
     columns = [Column(key=run.name, head=run.name, unit="") for run in loaded]
     columns += [_difference_column(f"{run.name} − {loaded[0].name}") for run in loaded[1:]]
     groups = [_metric_group(metric, names, loaded) for metric in metrics]
-    notes = (results_table.SPREAD, PAIRED, UNRESOLVED, "refused: the two runs are not comparable, for the reason given")
+    more = (PAIRED, UNRESOLVED, "refused: the two runs are not comparable, for the reason given")
+    notes = (results_table.SPREAD, *(more if runs[1:] else ()), *comparable_runs.notes(loaded))
     then = (_to_baseline(metrics, names, loaded, baseline),) if baseline else ()
-    return Table(
-        title="Runs", columns=tuple(columns), groups=tuple(groups), notes=notes[: 4 if runs[1:] else 1], then=then
-    )
+    return Table(title="Runs", columns=tuple(columns), groups=tuple(groups), notes=notes, then=then)
 
 
 def _difference_column(head: str) -> Column:
     return Column(key=head, head=head, unit="", numbers=DIFFERENCE)
 
 
-def _metric_group(metric: Metric, names: Sequence[tuple[str, str]], loaded: Sequence[_Run]) -> Group:
+def _metric_group(metric: Metric, names: Sequence[tuple[str, str]], loaded: Sequence[Run]) -> Group:
     having = [n for n in names if any(n in run.rows and run.rows[n].values.get(metric.name) for run in loaded)]
     column, form = cell_values.column(metric, [run.rows[n] for run in loaded for n in having if n in run.rows])
     cells = [[_value(run.rows.get(n), metric, form) for n in having] for run in loaded]
@@ -77,7 +54,7 @@ def _metric_group(metric: Metric, names: Sequence[tuple[str, str]], loaded: Sequ
     return Group(heading=column.head, lines=lines)
 
 
-def _line(name: tuple[str, str], metric: Metric, loaded: Sequence[_Run], cells: tuple[Cell, ...]) -> Line:
+def _line(name: tuple[str, str], metric: Metric, loaded: Sequence[Run], cells: tuple[Cell, ...]) -> Line:
     method, variant = map(formatting.clean, name)
     names = {"metric": metric.name, "unit": metric.unit, "method": method, "variant": variant}
     return Line(label=next(run.rows[name].label for run in loaded if name in run.rows), names=names, cells=cells)
@@ -91,9 +68,9 @@ def _value(row: Row | None, metric: Metric, form: cell_values.Format) -> Cell:
 
 
 def _differences(
-    metric: Metric, names: Sequence[tuple[str, str]], first: _Run, other: _Run, form: cell_values.Format
+    metric: Metric, names: Sequence[tuple[str, str]], first: Run, other: Run, form: cell_values.Format
 ) -> list[Cell]:
-    reasons = {n: _refusal(first.rows.get(n), other.rows.get(n), metric) for n in names}
+    reasons = {n: refusal(first.rows.get(n), other.rows.get(n), metric) for n in names}
     allowed = [n for n, reason in reasons.items() if not reason]
     effects = stats.paired([(other.rows[n].values[metric.name], first.rows[n].values[metric.name]) for n in allowed])
     by_name = dict(zip(allowed, effects, strict=True))
@@ -105,17 +82,8 @@ def _differences(
     ]
 
 
-def _refusal(first: Row | None, other: Row | None, metric: Metric) -> str:
-    """Return why two rows of two runs may not be subtracted, empty if they may."""
-    if first is None or other is None or not first.values.get(metric.name) or not other.values.get(metric.name):
-        return "n/a"
-    machine = metric.unit in {"B", "s", "J", "W"} or metric.unit.endswith("/s")
-    differing = [d for d in first.context.different(other.context) if d != "machine" or machine]
-    return f"{' and '.join(differing)} differ" + "s" * (len(differing) == 1) if differing else ""
-
-
 def _to_baseline(
-    metrics: Sequence[Metric], names: Sequence[tuple[str, str]], loaded: Sequence[_Run], baseline: str
+    metrics: Sequence[Metric], names: Sequence[tuple[str, str]], loaded: Sequence[Run], baseline: str
 ) -> Table:
     every = [row for run in loaded for row in run.rows.values()]
     base = frame.find(every, baseline)
@@ -134,7 +102,7 @@ def _to_baseline(
 
 
 def _against(
-    metric: Metric, names: Sequence[tuple[str, str]], run: _Run, base: Row | None, form: cell_values.Format
+    metric: Metric, names: Sequence[tuple[str, str]], run: Run, base: Row | None, form: cell_values.Format
 ) -> list[Cell]:
     if base is None or not base.values.get(metric.name):
         return [Cell(text="n/a") for _ in names]
@@ -146,7 +114,7 @@ def _against(
 
 def leaderboard(runs: Sequence[Path]) -> Table:
     """Return one table of all rows of all runs, best first within each comparable group, with Pareto marks."""
-    loaded = _load(runs)
+    loaded = load(runs)
     records = [r for run in loaded for r in run.records]
     metrics = frame.metrics(records)
     quality = column_heads.primary(metrics)
@@ -166,7 +134,8 @@ def leaderboard(runs: Sequence[Path]) -> Table:
         for group, (_, members) in zip(unranked.groups, results_table.grouped(rows), strict=True)
     ]
     columns = (rank, *unranked.columns, mark)
-    return replace(unranked, columns=columns, groups=tuple(groups), notes=(*unranked.notes, ON_FRONT))
+    notes = (*unranked.notes, ON_FRONT, *comparable_runs.notes(loaded))
+    return replace(unranked, columns=columns, groups=tuple(groups), notes=notes)
 
 
 def _ranked(group: Group, rows: Sequence[Row], quality: Metric, metrics: dict[str, Metric]) -> Group:
