@@ -156,6 +156,5 @@ def _settings_rules(problem: PreferenceSettings) -> list[str]:
 
 def _write_tables(problem: PreferenceSettings, out: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
     for name, part in (("responses", train), ("responses_heldout", heldout)):
-        table = tables.responses(part, label_threshold=problem.label_threshold)
-        table.to_parquet(out / f"{name}.parquet", index=False)
-    tables.prompts(train, heldout).to_parquet(out / "prompts.parquet", index=False)
+        tables.write_responses(out / f"{name}.parquet", part, label_threshold=problem.label_threshold)
+    tables.write_prompts(out / "prompts.parquet", train, heldout)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,22 @@ from una_bench.problems.preference.template import RefusedByTemplateError, Templ
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+ROWS_AT_ONCE = 1024
+RESPONSES = {
+    "pair": "int64",
+    "prompt": "string",
+    "completion": "string",
+    "prompt_ids": "list<int64>",
+    "completion_ids": "list<int64>",
+    "reward": "float64",
+    "score": "float64",
+    "label": "bool",
+    "chosen": "bool",
+}
+"""Columns of ``responses.parquet`` and their types."""
+PROMPTS = {"prompt": "string", "prompt_ids": "list<int64>", "split": "string", "messages": "string"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +44,8 @@ class Written:
     example: Example
     prompt: str
     completions: tuple[str, ...]
-    prompt_ids: list[int]
-    completion_ids: tuple[list[int], ...]
+    prompt_ids: NDArray[np.int32]
+    completion_ids: tuple[NDArray[np.int32], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +112,8 @@ def _write(example: Example, template: Template, limits: Limits) -> Written | st
         example=example,
         prompt=prompt,
         completions=tuple(completions),
-        prompt_ids=prompt_ids,
-        completion_ids=tuple(ids),
+        prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
+        completion_ids=tuple(np.asarray(each, dtype=np.int32) for each in ids),
     )
 
 
@@ -110,35 +128,32 @@ def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Ex
     return [one for one in examples if one.prompt not in aside], [one for one in examples if one.prompt in aside]
 
 
-def responses(written: Sequence[Written], *, label_threshold: float | None) -> pd.DataFrame:
-    """Return one row per response; order and columns as in `una_bench.interfaces.prepared`.
+def write_responses(path: Path, written: Sequence[Written], *, label_threshold: float | None) -> None:
+    """Write one row per response; order and columns as in `una_bench.interfaces.prepared`.
 
     ``label_threshold`` is the smallest score of a desirable response; None: the data's label, else the preferred
     response of each pair is.
     """
-    import pandas as pd
+    _write_parquet(path, _response_rows(written, label_threshold), RESPONSES)
 
-    rows: list[dict[str, Any]] = []
+
+def _response_rows(written: Sequence[Written], label_threshold: float | None) -> Iterator[dict[str, Any]]:
     for number, one in enumerate(written):
         paired = one.example.paired
         for place, judged in enumerate(one.example.responses):
             chosen = paired and one.example.second_preferred == bool(place)
             score = float(chosen) if paired and math.isnan(judged.score) else judged.score
-            rows.append(
-                {
-                    "pair": number if paired else -1,
-                    "prompt": one.prompt,
-                    "completion": one.completions[place],
-                    "prompt_ids": one.prompt_ids,
-                    "completion_ids": one.completion_ids[place],
-                    "reward": judged.raw,
-                    "score": score,
-                    "label": _label(judged.label, chosen if paired else None, score, label_threshold),
-                    "chosen": chosen,
-                }
-            )
-    table = pd.DataFrame(rows)
-    return table if table["label"].isna().any() else table.astype({"label": bool})
+            yield {
+                "pair": number if paired else -1,
+                "prompt": one.prompt,
+                "completion": one.completions[place],
+                "prompt_ids": one.prompt_ids,
+                "completion_ids": one.completion_ids[place],
+                "reward": judged.raw,
+                "score": score,
+                "label": _label(judged.label, chosen if paired else None, score, label_threshold),
+                "chosen": chosen,
+            }
 
 
 def _label(given: bool | None, chosen: bool | None, score: float, threshold: float | None) -> bool | None:
@@ -165,18 +180,27 @@ def double_ends(table: pd.DataFrame, tokenizer: Any, ends: Sequence[str]) -> pd.
     return doubled
 
 
-def prompts(train: Sequence[Written], heldout: Sequence[Written]) -> pd.DataFrame:
-    """Return each prompt once with its split and its messages as JSON (columns: `una_bench.interfaces.prepared`)."""
-    import pandas as pd
+def write_prompts(path: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
+    """Write each prompt once with its split and its messages as JSON (columns: `una_bench.interfaces.prepared`)."""
+    _write_parquet(path, _prompt_rows({"train": train, "heldout": heldout}), PROMPTS)
 
-    rows = [
-        {
-            "prompt": one.prompt,
-            "prompt_ids": one.prompt_ids,
-            "split": name,
-            "messages": json.dumps(one.example.responses[0].messages),
-        }
-        for name, part in (("train", train), ("heldout", heldout))
-        for one in part
-    ]
-    return pd.DataFrame(rows).drop_duplicates(["prompt", "split"]).reset_index(drop=True)
+
+def _prompt_rows(parts: Mapping[str, Sequence[Written]]) -> Iterator[dict[str, Any]]:
+    for split_name, part in parts.items():
+        once = {one.prompt: one for one in reversed(part)}  # the first of each
+        for one in part:
+            if once.get(one.prompt) is one:
+                messages = json.dumps(one.example.responses[0].messages)
+                yield {"prompt": one.prompt, "prompt_ids": one.prompt_ids, "split": split_name, "messages": messages}
+
+
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], columns: Mapping[str, str]) -> None:
+    """Write rows a part at a time: the table of a large file would not fit in memory a second time."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = {"list<int64>": pa.list_(pa.int64())}
+    schema = pa.schema([(name, kinds.get(kind) or pa.type_for_alias(kind)) for name, kind in columns.items()])
+    with parquet.ParquetWriter(path, schema) as file:
+        while part := list(islice(rows, ROWS_AT_ONCE)):
+            file.write_table(pa.Table.from_pylist(part, schema=schema))
