@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog
-from una_bench.problems.preference import formats, pairs, reward_model, sources, tables
+from una_bench.problems.preference import formats, model_checks, pairs, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Pair, pair_up
 from una_bench.problems.preference.policy import make_template, write_policy
@@ -36,6 +36,8 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
             f"The files of {problem.policy} have changed since the recipe was written. Restore them, or remove "
             "problem.policy_fingerprint."
         )
+    if problem.reward_model:  # refused before the data is read
+        reward_model.resolve(problem, problem.reward_model, say)
     template = make_template(problem, model)
     say("preference data")
     train, heldout, facts = read_pairs(problem, template)
@@ -43,8 +45,10 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     for method, ends in problem.doubled_ends.items():
         table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
         table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
+    model_notes, checks = model_checks.check_policy(model, template, Prepared(out))
     write_policy(model, template, out / "policy")
     figures = reward_model.write_reward_model(problem, out, template, say) if problem.reward_model else {}
+    model_notes += figures.pop("notes", [])
     counts: dict[str, int] = {}
     for name, part in (("train", train), ("heldout", heldout)):
         counts |= {f"pairs_{name}": len(part)}
@@ -53,11 +57,12 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "kind": problem.kind,
         "settings": problem.model_dump(mode="json"),
         "counts": counts,
-        "notes": [note for name in ("train", "heldout") for note in notes(facts[name])],
+        "notes": [*model_notes, *(note for name in ("train", "heldout") for note in notes(facts[name]))],
         "max_prompt_length": problem.max_prompt_length,
         "max_new_tokens": problem.max_response_length,
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
         "template": template.describe(),
+        "checks": checks,
         "data": facts,
         "reward_model": figures,
         "hashes": {part.name: path_hash(part) for part in sorted(out.iterdir())},
