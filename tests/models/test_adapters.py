@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from una_bench.errors import UserError
 from una_bench.models import catalog
+from una_bench.models.model import Model
 
 # peft asks by a name that transformers renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -42,7 +43,7 @@ def causal_adapter(folder: Path, base: Path, **settings: Any) -> torch.Tensor:
     return write_adapter(folder, AutoModelForCausalLM.from_pretrained(base), task_type="CAUSAL_LM", **settings)
 
 
-def resolve(name: str) -> catalog.Model:
+def resolve(name: str) -> Model:
     return catalog.resolve(name, say=lambda _: None)
 
 

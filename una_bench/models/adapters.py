@@ -12,7 +12,7 @@ from una_bench.errors import UserError
 from una_bench.models import sizes, weight_files
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 HEADS = ("score", "classifier")

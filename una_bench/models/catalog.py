@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from una_bench.errors import UserError
 from una_bench.models import adapters, folder_contents, gguf, hub, packaged, weight_files
+from una_bench.models.model import Model
 from una_bench.models.packaged import CARRIED
 from una_bench.record import storage
 from una_bench.record.hashes import content_hash, file_sha256
@@ -26,30 +27,6 @@ from una_bench.record.hashes import content_hash, file_sha256
 MARKER = "una-bench.json"
 """Written last into a cached folder: the source of its files, their conversion and sizes."""
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A model on this machine."""
-
-    name: str
-    """As the user wrote it."""
-    folder: Path
-    """Safetensors, configuration and tokenizer."""
-    source: str
-    """Origin, without paths of this machine."""
-    revision: str = ""
-    """Commit of a hub repository."""
-    trusted: bool = False
-    """Whether the user allows the model's own code to run."""
-    notes: tuple[str, ...] = ()
-    """What a user has to know of its files, a line each."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Its ``config.json``."""
-        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return config
 
 
 def added_folder(name: str) -> Path:

@@ -9,7 +9,7 @@ from una_bench.errors import UserError
 from una_bench.models import adapters, weight_files
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
 
 OTHER_WEIGHTS = re.compile(r"(pytorch_model|tf_model|flax_model|consolidated|model)\b.*\.(bin|h5|msgpack|pth|ckpt)")
 """Names of weights in formats that are not read; a trainer's state is none of them."""

@@ -9,7 +9,7 @@ from una_bench.errors import UserError
 from una_bench.models import weight_files
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
 
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx")
 """Names under which configurations state the context."""

@@ -26,7 +26,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
-from una_bench.models.catalog import Model
+from una_bench.models.model import Model
 from una_bench.models.reward_scorer import text_ids
 from una_bench.problems.preference import template_checks
 from una_bench.problems.preference.missing_inputs import of_problem

@@ -13,7 +13,7 @@ from una_bench.problems.preference import template_checks
 
 if TYPE_CHECKING:
     from una_bench.interfaces.prepared import Prepared
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
     from una_bench.models.reward_scorer import Scorer
     from una_bench.problems.preference.settings import PreferenceSettings
     from una_bench.problems.preference.template import Template

@@ -14,7 +14,7 @@ from una_bench.problems.preference import model_checks, template_checks
 from una_bench.problems.preference.template import Template
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
     from una_bench.problems.preference.settings import PreferenceSettings
 
 

@@ -14,7 +14,7 @@ from una_bench.problems.preference.model_checks import require_length
 from una_bench.problems.preference.policy import link_files
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
     from una_bench.problems.preference.template import Template
 
 

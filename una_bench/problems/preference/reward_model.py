@@ -17,7 +17,7 @@ from una_bench.problems.preference import model_checks, reward_initialisation
 from una_bench.problems.preference.policy import link_files, load_tokenizer
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
     from una_bench.problems.preference.settings import PreferenceSettings, RewardModel
     from una_bench.problems.preference.template import Template
 

@@ -12,7 +12,7 @@ from una_bench.problems.preference.conversations import Message, Messages
 from una_bench.problems.preference.template import DATE, OTHERWISE, PROBE, RefusedByTemplateError, Template
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
 
 ATTEMPTS = 20
 """Times that a template is tried for chance: one of two words each time shows with all but one in a million."""
