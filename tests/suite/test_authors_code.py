@@ -319,7 +319,7 @@ def test_a_reward_model_can_be_given_the_policy_s_tokens(tmp_path: Path) -> None
 
 
 def test_a_reward_model_with_fewer_tokens_than_the_policy_cannot(tmp_path: Path) -> None:
-    write_model(tmp_path / "model")
+    write_model(tmp_path / "model", vocab_size=268)
     tokenizer = byte_tokenizer(extra=tuple(f"<{i}>" for i in range(9)))
     tokenizer.save_pretrained(tmp_path / "model")
     named = {"name": str(write_reward_model(tmp_path / "reward")), "reads": "policy_tokens"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from una_bench.models.model import Model
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-HEADS = ("score", "classifier")
+HEAD = re.compile(r"\b(score|classifier|classifier\.out_proj)\.weight$")
 """Names of the output layer of a sequence classifier."""
 TOKENIZER = ("tokenizer", "special_tokens_map", "added_tokens", "chat_template", "vocab", "merges", "spiece")
 """How the names of a tokenizer's files begin."""
@@ -97,7 +98,7 @@ def _load(base: Model, task: str, shapes: dict[str, list[int]]) -> Any:
     kind = transformers.AutoModelForCausalLM
     if task == "SEQ_CLS":
         kind = transformers.AutoModelForSequenceClassification
-        options["num_labels"] = next((s[0] for n, s in shapes.items() if n.split(".")[-2] in HEADS), 1)
+        options["num_labels"] = next((shape[0] for name, shape in shapes.items() if HEAD.search(name)), 1)
     model = kind.from_pretrained(base.folder, **options)
     rows = next((shape[0] for name, shape in shapes.items() if sizes.EMBEDDINGS.search(name)), None)
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
@@ -106,8 +107,8 @@ def _load(base: Model, task: str, shapes: dict[str, list[int]]) -> Any:
 
 
 def _copy_rest(adapter: Model, base: Model, out: Path) -> None:
-    own = any((adapter.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
-    for file in sorted((adapter.folder if own else base.folder).iterdir()):
+    has_tokenizer = any((adapter.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
+    for file in sorted((adapter.folder if has_tokenizer else base.folder).iterdir()):
         if file.name.startswith(TOKENIZER) or file.suffix == ".model":
             shutil.copyfile(file, out / file.name)
     for file in sorted(base.folder.iterdir()):

@@ -57,7 +57,7 @@ def read_rewards(model: Any, ids: Sequence[Sequence[int]], pad: int | None) -> l
 
     ends = {row[-1] for row in ids if row}
     config = model.config.get_text_config()
-    if pad is None or pad in ends:
+    if pad is None or pad in ends or pad >= config.vocab_size:
         pad = next((token for token in range(config.vocab_size) if token not in ends), None)
     if pad is None:  # every token ends a sequence
         half = len(ids) // 2

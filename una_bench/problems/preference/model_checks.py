@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from una_bench.problems.preference.template import Template
 
 REWARD = "The reward model "
-SPECIAL = ("bos", "eos", "pad")
-"""Tokens that any text or batch may get."""
+SPECIAL = ("bos", "eos")
+"""Tokens that any text may get; where padding has no embedding, another token pads."""
 
 
 def require_context(problem: PreferenceSettings, model: Model, *, role: str = "", instead: str = "") -> None:
@@ -88,11 +88,13 @@ def require_length(model: Model, context: int | None, longest: int) -> None:
 
 def require_texts(model: Model, scorer: Scorer, prepared: Prepared) -> None:
     """Refuse texts of the data that a reward model cannot read, being too long or of tokens without embeddings."""
-    tables = [prepared.responses(split) for split in ("train", "heldout")]
-    pairs = (pair for table in tables for pair in zip(table.prompt, table.completion, strict=True))
-    texts = [scorer.token_ids(*pair) for pair in pairs]
-    require_length(model, scorer.most, max(map(len, texts), default=0))
-    require_embeddings(model, scorer.tokenizer, texts, role=REWARD)
+    longest = largest = 0
+    for table in (prepared.responses(split) for split in ("train", "heldout")):
+        for pair in zip(table.prompt, table.completion, strict=True):
+            ids = scorer.token_ids(*pair)
+            longest, largest = max(longest, len(ids)), max([largest, *ids])
+    require_length(model, scorer.most, longest)
+    require_embeddings(model, scorer.tokenizer, [[largest]], role=REWARD)
 
 
 def _no_value_model(model: Model, tokenizer: Any) -> str:
@@ -118,14 +120,14 @@ def require_classifier(model: Model) -> None:
 def _has_classifier(model: Model) -> bool:
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as KINDS
 
-    own = model.config.get("auto_map") or {}
-    return model.config.get("model_type") in KINDS or "AutoModelForSequenceClassification" in own
+    code = model.config.get("auto_map") or {}
+    return model.config.get("model_type") in KINDS or "AutoModelForSequenceClassification" in code
 
 
 def _too_few(model: Model, rows: int, number: int, token: str, role: str) -> str:
     return (
         f"{role}{model.name} has {rows} embeddings, but the token {token} has id {number}. Give it the tokenizer that "
-        f"belongs to it, or embeddings for all tokens: model.resize_token_embeddings(len(tokenizer)) in transformers."
+        "belongs to it, or embeddings for all tokens: model.resize_token_embeddings(len(tokenizer)) in transformers."
     )
 
 

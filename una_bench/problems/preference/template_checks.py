@@ -150,12 +150,12 @@ def _system(model: Model, template: Template) -> str:
         given = template.render(({"role": "system", "content": SYSTEM}, *ASK))
     except RefusedByTemplateError:
         return f"{model.name}: the chat template refuses system messages; rows that have one are left out."
-    before, system, rest = given.partition(SYSTEM)
+    before, system, after = given.partition(SYSTEM)
     if not system:
         return f"{model.name}: the chat template leaves out system messages; data that has one is refused."
-    between = rest.partition(PROBE)[0]
-    start = alone.partition(PROBE)[0]
-    own = start.removeprefix(before).removesuffix(between)
-    if start.startswith(before) and start.endswith(between) and len(before + own + between) == len(start) and own:
-        return f"{model.name}: without a system message the chat template writes its own: {own.strip()!r}."
+    between, start = after.partition(PROBE)[0], alone.partition(PROBE)[0]
+    rest = start.removeprefix(before)
+    default = rest.removesuffix(between).strip()
+    if start.startswith(before) and rest.endswith(between) and default:
+        return f"{model.name}: without a system message the chat template writes its own: {default!r}."
     return ""
