@@ -49,11 +49,27 @@ def sizes() -> dict[str, Any]:
 
 def write_model(folder: Path, *, template: str | None = TEMPLATE, **changed: Any) -> Path:
     """Write a Llama of two layers that has learned nothing."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    return write_kind(folder, "Llama", template=template, **changed)
+
+
+def write_kind(
+    folder: Path,
+    kind: str,
+    *,
+    tokenizer: Any = None,
+    template: str | None = TEMPLATE,
+    shards: str = "1GB",
+    **config: Any,
+) -> Path:
+    """Write a causal language model of a kind that transformers has, with weights of the ``dtype`` in ``config``."""
+    import transformers
 
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**sizes() | changed)).float().save_pretrained(folder)
-    byte_tokenizer(template).save_pretrained(folder)
+    dtype = config.pop("dtype", torch.float32)
+    settings = getattr(transformers, f"{kind}Config")(**sizes() | config)
+    model = getattr(transformers, f"{kind}LMHeadModel" if kind == "GPT2" else f"{kind}ForCausalLM")(settings)
+    model.to(dtype).save_pretrained(folder, max_shard_size=shards)
+    (tokenizer or byte_tokenizer(template)).save_pretrained(folder)
     return folder
 
 

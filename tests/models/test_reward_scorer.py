@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job
 from una_bench.interfaces.prepared import Prepared
-from una_bench.models.reward_scorer import RewardModel, Scorer
+from una_bench.models.reward_scorer import RewardModel, Scorer, read_rewards
 from una_bench.training import una
 from una_bench.training.trl import ppo, scoring
 
@@ -99,3 +99,9 @@ def test_the_manifest_s_accuracy_is_that_of_the_scorer(prepared: Prepared) -> No
     rewards = RewardModel(prepared.reward, batch=1)(table.prompt.tolist(), table.completion.tolist())
     right = [(a > b) == chosen for a, b, chosen in zip(rewards[::2], rewards[1::2], table.chosen[::2], strict=True)]
     assert prepared.manifest["reward_model"]["heldout_accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_a_padding_token_without_an_embedding_is_not_used(tmp_path: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(write_reward_model(tmp_path / "reward")).eval()
+    ids = [[5, 6, 7], [8, 9]]
+    assert read_rewards(model, ids, model.config.vocab_size) == read_rewards(model, ids, None)

@@ -315,11 +315,11 @@ def test_a_reward_model_can_be_given_the_policy_s_tokens(tmp_path: Path) -> None
     named = {"name": str(write_reward_model(tmp_path / "reward", tokenizer=other)), "reads": "policy_tokens"}
     found = prepared_with(tmp_path, reward_model=named)
     row = found.responses().iloc[0]
-    assert Scorer(found)._ids(row.prompt, row.completion) == [*row.prompt_ids, *row.completion_ids]
+    assert Scorer(found).token_ids(row.prompt, row.completion) == [*row.prompt_ids, *row.completion_ids]
 
 
 def test_a_reward_model_with_fewer_tokens_than_the_policy_cannot(tmp_path: Path) -> None:
-    write_model(tmp_path / "model")
+    write_model(tmp_path / "model", vocab_size=268)
     tokenizer = byte_tokenizer(extra=tuple(f"<{i}>" for i in range(9)))
     tokenizer.save_pretrained(tmp_path / "model")
     named = {"name": str(write_reward_model(tmp_path / "reward")), "reads": "policy_tokens"}

@@ -11,43 +11,22 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from una_bench.errors import UserError
-from una_bench.models import gguf, hub, packaged, weight_files
+from una_bench.models import adapters, folder_contents, gguf, hub, packaged, weight_files
+from una_bench.models.model import Model
 from una_bench.models.packaged import CARRIED
 from una_bench.record import storage
-from una_bench.record.hashes import file_sha256
+from una_bench.record.hashes import content_hash, file_sha256
 
 MARKER = "una-bench.json"
 """Written last into a cached folder: the source of its files, their conversion and sizes."""
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A model on this machine."""
-
-    name: str
-    """As the user wrote it."""
-    folder: Path
-    """Safetensors, configuration and tokenizer."""
-    source: str
-    """Origin, without paths of this machine."""
-    revision: str = ""
-    """Commit of a hub repository."""
-    trusted: bool = False
-    """Whether the user allows the model's own code to run."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Its ``config.json``."""
-        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return config
 
 
 def added_folder(name: str) -> Path:
@@ -97,8 +76,9 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
     """Return a model from this machine, or download it from the hub if that is allowed.
 
     It is named by a folder, a ``.gguf`` file, a name that `add` takes, or a hub repository, whose ``revision`` is a
-    branch, tag or commit. ``trusted`` names the model whose own code the user allows to run. A model that is
-    unavailable, has no safetensors, or needs its own code to load is a UserError.
+    branch, tag or commit. ``trusted`` names the model whose own code the user allows to run. An adapter is merged onto
+    its base model. A model that is unavailable, incomplete, quantized or without safetensors, or that needs its own
+    code to load, is a UserError.
     """
     path, allowed = Path(name), bool(name) and trusted == name
     if name in CARRIED:
@@ -117,30 +97,41 @@ def resolve(name: str, *, revision: str = "", trusted: str = "", say: Say = prin
     else:
         folder, commit = hub.snapshot(name, revision, code=allowed)
         model = Model(name=name, folder=folder, source=f"hub: {name}", revision=commit, trusted=allowed)
-    _check_files(model)
-    return model
+    if adapters.is_adapter(model.folder):
+        model = _merged(model, trusted, say)
+    return replace(model, notes=(*model.notes, *folder_contents.check(model)))
 
 
-def _check_files(model: Model) -> None:
-    if not (model.folder / "config.json").is_file():
-        raise UserError(f"{model.name} is not a model: it has no config.json. Give the folder of a model, or its name.")
-    if not any(model.folder.glob("*.safetensors")):
-        raise UserError(f"{model.name} has no safetensors. Other formats can run code when loaded; convert it.")
-    weight_files.parameter_count(model.folder)  # refuses damaged files
+def _merged(adapter: Model, trusted: str, say: Say) -> Model:
+    """Merge an adapter onto its base model, cached by the content of both, and return the merged model."""
+    name, revision = adapters.base_name(adapter.folder)
     try:
-        has_code = "auto_map" in model.config
-    except ValueError:
-        raise UserError(f"{model.name}: config.json is damaged. Download the model again.") from None
-    if has_code and not model.trusted:
+        base = resolve(name, revision=revision, trusted=trusted, say=say)
+    except UserError as error:
         raise UserError(
-            f"{model.name} needs its own code, which does not run by default. If you trust it, add "
-            f"--set problem.trust_remote_code={model.name}"
-        )
+            f"{adapter.name} is an adapter, and its base model {name} (base_model_name_or_path in its "
+            f"{adapters.CONFIG}) cannot be used: {error}"
+        ) from None
+    digest = content_hash([weight_files.fingerprint(model.folder) for model in (adapter, base)])
+    folder = storage.cache_folder() / "models" / f"merged-{digest[:16]}"
+    source = f"adapter ({adapter.source}) merged onto its base ({base.source})"
+    with _made_once(folder) as scratch:
+        if scratch:
+            say(f"merging the adapter onto {name}, once")
+            adapters.merge(adapter, base, scratch / "model")
+            _mark(scratch / "model", {"source": source})
+    note = f"{adapter.name} is an adapter; it is merged into its base model {name}, in float32."
+    revision = adapter.revision or base.revision
+    notes = (note, *base.notes)
+    return Model(name=adapter.name, folder=folder, source=source, revision=revision, trusted=base.trusted, notes=notes)
 
 
 def fingerprint(name: str) -> str:
     """Return a quick fingerprint of a model's version on this machine; empty if it is not here."""
-    return weight_files.fingerprint(added_folder(name) if name in CARRIED else Path(name))
+    folder = added_folder(name) if name in CARRIED else Path(name)
+    if adapters.is_adapter(folder):
+        return content_hash([weight_files.fingerprint(folder), fingerprint(adapters.base_name(folder)[0])])
+    return weight_files.fingerprint(folder)
 
 
 @contextmanager

@@ -43,11 +43,11 @@ def snapshot(name: str, revision: str, *, code: bool) -> tuple[Path, str]:
     return Path(path), Path(path).name
 
 
-def cached_config(name: str, revision: str = "") -> Path | None:
-    """Return the ``config.json`` of a hub model in the local cache, without using the network."""
+def cached_config(name: str, revision: str = "", file_name: str = "config.json") -> Path | None:
+    """Return the configuration of a hub model in the local cache, without using the network."""
     from huggingface_hub import try_to_load_from_cache
 
-    file = try_to_load_from_cache(name, "config.json", revision=revision or None)
+    file = try_to_load_from_cache(name, file_name, revision=revision or None)
     return Path(file) if isinstance(file, str) else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared, sides
-from una_bench.models import weight_files
+from una_bench.models import sizes, weight_files
 
 STYLE = "style.json"
 """File in the folder of a reward model that reads text, because its tokenizer is not the policy's: how to write it."""
@@ -27,6 +27,13 @@ def same_tokens(tokenizer: Any, other: Any) -> bool:
     """Return whether ids mean the same to both tokenizers; a padding token that only one has does not count."""
     padding = {(t.pad_token, t.pad_token_id) for t in (tokenizer, other)}
     return bool(tokenizer.get_vocab().items() ^ other.get_vocab().items() <= padding)
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """Tokenize text as a reward model reads it: where the policy's template has its first token, no second is added."""
+    ids: list[int] = tokenizer(text)["input_ids"]
+    first = tokenizer.bos_token_id
+    return ids[1:] if first is not None and ids[:2] == [first, first] else ids
 
 
 def reads_text(prepared: Prepared) -> bool:
@@ -50,7 +57,7 @@ def read_rewards(model: Any, ids: Sequence[Sequence[int]], pad: int | None) -> l
 
     ends = {row[-1] for row in ids if row}
     config = model.config.get_text_config()
-    if pad is None or pad in ends:
+    if pad is None or pad in ends or pad >= config.vocab_size:
         pad = next((token for token in range(config.vocab_size) if token not in ends), None)
     if pad is None:  # every token ends a sequence
         half = len(ids) // 2
@@ -87,13 +94,13 @@ class RewardModel:
             raise UserError("The reward model needs a tokenizer of its own. Pass reward_processing_class.")
         self.model = model.requires_grad_(False).eval()
         self.tokenizer, self.batch = tokenizer, batch
-        self.most: int | None = getattr(model.config, "max_position_embeddings", None) or None
+        self.most = sizes.context(model.config)
         if device is not None:
             self.model.to(device)
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[str]) -> list[float]:
         """Return the raw reward of each prompt (text or messages) with its completion."""
-        ids = [self._ids(p, c)[: self.most] for p, c in zip(prompts, completions, strict=True)]
+        ids = [self.token_ids(p, c)[: self.most] for p, c in zip(prompts, completions, strict=True)]
         rewards = [0.0] * len(ids)
         for part in self._batches([len(row) for row in ids]):
             read = read_rewards(self.model, [ids[i] for i in part], self.tokenizer.pad_token_id)
@@ -101,9 +108,10 @@ class RewardModel:
                 rewards[place] = reward
         return rewards
 
-    def _ids(self, prompt: Any, completion: str) -> list[int]:
+    def token_ids(self, prompt: Any, completion: str) -> list[int]:
+        """Return the token ids of a prompt (text or messages) with its completion, however many."""
         if isinstance(prompt, str):
-            return list(self.tokenizer(prompt + completion)["input_ids"])
+            return text_ids(self.tokenizer, prompt + completion)
         chat = [*prompt, {"role": "assistant", "content": completion}]
         return list(self.tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"])
 
@@ -139,14 +147,15 @@ class Scorer(RewardModel):
         self.messages: dict[str, str] = dict(p for t in tables for p in zip(t.prompt, t.messages, strict=True))
         """Messages of each prompt, as JSON, by its text."""
 
-    def _ids(self, prompt: str, completion: str) -> list[int]:
+    def token_ids(self, prompt: str, completion: str) -> list[int]:
+        """Return the token ids of a prompt and completion in the policy's template, however many."""
         if self.policy_tokenizer is not None:  # the text has its special tokens already
             return list(self.policy_tokenizer(prompt + completion, add_special_tokens=False)["input_ids"])
         end = self.style["end"]
         bare = completion.removesuffix(end)
         if self.style.get("own_template"):
-            return super()._ids(json.loads(self.messages[prompt]), bare)
-        return super()._ids(prompt, completion if bare == completion else bare + (self.tokenizer.eos_token or ""))
+            return super().token_ids(json.loads(self.messages[prompt]), bare)
+        return super().token_ids(prompt, completion if bare == completion else bare + (self.tokenizer.eos_token or ""))
 
 
 def accuracy(scorer: Scorer, prepared: Prepared) -> float | None:

@@ -13,7 +13,7 @@ from una_bench.evaluation.leaderboards import GROUPS
 from una_bench.instruments.model_shape import Shape, from_config
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Feedback, Resident
-from una_bench.models import catalog, hub
+from una_bench.models import adapters, catalog, hub
 
 if TYPE_CHECKING:
     from una_bench.reproduction.targets import Lengths
@@ -77,6 +77,8 @@ def shape_of(name: str) -> Shape | None:
     """Return the shape of a model that is on this machine or known; None for any other."""
     folder = catalog.added_folder(name) if catalog.is_added(name) else Path(name)
     try:
+        if adapters.is_adapter(folder):
+            return shape_of(adapters.base_name(folder)[0])
         file = folder / "config.json"
         if not (name and file.is_file()):
             cached = hub.cached_config(name) if name not in KNOWN and name.count("/") == 1 else None

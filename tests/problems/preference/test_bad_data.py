@@ -82,12 +82,12 @@ TEMPLATES: list[tuple[dict[str, Any], str]] = [
 def test_a_tokenizer_that_cannot_be_used(changes: dict[str, Any], message: str, attempt: Any) -> None:
     from tiny_world import tiny_tokenizer
 
-    from una_bench.problems.preference import template
+    from una_bench.problems.preference import template_checks
 
     tokenizer = tiny_tokenizer()
     for name, value in changes.items():
         setattr(tokenizer, name, value)
-    assert message in attempt(instead=lambda: template.make(tokenizer, chat=True, name="mine"))
+    assert message in attempt(instead=lambda: template_checks.make(tokenizer, chat=True, name="mine"))
 
 
 def three(prompts: Any, completions: Any) -> list[float]:

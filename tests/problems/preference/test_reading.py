@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from text_models import END, START, TEMPLATE, byte_tokenizer
 
-from una_bench.problems.preference import prepare, template
+from una_bench.problems.preference import prepare, template_checks
 from una_bench.problems.preference.problem import Preference
 
 
@@ -56,7 +56,7 @@ def read(
         kind="preference", policy="m", dataset=str(source), heldout=str(heldout), reward_model=None, **settings
     )
     tokenizer = byte_tokenizer(chat)
-    made = template.make(tokenizer, chat=problem.template == "chat", name="m")
+    made = template_checks.make(tokenizer, chat=problem.template == "chat", name="m")
     train, _, facts = prepare.read_examples(problem, made)
     decode = [tuple(tokenizer.decode(ids) for ids in (one.prompt_ids, *one.completion_ids)) for one in train]
     return decode, facts

@@ -6,7 +6,8 @@ import pytest
 from text_models import END, START, TEMPLATE, UNKNOWN, byte_tokenizer
 
 from una_bench.errors import UserError
-from una_bench.problems.preference.template import Template, make
+from una_bench.problems.preference.template import Template
+from una_bench.problems.preference.template_checks import make
 
 ASK = ({"role": "user", "content": "hi"},)
 

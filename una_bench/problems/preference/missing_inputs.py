@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from una_bench.models import catalog, hub
+from una_bench.models import adapters, catalog, hub
 from una_bench.models.hub import cached_datasets
 from una_bench.models.offline import Need
 from una_bench.models.packaged import CARRIED
@@ -29,11 +29,13 @@ def of_problem(problem: PreferenceSettings) -> list[Need]:
 def _model(role: str, name: str, revision: str) -> Need | None:
     if name in CARRIED:
         return None if catalog.is_added(name) else Need(what=f"{role}: {name}", command=f"una-bench models add {name}")
+    if adapters.is_adapter(Path(name)):
+        return _model(f"base model of the {role}", *adapters.base_name(Path(name)))
     if Path(name).exists():
         return None
     if Path(name).suffix == ".gguf" or name.count("/") != 1 or name.startswith((".", "/", "~")):
         return Need(what=f"{role}: {name}", command="neither a folder, a file nor a name on the hub")
-    if hub.cached_config(name, revision):
+    if any(hub.cached_config(name, revision, file) for file in ("config.json", adapters.CONFIG)):
         return None
     return Need(what=f"{role}: {name}", command=hub.model_command(name, revision), automatic=True)
 

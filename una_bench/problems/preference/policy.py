@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
-from una_bench.models import weight_files
-from una_bench.problems.preference import template as templates
+from una_bench.models import catalog, sizes, weight_files
+from una_bench.problems.preference import model_checks, template_checks
 from una_bench.problems.preference.template import Template
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
     from una_bench.problems.preference.settings import PreferenceSettings
+
+
+NOT_LINKED = {catalog.MARKER, "generation_config.json"}
+"""Files that describe a model elsewhere: the cache's own, and settings that would change its samples."""
 
 
 def load_tokenizer(model: Model) -> Any:
@@ -32,21 +37,23 @@ def make_template(problem: PreferenceSettings, model: Model) -> Template:
     """Check the policy and return its template.
 
     Raises:
-        UserError: It is not a causal language model, lacks a chat template, or its context is too short.
+        UserError: It is not a causal language model, lacks a chat template, or its context is too short or its
+            embeddings too few.
     """
     _require_causal(model)
-    context = model.config.get("max_position_embeddings")
-    needed = problem.max_prompt_length + problem.max_response_length
-    if isinstance(context, int) and needed > context:
-        raise UserError(
-            f"{model.name} reads {context} tokens, but max_prompt_length + max_response_length is {needed}. Lower them."
-        )
+    model_checks.require_context(problem, model)
     tokenizer = load_tokenizer(model)
     if problem.chat_template:
         tokenizer.chat_template = problem.chat_template
-    template = templates.make(tokenizer, chat=problem.template == "chat", name=model.name)
+    template = template_checks.make(tokenizer, chat=problem.template == "chat", name=model.name)
+    rows = sizes.embedding_rows(model)
+    if tokenizer.pad_token is not None and tokenizer.pad_token_id >= rows:
+        note = f"{model.name}: the padding token {tokenizer.pad_token} (id {tokenizer.pad_token_id}) has no embedding"
+        template = replace(template, notes=(*template.notes, f"{note} ({rows}); {tokenizer.eos_token} pads instead."))
+        tokenizer.pad_token = None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    model_checks.require_vocabulary(model, tokenizer)
     return template
 
 
@@ -87,9 +94,10 @@ def write_generation_config(ids: dict[str, int | None], out: Path) -> None:
 def link_files(model: Model, out: Path) -> None:
     """Link or copy weights and configuration to ``out``; files of a local folder may change and are copied."""
     out.mkdir(parents=True, exist_ok=True)
-    suffixes = {".safetensors", ".json", *({".py"} if model.trusted else ())}
+    suffixes = {".json", *({".py"} if model.trusted else ())}
+    weights = weight_files.weights(model.folder)
     for file in model.folder.iterdir():
-        if file.suffix in suffixes and file.name not in {"una-bench.json", "generation_config.json"}:
+        if file in weights or (file.suffix in suffixes and file.name not in NOT_LINKED):
             _place(file.resolve(), out / file.name, share=model.source != "local folder")
 
 

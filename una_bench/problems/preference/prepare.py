@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog
-from una_bench.problems.preference import formats, notes, pairs, reward_model, sources, tables
+from una_bench.problems.preference import formats, model_checks, notes, pairs, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Example, make_examples
 from una_bench.problems.preference.policy import make_template, write_policy
@@ -36,6 +36,8 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
             f"The files of {problem.policy} have changed since the recipe was written. Restore them, or remove "
             "problem.policy_fingerprint."
         )
+    if problem.reward_model:  # refused before the data is read
+        reward_model.resolve(problem, problem.reward_model, say)
     template = make_template(problem, model)
     say("preference data")
     train, heldout, facts = read_examples(problem, template)
@@ -43,11 +45,13 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     for method, ends in problem.doubled_ends.items():
         table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
         table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
+    model_notes, checks = model_checks.check_policy(model, template, Prepared(out))
     write_policy(model, template, out / "policy")
     without = notes.not_applicable(problem, Prepared(out).responses())
     figures: dict[str, Any] = {}
     if problem.reward_model and "prompts" not in without:
         figures = reward_model.write_reward_model(problem, out, template, say)
+    model_notes += figures.pop("notes", [])
     counts: dict[str, int] = {}
     for name, part in (("train", train), ("heldout", heldout)):
         pairs_of_part = sum(w.example.paired for w in part)
@@ -58,6 +62,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "settings": problem.model_dump(mode="json"),
         "counts": counts,
         "notes": [
+            *model_notes,
             *(note for name in ("train", "heldout") for note in notes.of_reading(facts[name])),
             *notes.of_feedback(Prepared(out).responses()),
         ],
@@ -66,6 +71,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "max_new_tokens": problem.max_response_length,
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
         "template": template.describe(),
+        "checks": checks,
         "data": facts,
         "reward_model": figures,
         "hashes": {part.name: path_hash(part) for part in sorted(out.iterdir())},

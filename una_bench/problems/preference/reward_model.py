@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.machine import process_tuning
-from una_bench.models import catalog
+from una_bench.models import catalog, sizes
 from una_bench.models.reward_scorer import Scorer, accuracy, same_tokens, write_style
-from una_bench.problems.preference import reward_initialisation
+from una_bench.problems.preference import model_checks, reward_initialisation
 from una_bench.problems.preference.policy import link_files, load_tokenizer
 
 if TYPE_CHECKING:
-    from una_bench.models.catalog import Model
+    from una_bench.models.model import Model
     from una_bench.problems.preference.settings import PreferenceSettings, RewardModel
     from una_bench.problems.preference.template import Template
 
@@ -28,6 +28,16 @@ THREADS = 2
 """Threads of training; fixed, because their number changes rounding."""
 
 
+def resolve(problem: PreferenceSettings, settings: RewardModel, say: Say) -> Model:
+    """Return the model to use or to train from; a UserError if its files cannot be used."""
+    name = settings.name or settings.init
+    revision = settings.revision if name else problem.policy_revision
+    model = catalog.resolve(name or problem.policy, revision=revision, trusted=problem.trust_remote_code, say=say)
+    if not settings.name:
+        model_checks.require_classifier(model)
+    return model
+
+
 def write_reward_model(problem: PreferenceSettings, out: Path, template: Template, say: Say) -> dict[str, Any]:
     """Write ``out / "reward"`` and return its facts for the manifest.
 
@@ -36,11 +46,9 @@ def write_reward_model(problem: PreferenceSettings, out: Path, template: Templat
     """
     settings = problem.reward_model
     assert settings is not None
-    name = settings.name or settings.init or problem.policy
-    separate = bool(settings.name or settings.init)
-    revision = settings.revision if separate else problem.policy_revision
+    model = resolve(problem, settings, say)
+    name, separate = model.name, bool(settings.name or settings.init)
     say(f"reward model: {'loading' if settings.name else 'training from'} {name}")
-    model = catalog.resolve(name, revision=revision, trusted=problem.trust_remote_code, say=say)
     tokenizer = load_tokenizer(model) if separate else template.tokenizer
     same = not separate or same_tokens(tokenizer, template.tokenizer)
     if not same and not settings.own_tokenizer and settings.reads == "text":
@@ -48,11 +56,16 @@ def write_reward_model(problem: PreferenceSettings, out: Path, template: Templat
             f"The reward model {name} has another tokenizer than the policy {problem.policy}. Choose one with the same "
             "tokenizer, or let it tokenize text itself: --set problem.reward_model.own_tokenizer=true"
         )
+    notes: list[str] = []
+    if separate:
+        reads_text = not same and settings.reads == "text"
+        notes = model_checks.check_reward(problem, model, tokenizer, Prepared(out), reads_text=reads_text)
     if settings.name:
         figures = _use(model, settings, out, template)
     else:
         figures = _train(model, settings, out, template, tokenizer if not same else None)
     return {
+        "notes": notes,
         "source": model.source,
         "revision": model.revision,
         "tokenizer": "policy's" if same or settings.reads == "policy_tokens" else "its own",
@@ -80,15 +93,18 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
     elif not same_tokens(tokenizer, template.tokenizer):
         write_style(reward, end=template.end, own_template=settings.own_template)
     prepared = Prepared(out)
+    scorer = Scorer(prepared)
+    if scorer.policy_tokenizer is None:
+        model_checks.require_texts(model, scorer, prepared)
     return {
         "trained": False,
         "own_template": settings.own_template,
-        "heldout_accuracy": accuracy(Scorer(prepared), prepared),
+        "heldout_accuracy": accuracy(scorer, prepared),
     }
 
 
 def _require_room(model: Model, template: Template) -> None:
-    vocabulary = int(model.config.get("vocab_size", 0))
+    vocabulary = sizes.embedding_rows(model)
     if len(template.tokenizer) > vocabulary:
         raise UserError(
             f"{model.name} has {vocabulary} tokens and the policy {len(template.tokenizer)}, so it cannot read the "

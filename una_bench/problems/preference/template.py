@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +9,12 @@ from os.path import commonprefix
 from typing import Any
 
 from una_bench.errors import UserError
-from una_bench.problems.preference.conversations import Message, Messages
+from una_bench.problems.preference.conversations import Messages
 
 PROBE = "una bench probe"
 """A response that no template changes, to see what a template puts around one."""
 DATE = datetime(2024, 7, 26)
 """What a template that asks for today's date is told: the same settings must give the same tokens on any day."""
-_TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 OTHERWISE = "Set problem.chat_template=FILE, or problem.template=plain to use texts unchanged."
 
 
@@ -35,7 +33,9 @@ class Template:
     tail: str = ""
     """What the template writes after a response where it ends it with no token; it is left out."""
     start: str = ""
-    """What a plain prompt begins with: the tokenizer's own first token, if it puts one."""
+    """The tokenizer's own first token, where it puts one before text and the chat template, if any, writes none."""
+    notes: tuple[str, ...] = ()
+    """What a user has to know of it, a line each."""
 
     def write(self, prompt: Messages, answers: Sequence[Messages], tools: Sequence[Any] = ()) -> tuple[str, list[str]]:
         """Return the text of a prompt up to where the policy begins to write, and that of each answer with its end.
@@ -50,8 +50,11 @@ class Template:
             RefusedByTemplateError: It raises for this conversation.
         """
         if not self.chat:
-            text = self.start + "\n".join(message["content"] for message in prompt)
-            return text, ["\n".join(message["content"] for message in answer) + self.end for answer in answers]
+            text = "\n".join(message["content"] for message in prompt)
+            # Data that was written in a template may have the first and end token already.
+            text = text if text.startswith(self.start) else self.start + text
+            bare = ["\n".join(message["content"] for message in answer) for answer in answers]
+            return text, [answer if answer.endswith(self.end) else answer + self.end for answer in bare]
         asked = self.render(prompt, tools, generate=True)
         wholes = [self.render(prompt + answer, tools) for answer in answers]
         for answer, whole in zip(answers, wholes, strict=True):
@@ -62,7 +65,7 @@ class Template:
                 f"the chat template writes the prompt in other words when an answer follows (…{asked[-40:]!r} becomes "
                 f"…{wholes[0][max(0, len(text) - 20) : len(text) + 20]!r}). {OTHERWISE}"
             )
-        return text, [self._ended(whole[len(text) :]) for whole in wholes]
+        return self.start + text, [self._ended(whole[len(text) :]) for whole in wholes]
 
     def render(self, messages: Messages, tools: Sequence[Any] = (), *, generate: bool = False) -> str:
         """Return a conversation as the chat template writes it, with the prompt to answer where asked."""
@@ -125,56 +128,3 @@ class Template:
     def describe(self) -> dict[str, Any]:
         """Return what a manifest says of it."""
         return {"chat": self.chat, "end": self.end, "start": self.start, "date": DATE.date().isoformat()}
-
-
-def make(tokenizer: Any, *, chat: bool, name: str) -> Template:
-    """Look at what the tokenizer's template does around a response.
-
-    Where the template ends a turn with another token than the tokenizer's end token, that one becomes the tokenizer's:
-    the policy must stop where its turn ends.
-
-    Raises:
-        UserError: There is no chat template, it writes something else each time, or no token ends a response.
-    """
-    end, tail = _after_a_response(tokenizer, name) if chat else ("", "")
-    if end and end != tokenizer.eos_token:
-        tokenizer.eos_token = end
-    if tokenizer.eos_token is None:
-        raise UserError(
-            f"The tokenizer of {name} has no end token, so that no response could end. Give it an eos_token."
-        )
-    return Template(
-        tokenizer=tokenizer, chat=chat, end=tokenizer.eos_token, tail=tail, start="" if chat else _start(tokenizer)
-    )
-
-
-def _after_a_response(tokenizer: Any, name: str) -> tuple[str, str]:
-    """Return the special token that a chat template writes right after a response, if any, and all that it writes."""
-    if not tokenizer.chat_template:
-        raise UserError(f"{name} has no chat template. {OTHERWISE}")
-    tokenizer.chat_template = _TODAY.sub(lambda m: repr(DATE.strftime(m[2])), tokenizer.chat_template)
-    messages: tuple[Message, ...] = tuple({"role": role, "content": PROBE} for role in ("user", "assistant"))
-    template = Template(tokenizer=tokenizer, chat=True)
-    try:
-        whole = template.render(messages)
-        again = template.render(messages)
-    except (RefusedByTemplateError, ValueError) as error:
-        raise UserError(f"The chat template of {name} cannot be used: {str(error).rstrip('.')}. {OTHERWISE}") from None
-    if whole != again:
-        raise UserError(
-            f"The chat template of {name} writes the same conversation in other words each time. {OTHERWISE}"
-        )
-    _, _, rest = whole.rpartition(PROBE)
-    return _first_special(tokenizer, rest), rest
-
-
-def _first_special(tokenizer: Any, text: str) -> str:
-    """Return the special token that ``text`` begins with, white space aside."""
-    tokens = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
-    candidates = [token for token in tokens if token and text.lstrip().startswith(token)]
-    return max(candidates, key=len, default="")
-
-
-def _start(tokenizer: Any) -> str:
-    first = tokenizer("a")["input_ids"][:1]
-    return tokenizer.bos_token if tokenizer.bos_token and first == [tokenizer.bos_token_id] else ""

@@ -187,7 +187,7 @@ def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
     config = AutoConfig.from_pretrained(folder, **weight_files.loading(folder))
     if tokenizer.unk_token_id not in (None, tokenizer.eos_token_id):
         tokenizer.pad_token = tokenizer.unk_token
-    elif config.vocab_size > len(tokenizer):
+    elif config.get_text_config().vocab_size > len(tokenizer):
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     else:
         raise UserError("PPO needs a padding token apart from the end token, and this policy's vocabulary has no room.")
