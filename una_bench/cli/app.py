@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from una_bench.cli import gate_commands, launch, messages, model_commands, reproduce_command
+from una_bench.cli import data_command, gate_commands, launch, messages, model_commands, reproduce_command
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.record.version import VERSION
@@ -51,6 +51,7 @@ DEFAULT_BASELINE = "dpo"
 MOST_SEEDS = 1000
 app.add_typer(model_commands.models, name="models")
 app.command("bundle")(model_commands.bundle)
+app.command("data")(data_command.data)
 app.command("reproduce")(reproduce_command.reproduce)
 app.add_typer(gate_commands.baseline, name="baseline")
 app.command("gate")(gate_commands.gate)

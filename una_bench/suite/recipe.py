@@ -178,12 +178,12 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
         raw["settings"] = {
             registry.canonical(str(k)): v if isinstance(v, list | tuple) else [v] for k, v in raw["settings"].items()
         }
-    recipe = _checked(Recipe, raw, source, "")
+    recipe = checked_settings(Recipe, raw, source, "")
     kind = str(recipe.problem.get("kind", ""))
-    problem = _checked(registry.problem_type(kind), recipe.problem, source, "problem.")
+    problem = checked_settings(registry.problem_type(kind), recipe.problem, source, "problem.")
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
-        _checked(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
+        checked_settings(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
     for key in sorted(set(recipe.training) - overrides.setting_names()):
         hint = nearest(key, overrides.setting_names())
         raise UserError(
@@ -201,7 +201,7 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     return checked
 
 
-def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
+def checked_settings(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str) -> Any:
     """Validate settings, or raise `UserError` with the first thing that is wrong.
 
     YAML reads ``true`` as a switch, and ``1.5`` as a number: where text is needed, they are taken as text.
@@ -213,7 +213,7 @@ def _checked(model: type[Any], raw: Mapping[str, Any], source: str, prefix: str)
         word = str(first["input"]).lower() if isinstance(first["input"], bool) else str(first["input"])
         is_text = first["type"] == "string_type" and isinstance(first["input"], int | float)
         if len(first["loc"]) == 1 and (is_text or (word != first["input"] and word in _choices(first))):
-            return _checked(model, {**raw, str(first["loc"][0]): word}, source, prefix)
+            return checked_settings(model, {**raw, str(first["loc"][0]): word}, source, prefix)
         raise UserError(f"{source}: {_explain(error, model, prefix)}") from None
 
 
@@ -252,7 +252,7 @@ def variants(recipe: Recipe, name: str, source: str = "") -> list[Method]:
     cls, source = registry.method(name), source or recipe.name
     shared = {k: v for k, v in recipe.training.items() if k in cls.model_fields}
     own = recipe.settings.get(name, ({},))
-    return [_checked(cls, {**shared, **settings}, source, f"settings.{name}.") for settings in own]
+    return [checked_settings(cls, {**shared, **settings}, source, f"settings.{name}.") for settings in own]
 
 
 def dump(recipe: Recipe) -> str:

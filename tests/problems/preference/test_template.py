@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from text_models import END, START, TEMPLATE, UNKNOWN, byte_tokenizer
 
@@ -82,16 +84,6 @@ def test_a_response_is_tokenized_as_it_follows_its_prompt() -> None:
     assert ids + template.completion_ids(prompt, ids, completion) == template.ids(prompt + completion)
 
 
-def test_a_response_whose_first_token_would_melt_into_the_prompt_is_tokenized_alone() -> None:
-    class Melting:
-        def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
-            return {"input_ids": [len(text)]}
-
-    template = make(byte_tokenizer(), chat=True, name="m")
-    object.__setattr__(template, "tokenizer", Melting())
-    assert template.completion_ids("ask", [3], "four") == [4]
-
-
 @pytest.mark.parametrize(
     ("chat", "reason"),
     [
@@ -116,3 +108,29 @@ def test_tool_calls_that_a_template_leaves_out_are_refused() -> None:
     call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
     with pytest.raises(UserError, match="leaves out the tool calls"):
         template.write(ASK, [(call, *answer("yes"))])
+
+
+def merging_tokenizer() -> Any:
+    """Bytes, where two line ends, a line end with "y" and "ye" are one token: a response may merge with its prompt."""
+    from tokenizers import models
+
+    tokenizer = byte_tokenizer()
+    vocabulary = tokenizer.get_vocab()
+    merges = [("Ċ", "Ċ"), ("Ċ", "y"), ("y", "e")]
+    merged = {first + second: len(vocabulary) + place for place, (first, second) in enumerate(merges)}
+    tokenizer.backend_tokenizer.model = models.BPE(vocabulary | merged, merges, unk_token=UNKNOWN)
+    return tokenizer
+
+
+def test_a_response_is_tokenized_as_in_the_whole_text() -> None:
+    template = make(merging_tokenizer(), chat=True, name="m")
+    merged = 0
+    for asked in ("hi", f"a {START}user\n b", "\n\n"):
+        for said in ("yes", "\nyes", " yes", "\n\n", START):
+            prompt, (text,) = template.write(({"role": "user", "content": asked},), [answer(said)])
+            prompt_ids, whole = template.ids(prompt), template.ids(prompt + text)
+            alike = whole[: len(prompt_ids)] == prompt_ids
+            merged += not alike
+            expected = whole[len(prompt_ids) :] if alike else template.ids(text)
+            assert template.completion_ids(prompt, prompt_ids, text) == expected
+    assert 0 < merged < 15

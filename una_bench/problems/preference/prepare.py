@@ -90,13 +90,13 @@ def read_examples(
     Raises:
         UserError: Data is missing, has not the needed columns, or nothing of it is left.
     """
-    examples, facts = _examples(problem, problem.dataset)
+    examples, facts = examples_of(problem, problem.dataset)
     if problem.heldout is None:
         train, heldout = tables.split(examples, problem.heldout_share, problem.seed)
         rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
         aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
     else:
-        heldout, aside = _examples(problem, problem.heldout)
+        heldout, aside = examples_of(problem, problem.heldout)
         heldout_prompts = {one.prompt for one in heldout}
         train = [one for one in examples if one.prompt not in heldout_prompts]
         facts["prompt_is_held_out"] = len(examples) - len(train)
@@ -126,7 +126,8 @@ def read_examples(
     return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_settings_rules(problem)]}
 
 
-def _examples(problem: PreferenceSettings, source: Source) -> tuple[list[Example], dict[str, Any]]:
+def examples_of(problem: PreferenceSettings, source: Source) -> tuple[list[Example], dict[str, Any]]:
+    """Read and judge one part of the data, and pair it; with facts for the manifest."""
     rows, facts = sources.read(source)
     scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
     responses, reading = formats.judged(

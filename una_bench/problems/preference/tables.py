@@ -138,20 +138,24 @@ def write_responses(path: Path, written: Sequence[Written], *, label_threshold: 
 
 
 def _response_rows(written: Sequence[Written], label_threshold: float | None) -> Iterator[dict[str, Any]]:
-    for number, one in enumerate(written):
-        paired = one.example.paired
-        for place, judged in enumerate(one.example.responses):
-            chosen = paired and one.example.second_preferred == bool(place)
-            score = float(chosen) if paired and math.isnan(judged.score) else judged.score
+    judged = judgments([one.example for one in written], label_threshold=label_threshold)
+    for one in written:
+        for completion, ids in zip(one.completions, one.completion_ids, strict=True):
+            words = {"prompt": one.prompt, "completion": completion}
+            yield {**words, "prompt_ids": one.prompt_ids, "completion_ids": ids, **next(judged)}
+
+
+def judgments(examples: Sequence[Example], *, label_threshold: float | None) -> Iterator[dict[str, Any]]:
+    """Yield what is said of each response: the columns of ``responses.parquet`` but words and tokens."""
+    for number, example in enumerate(examples):
+        for place, judged in enumerate(example.responses):
+            chosen = example.paired and example.second_preferred == bool(place)
+            score = float(chosen) if example.paired and math.isnan(judged.score) else judged.score
             yield {
-                "pair": number if paired else -1,
-                "prompt": one.prompt,
-                "completion": one.completions[place],
-                "prompt_ids": one.prompt_ids,
-                "completion_ids": one.completion_ids[place],
+                "pair": number if example.paired else -1,
                 "reward": judged.raw,
                 "score": score,
-                "label": _label(judged.label, chosen if paired else None, score, label_threshold),
+                "label": _label(judged.label, chosen if example.paired else None, score, label_threshold),
                 "chosen": chosen,
             }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from os.path import commonprefix
 from typing import Any
 
@@ -119,11 +120,21 @@ class Template:
         """Tokenize a response as it follows its prompt.
 
         Where prompt and response share a token in the whole text, the response is tokenized alone: the policy answers
-        after the prompt's tokens, which must stay as they are.
+        after the prompt's tokens, which must stay as they are. What stands before the prompt's last special token has
+        no part in that, so a long prompt is not tokenized again for each response.
         """
-        whole = self.ids(prompt + completion)
-        after = len(prompt_ids)
-        return whole[after:] if whole[:after] == prompt_ids else self.ids(completion)
+        start = max((prompt.rfind(mark) for mark in self._marks), default=-1)
+        near = self.ids(prompt[start:]) if start > 0 else []
+        if not near or prompt_ids[-len(near) :] != near:
+            start, near = 0, prompt_ids
+        whole = self.ids(prompt[start:] + completion)
+        return whole[len(near) :] if whole[: len(near)] == near else self.ids(completion)
+
+    @cached_property
+    def _marks(self) -> tuple[str, ...]:
+        """Special tokens that the template writes between what people say."""
+        text = self.render(({"role": "user", "content": PROBE},), generate=True) if self.chat else ""
+        return tuple(token for token in self.tokenizer.all_special_tokens if token and token in text)
 
     def describe(self) -> dict[str, Any]:
         """Return what a manifest says of it."""
