@@ -20,6 +20,11 @@ def tell_cores(spec: Any, pipe: Any) -> dict[str, Any]:
     return {"cores": sorted(os.sched_getaffinity(0))}
 
 
+def tell_card(spec: Any, pipe: Any) -> dict[str, Any]:
+    time.sleep(1)  # both at once
+    return {"card": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
 def crash(spec: Any, pipe: Any) -> dict[str, Any]:
     sys.stderr.write("the last words\n")
     raise ValueError("a wrong value\nwith a second line")

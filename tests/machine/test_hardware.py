@@ -85,6 +85,38 @@ def test_a_driver_that_names_no_card_is_no_error(says: str, tmp_path: Path, monk
     assert hardware.card() is None
 
 
+CARDS = """GPU 0: NVIDIA H100 (UUID: GPU-0a)
+GPU 1: NVIDIA H100 (UUID: GPU-0b)
+  MIG 3g.40gb     Device  0: (UUID: MIG-1a)
+  MIG 3g.40gb     Device  1: (UUID: MIG-1b)"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "cards"),
+    [
+        (None, ["0", "MIG-1a", "MIG-1b"]),
+        ("1,0", ["1", "0"]),
+        ("GPU-0b, MIG-1b", ["GPU-0b", "MIG-1b"]),
+        ("", []),
+        ("0,-1,1", ["0"]),
+    ],
+)
+def test_cards_are_those_of_the_user_or_all(
+    chosen: str | None, cards: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver(tmp_path, monkeypatch, f"echo '{CARDS}'")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert hardware.cards() == cards
+
+
+def test_no_driver_has_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert hardware.cards() == []
+
+
 def test_cores_that_are_busy_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psutil.cpu_percent", lambda **_: [99.0, 3.0, 80.0])
     assert hardware.idle_first([0, 1, 2, 7]) == [1, 7, 0, 2]

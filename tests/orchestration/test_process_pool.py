@@ -30,6 +30,21 @@ def run(tmp_path: Path, *kinds: str, workers: int = 1, **spec: Any) -> list[Outc
     return outcomes
 
 
+@pytest.mark.parametrize(
+    ("cards", "seen"), [(("3", "MIG-1a"), {"3", "MIG-1a"}), (("GPU-0b",), {"GPU-0b"}), ((), {None})]
+)
+def test_each_worker_has_a_card_of_its_own(cards: tuple[str, ...], seen: set[str | None], tmp_path: Path) -> None:
+    pool = Pool(workers=2, threads=1, listen=lambda *_: None, preload=(), cards=cards)
+    assert not cards or pool.workers == len(cards)
+    outcomes: list[Outcome] = []
+    tasks = [
+        Task(kind="fake_tasks:tell_card", name=str(i), spec={}, log=tmp_path / f"{i}.log", timeout_seconds=30.0)
+        for i in range(2)
+    ]
+    pool.run(tasks, outcomes.append)
+    assert {outcome.result["card"] for outcome in outcomes} == seen
+
+
 def test_a_result_comes_back_from_another_process(tmp_path: Path) -> None:
     (outcome,) = run(tmp_path, "succeed", answer=42)
     assert (outcome.status, outcome.result["answer"]) == (Status.OK, 42)

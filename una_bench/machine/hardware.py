@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +66,30 @@ def card() -> Card | None:
         return Card(name=name.strip(), bytes=int(mebibytes) * 2**20)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
+
+
+def cards() -> list[str]:
+    """Return the ids of the NVIDIA cards that this process may use, as ``CUDA_VISIBLE_DEVICES`` takes them.
+
+    That variable chooses among the cards where the user has set it, by number, UUID or MIG id; a card that is split
+    (MIG) is its parts.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        ids = [one.strip() for one in chosen.split(",")]
+        # The driver ignores what stands after the first id that is none.
+        return list(takewhile(lambda one: one and not one.startswith("-"), ids))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    by_card: list[tuple[str, list[str]]] = []
+    for line in listed.splitlines():
+        if card_id := re.match(r"GPU (\d+):", line):
+            by_card.append((card_id[1], []))
+        elif (part := re.search(r"\bMIG .*\(UUID: (MIG-[^)]+)\)", line)) and by_card:
+            by_card[-1][1].append(part[1])
+    return [one for number, parts in by_card for one in (parts or [number])]
 
 
 def require_device(name: str) -> None:

@@ -86,10 +86,12 @@ class Pool:
         listen: Listener,
         preload: Sequence[str] = ("una_bench.worker.preload",),
         trainers: Sequence[str] = (),
+        cards: Sequence[str] = (),
     ) -> None:
         """Configure the fork server, which starts with the first task and imports ``preload`` once.
 
-        ``threads`` are those of each task; `una_bench.worker.preload` imports ``trainers``, too: modules that the
+        Each worker has one of ``cards`` to itself, so that there are no more workers than cards. ``threads`` are those
+        of each task; `una_bench.worker.preload` imports ``trainers``, too: modules that the
         run's methods declare.
         """
         self.threads = threads
@@ -97,7 +99,9 @@ class Pool:
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
-        self.workers = max(1, min(workers, (len(hardware.usable_cores()) or os.cpu_count() or 1) // threads))
+        self.cards = tuple(cards)
+        of_cores = (len(hardware.usable_cores()) or os.cpu_count() or 1) // threads
+        self.workers = max(1, min(workers, of_cores, len(self.cards) or workers))
         self._cores: list[list[int]] = []
         self._running: list[_Running] = []
         self.stopping = False
@@ -134,6 +138,7 @@ class Pool:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
         cores = [core for of_slot in self._cores for core in of_slot] if task.alone else self._cores[slot]
         spec = {**task.spec, "threads": self.threads, "cores": cores}
+        spec |= {"card": self.cards[slot]} if self.cards else {}
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
         unwarned = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), process_environment.UNWARNED)))

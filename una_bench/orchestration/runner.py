@@ -18,7 +18,7 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.method import Feedback
 from una_bench.interfaces.prepared import Prepared
-from una_bench.machine.hardware import resolve_device
+from una_bench.machine import hardware
 from una_bench.orchestration import code_changes, preparation
 from una_bench.orchestration.cell_records import failed_record, finished_record, not_applicable_record
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
@@ -77,12 +77,13 @@ class Runner:
         self.folder = folder
         self.options = options
         self.report = Reporter(quiet=options.quiet)
-        self.device = resolve_device(plan.recipe.device)
+        self.device = hardware.resolve_device(plan.recipe.device)
         self.pool = Pool(
             workers=plan.recipe.workers,
             threads=plan.recipe.threads,
             listen=self.report.hear,
             trainers=[module for name in plan.recipe.methods for module in registry.method(name).preload],
+            cards=hardware.cards() if self.device == "cuda" else (),
         )
         self.time = Accounting(self.pool.workers)
         self.trained = 0

@@ -11,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import dropout, record_facts, record_reference, weights_sha256
 from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.resident_memory import training_bytes
@@ -97,11 +98,28 @@ def silence(trainer: Any) -> None:
     trainer.remove_callback(PrinterCallback)
 
 
+def require_one_card(device: str) -> None:
+    """Refuse to train where several cards are visible: transformers would spread each batch over all of them.
+
+    Raises:
+        UserError: There are several.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if device != "cpu" else 0
+    if count > 1:
+        raise UserError(
+            f"This training sees {count} cards, and a cell uses one; on more, each batch would silently be {count} "
+            "times as large. Set CUDA_VISIBLE_DEVICES to one card (its number, UUID or MIG id)."
+        )
+
+
 def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
     """Load the initial policy (float32) and its tokenizer, in the phase ``load``."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    require_one_card(job.device)
     folder = job.prepared / "policy"
     with probe.phase("load"):
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **weight_files.loading(folder))

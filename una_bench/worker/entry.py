@@ -94,7 +94,9 @@ def _redirect(log: Path) -> None:
 
 
 def _pin(spec: Spec) -> None:
-    """Pin a cell to its own cores, so that parallel cells take none of its time."""
+    """Pin a cell to its own cores and card, so that parallel cells take none of its time and memory."""
+    if "card" in spec:  # before anything asks the driver, which reads it once
+        os.environ["CUDA_VISIBLE_DEVICES"] = spec["card"]
     cores = spec.get("cores")
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):

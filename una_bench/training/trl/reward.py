@@ -10,7 +10,7 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
 from una_bench.interfaces.prepared import Prepared, pairs
-from una_bench.training.common import quiet_arguments, silence
+from una_bench.training.common import quiet_arguments, require_one_card, silence
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -35,6 +35,7 @@ def train_reward_model(  # noqa: PLR0913 - three folders and the four knobs of o
     """
     from transformers import AutoTokenizer
 
+    require_one_card("auto")
     tables = Prepared(prepared)
     train = _pairs(tables, "train")
     tokenizer = AutoTokenizer.from_pretrained(init)
