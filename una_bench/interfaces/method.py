@@ -7,7 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
@@ -149,6 +149,10 @@ class Method(Settings):
     def display(self) -> str:
         """The label with what tells this variant from others of the same method."""
         return self.label
+
+    def within(self, budget: Budget, batch_responses: int) -> Self:
+        """Return the method with settings that fit the budget, if the least that it can train on would exceed it."""
+        return self
 
     @abstractmethod
     def train(self, job: Job, probe: Probe) -> Path:

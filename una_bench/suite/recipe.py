@@ -39,6 +39,8 @@ class Budget(BaseModel):
     """Floating-point operations of all passes of all models."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds of training, excluding evaluations."""
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Passes over the data: so many responses for every method, counted when the data is prepared."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Budget:
@@ -109,21 +111,22 @@ class Recipe(BaseModel):
         return name
 
 
-def load(name: str, changes: Sequence[str] = ()) -> Recipe:
+def load(name: str, changes: Sequence[str | overrides.Change] = ()) -> Recipe:
     """Read a suite by name or file, apply preset, scale and ``key=value`` changes, and validate it."""
     chosen = choose(name, changes)
     return validate(chosen.raw, chosen.source)
 
 
-def choose(name: str, changes: Sequence[str] = ()) -> presets.Chosen:
-    """Read a suite and apply preset, scale and changes, without validating it."""
+def choose(name: str, changes: Sequence[str | overrides.Change] = ()) -> presets.Chosen:
+    """Read a suite and apply preset, scale and changes (``key=value``, or key and value), without validating it."""
     path = _find(name)
     raw = _read(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path} must contain keys and values. `una-bench show exact` prints an example.")
     raw.setdefault("name", path.stem)
     keys = {f.alias or n for n, f in Recipe.model_fields.items()}
-    return presets.choose(raw, [overrides.parse(change) for change in changes], keys, str(path))
+    parsed = [overrides.parse(change) if isinstance(change, str) else change for change in changes]
+    return presets.choose(raw, parsed, keys, str(path))
 
 
 def _read(path: Path) -> Any:
@@ -183,7 +186,8 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     problem = _checked(registry.problem_type(kind), recipe.problem, source, "problem.")
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
-        _checked(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
+        filled_in = _checked(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
+        settings |= {k: v for k, v in filled_in.model_dump(exclude_unset=True).items() if k not in settings}
     for key in sorted(set(recipe.training) - overrides.setting_names()):
         hint = nearest(key, overrides.setting_names())
         raise UserError(

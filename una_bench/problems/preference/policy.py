@@ -36,7 +36,7 @@ def make_template(problem: PreferenceSettings, model: Model) -> Template:
     """
     _require_causal(model)
     context = model.config.get("max_position_embeddings")
-    needed = problem.max_prompt_length + problem.max_response_length
+    needed = (problem.max_prompt_length or 0) + (problem.max_response_length or 0)
     if isinstance(context, int) and needed > context:
         raise UserError(
             f"{model.name} reads {context} tokens, but max_prompt_length + max_response_length is {needed}. Lower them."

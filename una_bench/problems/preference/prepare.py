@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog
-from una_bench.problems.preference import formats, pairs, reward_model, sources, tables
+from una_bench.problems.preference import formats, lengths, pairs, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Pair, pair_up
 from una_bench.problems.preference.policy import make_template, write_policy
@@ -38,7 +40,8 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         )
     template = make_template(problem, model)
     say("preference data")
-    train, heldout, facts = read_pairs(problem, template)
+    context = model.config.get("max_position_embeddings")
+    train, heldout, facts = read_pairs(problem, template, context=context if isinstance(context, int) else None)
     _write_tables(problem, out, train, heldout)
     for method, ends in problem.doubled_ends.items():
         table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
@@ -53,9 +56,13 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "kind": problem.kind,
         "settings": problem.model_dump(mode="json"),
         "counts": counts,
-        "notes": [note for name in ("train", "heldout") for note in notes(facts[name])],
-        "max_prompt_length": problem.max_prompt_length,
-        "max_new_tokens": problem.max_response_length,
+        "notes": [*facts["notes"], *(note for name in ("train", "heldout") for note in notes(facts[name]))],
+        "max_prompt_length": facts["limits"]["prompt"],
+        "max_new_tokens": facts["limits"]["response"],
+        "mean_tokens": {
+            "prompt": fmean(len(w.prompt_ids) for w in train),
+            "response": fmean(len(ids) for w in train for ids in w.completion_ids),
+        },
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
         "template": template.describe(),
         "data": facts,
@@ -65,8 +72,10 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Written], list[Written], dict[str, Any]]:
-    """Read and judge the data, and put it into the template.
+def read_pairs(
+    problem: PreferenceSettings, template: Template, *, context: int | None = None
+) -> tuple[list[Written], list[Written], dict[str, Any]]:
+    """Read and judge the data, and put it into the template; the policy reads at most ``context`` tokens.
 
     Returns:
         Training pairs, held-out pairs, and facts about both for the manifest.
@@ -74,17 +83,17 @@ def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Wr
     Raises:
         UserError: Data is missing, has not the needed columns, or nothing of it is left.
     """
-    pairs_of_data, facts = _pairs(problem, problem.dataset)
+    pairs_of_data, facts = pairs_of(problem, problem.dataset)
     if problem.heldout is None:
         train, heldout = tables.split(pairs_of_data, problem.heldout_share, problem.seed)
         rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
         aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
     else:
-        heldout, aside = _pairs(problem, problem.heldout)
+        heldout, aside = pairs_of(problem, problem.heldout)
         heldout_prompts = {pair.prompt for pair in heldout}
         train = [pair for pair in pairs_of_data if pair.prompt not in heldout_prompts]
         facts["prompt_is_held_out"] = len(pairs_of_data) - len(train)
-    limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
+    limits, decided = lengths.limits(problem, train, template, context)
     wider = Limits(
         prompt=problem.heldout_max_prompt_length or limits.prompt,
         response=problem.heldout_max_response_length or limits.response,
@@ -102,10 +111,16 @@ def read_pairs(problem: PreferenceSettings, template: Template) -> tuple[list[Wr
         written.append(kept)
         if not kept:
             raise UserError(_nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
-    return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_settings_rules(problem)]}
+    about = {
+        "rules": [*RULES, *_settings_rules(problem, limits)],
+        "limits": {**asdict(limits), **decided},
+        "notes": [lengths.note(limits, decided, problem)] if decided else [],
+    }
+    return written[0], written[1], {"train": facts, "heldout": aside, **about}
 
 
-def _pairs(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dict[str, Any]]:
+def pairs_of(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dict[str, Any]]:
+    """Read and judge one part of the data, and pair it; with facts for the manifest."""
     rows, facts = sources.read(source)
     scoring = Scoring(weights=problem.score_weights, score_range=problem.score_range, turns=problem.turns)
     responses, reading = formats.judged(
@@ -115,7 +130,7 @@ def _pairs(problem: PreferenceSettings, source: Source) -> tuple[list[Pair], dic
     return made, {**facts, **reading, "responses": len(responses), "rules_applied": counts, "pairs_made": len(made)}
 
 
-def _settings_rules(problem: PreferenceSettings) -> list[str]:
+def _settings_rules(problem: PreferenceSettings, limits: Limits) -> list[str]:
     label = (
         "Desirable is the preferred response of each pair."
         if problem.label_threshold is None
@@ -126,8 +141,8 @@ def _settings_rules(problem: PreferenceSettings) -> list[str]:
         f"Pairing: {pairs.HOW[problem.pairing]}.",
         f"Ties: {problem.ties.replace('_', ' ')}.",
         label,
-        f"A pair is left out where the prompt has more than {problem.max_prompt_length} tokens or a response more "
-        f"than {problem.max_response_length}{together}, for every method alike.",
+        f"A pair is left out where the prompt has more than {limits.prompt} tokens or a response more "
+        f"than {limits.response}{together}, for every method alike.",
         "No prompt is both trained on and held out; white space around it does not count.",
     ]
 
