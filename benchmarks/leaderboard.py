@@ -42,6 +42,7 @@ class Leaderboard(Benchmark):
     batch_size: Count = 64
     """Requests per batch."""
     apply_chat_template: bool = False
+    """Put questions into the policy's chat template."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """``bfloat16`` is faster on processors that support it, but changes log-likelihoods by some tenths of a nat, and so
     a few answers (docs/data.md). ``auto``: bfloat16 where its products are fast, as for training."""

@@ -189,6 +189,18 @@ def run(  # noqa: PLR0913 - one parameter an option
     )
 
 
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Recipe file to create (.yaml).")],
+    from_: Annotated[str, typer.Option("--from", help="Suite to start from.")] = "preference",
+) -> None:
+    """Write a recipe of your own, with a comment at every key."""
+    from una_bench.suite import recipe_file
+
+    recipe_file.create(file, from_)
+    typer.echo(file)
+
+
 @app.command("list")
 def list_() -> None:
     """List methods, benchmarks and suites."""

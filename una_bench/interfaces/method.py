@@ -41,9 +41,13 @@ class Lora:
     """Low-rank adapters on the policy (peft's names)."""
 
     r: int = 16
+    """Rank."""
     lora_alpha: int = 32
+    """Numerator of the scale: the product of the adapters is multiplied by ``lora_alpha / r``."""
     lora_dropout: float = 0.0
+    """Share of the adapters' inputs set to zero in training."""
     target_modules: str | tuple[str, ...] = "all-linear"
+    """Names of the layers with adapters, or ``all-linear``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +137,11 @@ class Method(Settings):
     min_lr_rate: Share = 0.05
     """Floor of the cosine schedule as a fraction of the peak."""
     adam_beta1: Share = 0.9
+    """Decay of Adam's mean of gradients, per step."""
     adam_beta2: Share = 0.99
+    """Decay of Adam's mean of squared gradients, per step."""
     weight_decay: NotNegative = 0.0
+    """AdamW's decay of weights, in units of the learning rate."""
     max_grad_norm: NotNegative = 1.0
     """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
     batch_responses: Count | None = None

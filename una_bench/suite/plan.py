@@ -104,7 +104,8 @@ class Plan:
             changes = [f"{name}={settings[name]} (not {given})" for name, given in self.fitted(cell).items()]
             if changes:
                 lines.append(
-                    f"{cell.label}: the budget is less than one rollout, so it trains with {', '.join(changes)}."
+                    f"{cell.label}: the budget is less than one rollout with all its passes, so it trains with "
+                    f"{', '.join(changes)}."
                 )
         return list(dict.fromkeys(lines))
 

@@ -60,25 +60,35 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_number: int = Field(default=SCHEMA, alias="schema")
+    """Format of this file."""
     name: str
+    """Name of the suite, in tables and in the folder of a run."""
     about: str = ""
+    """One line for ``una-bench list``."""
     problem: dict[str, Any]
-    """Kind (``kind``) and settings of the problem."""
+    """Kind (``kind``) and settings of the problem: model, data and reward."""
     methods: tuple[str, ...] = ("all",)
     """Default methods."""
     seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of training, one cell of each method a seed; several give intervals."""
     training: dict[str, Any] = {}
     """Settings of all methods that have a field of that name."""
     settings: dict[str, tuple[dict[str, Any], ...]] = {}
     """Method -> variants, each with settings that override ``training``."""
     budget: Budget
+    """Training budget of every method, exactly one of epochs, responses, steps, tokens, flops and seconds."""
     batch_responses: int = Field(gt=0)
+    """Responses behind one optimizer step (a pair is two)."""
     reward: Literal["learned", "true"] = "learned"
+    """Reward of generated responses: the reward model, or the ``true`` reward if the problem has one."""
     temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature of generated responses."""
     benchmarks: dict[str, dict[str, Any]]
+    """What is measured -> its settings."""
     evaluate_points: int = Field(default=0, ge=0)
     """Number of evaluations during training."""
     lora: Lora | None = None
+    """Adapters on the policy; null: all weights are trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     """Precision of matrix products, with float32 weights; ``auto`` is bfloat16 if the device is faster with it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

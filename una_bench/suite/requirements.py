@@ -25,6 +25,8 @@ FLOAT32_BYTES = 4
 BFLOAT16_BYTES = 2
 ASSUMED_LENGTH = 512
 """Tokens of a prompt, and of a response, where data that is not read yet decides."""
+START_SECONDS = 5.0
+"""Start of a process with its imports."""
 PROCESS_BYTES = GIB
 """Imports of a process, or the context of a device."""
 
@@ -192,8 +194,17 @@ class Requirements:
             return None
         cells = [cell for cell in self.plan.cells if cell.trains]
         training = sum(self.train_seconds(cell, data, rate) for cell in cells)
-        evaluation = len(self.plan.cells) * self.evaluation_seconds(rate)
-        return self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.workers
+        evaluation = len(self.plan.cells) * (self.evaluation_seconds(rate) + self._sampling_seconds(data, rate))
+        processes = START_SECONDS * (
+            len(cells) / self.plan.recipe.workers + 4
+        )  # preparation and evaluation import more
+        return processes + self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.workers
+
+    def _sampling_seconds(self, data: DataSize, rate: Rate) -> float:
+        """Predict the time of one checkpoint's responses to held-out prompts, all of them at once."""
+        prompts = sum(int(settings.get("prompts", 0)) for settings in self.plan.recipe.benchmarks.values())
+        computing = prompts * (data.prompt_tokens + data.max_response_length) * 2 * self.policy / rate.flops
+        return (computing + data.max_response_length * self._token_seconds(rate)) if prompts else 0.0
 
     def reward_seconds(self, data: DataSize, rate: Rate) -> float:
         """Predict the time of training the reward model; 0 for one that exists."""

@@ -60,6 +60,7 @@ class PreferenceSettings(Problem):
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
 
     kind: Literal["preference"] = "preference"
+    """Kind of problem."""
     policy: str
     """Initial policy of every method: folder, ``.gguf`` file, hub name, or a model in `una-bench models list`."""
     policy_revision: str = ""
