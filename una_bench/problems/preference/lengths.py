@@ -32,13 +32,30 @@ def limits(
     """
     prompt, response, facts = problem.max_prompt_length, problem.max_response_length, {}
     if prompt is None or response is None:
-        most = np.random.default_rng([problem.seed, 3]).permutation(len(pairs))[:MOST_PAIRS]
-        sizes = [size for place in sorted(most) if (size := _size(pairs[place], template))]
-        of_data = [_percentile([size[side] for size in sizes]) for side in (0, 1)] if sizes else [1, 2]
-        chosen = _within(prompt, response, of_data, context)
-        facts = {"percentile": PERCENTILE, "pairs": len(sizes), "of_data": of_data}
-        prompt, response = chosen
+        of_data = _of_data(problem, pairs, template)
+        prompt, response = _within(prompt, response, of_data, context)
+        facts = {"percentile": PERCENTILE, "of_data": of_data}
     return Limits(prompt=prompt, response=response, whole=problem.max_length), facts
+
+
+def heldout_limits(
+    problem: PreferenceSettings, pairs: Sequence[Pair], template: Template, context: int | None, training: Limits
+) -> Limits:
+    """Return the limits of held-out data: its own where the data decides, at least those of training."""
+    given = problem.heldout_max_prompt_length, problem.heldout_max_response_length
+    prompt, response = given[0] or training.prompt, given[1] or training.response
+    if pairs and (problem.max_prompt_length is None or problem.max_response_length is None):
+        own = _within(*given, _of_data(problem, pairs, template), context)
+        prompt = prompt if problem.max_prompt_length or given[0] else max(prompt, own[0])
+        response = response if problem.max_response_length or given[1] else max(response, own[1])
+    return Limits(prompt=prompt, response=response, whole=context if context and prompt + response > context else None)
+
+
+def _of_data(problem: PreferenceSettings, pairs: Sequence[Pair], template: Template) -> list[int]:
+    """Return the tokens of prompt and of longer response that `PERCENTILE` of the pairs stay within."""
+    most = np.random.default_rng([problem.seed, 3]).permutation(len(pairs))[:MOST_PAIRS]
+    sizes = [size for place in sorted(most) if (size := _size(pairs[place], template))]
+    return [_percentile([size[side] for size in sizes]) for side in (0, 1)] if sizes else [1, 2]
 
 
 def _size(pair: Pair, template: Template) -> tuple[int, int] | None:

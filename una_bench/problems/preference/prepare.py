@@ -94,10 +94,7 @@ def read_pairs(
         train = [pair for pair in pairs_of_data if pair.prompt not in heldout_prompts]
         facts["prompt_is_held_out"] = len(pairs_of_data) - len(train)
     limits, decided = lengths.limits(problem, train, template, context)
-    wider = Limits(
-        prompt=problem.heldout_max_prompt_length or limits.prompt,
-        response=problem.heldout_max_response_length or limits.response,
-    )
+    wider = lengths.heldout_limits(problem, heldout, template, context, limits)
     written = []
     parts = ((train, facts, problem.pairs, limits), (heldout, aside, problem.heldout_pairs, wider))
     for part, part_facts, most, part_limits in parts:

@@ -110,9 +110,9 @@ class PreferenceSettings(Problem):
     max_length: int | None = Field(default=None, ge=2)
     """Tokens of prompt and response together; none: no further limit."""
     heldout_max_prompt_length: int | None = Field(default=None, ge=1)
-    """``max_prompt_length`` of held-out pairs; none: as for training."""
+    """``max_prompt_length`` of held-out pairs; none: as for training, or more where the data decides."""
     heldout_max_response_length: int | None = Field(default=None, ge=2)
-    """``max_response_length`` of held-out pairs; none: as for training."""
+    """``max_response_length`` of held-out pairs; none: as for training, or more where the data decides."""
     pairs: int | None = Field(default=None, ge=1)
     """Largest number of training pairs, chosen by the seed."""
     heldout_pairs: int | None = Field(default=None, ge=1)
