@@ -101,8 +101,8 @@ class Runner:
                 self.time.once_seconds = self.time.clock() - self.time.began
             manifest = self.prepared.manifest
             self.folder.write_info(self.plan, manifest, command=options.command, baseline=options.baseline)
-            self.budgeted = self.plan.with_responses(self.prepared.responses_to_train_on)
-            if self.budgeted is not self.plan:
+            if self.plan.recipe.budget.epochs is not None:
+                self.budgeted = self.plan.with_responses(self.prepared.responses_to_train_on)
                 self.report.say(f"Budget: {self.budgeted.recipe.budget.responses} responses for every method")
             for line in self.budgeted.notes():
                 self.report.say(escape(line))
