@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
+from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Method, Resident
 from una_bench.interfaces.settings import Count, NotNegative, Share
 
@@ -60,6 +61,23 @@ class Ppo(Method):
 
     value_adapters: bool = False
     """Where the policy has adapters, give the value model the same and train these and its head, not all of it."""
+
+    def within(self, budget: Budget, batch_responses: int) -> Self:
+        """Shorten the rollout, and if need be its passes, where the budget is less than one rollout."""
+        if not budget.planned:
+            return self
+        passes = min(self.num_ppo_epochs, int(budget.amount))
+        step = max(1, self.responses_per_rollout // self.num_mini_batches)
+        most = int(budget.amount) // passes * (step if budget.kind == "steps" else 1)
+        if most >= self.responses_per_rollout and passes == self.num_ppo_epochs:
+            return self
+        parts = max(1, min(most, self.responses_per_rollout) // step)
+        rollout, at_once = min(most, parts * step), self.per_device_train_batch_size
+        if at_once is not None:
+            at_once = min(at_once, rollout)
+            rollout -= rollout % at_once
+        changed = {"responses_per_rollout": rollout, "num_mini_batches": parts, "num_ppo_epochs": passes}
+        return self.model_copy(update=changed | {"per_device_train_batch_size": at_once})
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Generate from the training prompts and train on what the reward says."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import model_validator
 
+from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Resident
 from una_bench.interfaces.settings import Count
 from una_bench.training.una_settings import UnaScoreRegression
@@ -47,6 +49,16 @@ class UnaOnline(UnaScoreRegression):
         if self.offset == "prompt_mean" and self.num_generations < 2:
             raise ValueError("offset=prompt_mean needs num_generations of at least 2")
         return self
+
+    def within(self, budget: Budget, batch_responses: int) -> Self:
+        """Shorten the rollout where the budget would leave a part of its responses untrained."""
+        if not budget.planned:
+            return self
+        trained = budget.steps(batch_responses) * batch_responses
+        unit = math.lcm(batch_responses, self.num_generations)
+        rollout = max(1, trained // self.num_iterations // unit) * unit
+        shorter = self.model_copy(update={"responses_per_rollout": rollout})
+        return self if rollout >= self.responses_per_rollout else shorter
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on generated responses, judged by the job's reward."""

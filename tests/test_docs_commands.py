@@ -104,7 +104,9 @@ def call(world: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         raise AssertionError("work was started")
 
     def call(words: list[str]) -> int:
-        monkeypatch.setattr(sys, "argv", ["una-bench", *(re.sub(r"=DATA$", "=DATA.jsonl", word) for word in words)])
+        monkeypatch.setattr(
+            sys, "argv", ["una-bench", *(re.sub(r"(^|=)DATA$", r"\1DATA.jsonl", word) for word in words)]
+        )
         with pytest.raises(SystemExit) as end:
             app.main()
         return int(end.value.code or 0)

@@ -126,7 +126,7 @@ def test_a_task_that_fails_is_a_row_with_its_reason_and_no_score(prepared: Prepa
 
 def test_a_misspelled_task_gets_the_nearest_name(prepared: Prepared) -> None:
     with pytest.raises(UserError, match=r"no task 'exact_choise'.*exact_choice"):
-        tasks.load(["exact_choise"], prepared.tasks, harness.Options())
+        tasks.load(["exact_choise"], [prepared.path / "tasks"], harness.Options())
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_task_whose_data_is_missing_is_a_row_with_its_reason_and_no_score(
     )
     monkeypatch.chdir(tmp_path)
     benchmark = Leaderboard(tasks=("lost",))
-    benchmark._harness = tasks.load(["lost"], folder, harness.Options())
+    benchmark._harness = tasks.load(["lost"], [folder], harness.Options())
     [missing] = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
     assert (missing.metric, missing.samples) == (f"task.lost.{metric}", ())
     assert missing.how.startswith("not run: FileNotFoundError")
@@ -165,7 +165,7 @@ def test_a_leaderboards_task_without_data_is_a_row_of_lm_evals_own_counting_too(
 
     monkeypatch.setattr(tasks, "_load", lost)
     benchmark = Leaderboard()
-    benchmark._harness = tasks.load(["leaderboard-v1"], None, harness.Options())
+    benchmark._harness = tasks.load(["leaderboard-v1"], [], harness.Options())
     found = benchmark.evaluate(Checkpoint(path=prepared.policy, prepared=prepared, out=tmp_path))
     assert {m.how for m in found} == {"not run: ConnectionError: no data"}
     names = {m.metric for m in found}

@@ -252,4 +252,4 @@ def test_a_task_that_lm_eval_has_is_accepted(name: str) -> None:
 
 def test_a_suites_own_task_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("task: nobody_elses_task\n")
-    task_names.require_known(["nobody_elses_task"], tmp_path)
+    task_names.require_known(["nobody_elses_task"], [tmp_path])

@@ -56,6 +56,41 @@ def test_set_reaches_the_key_that_a_user_means(override: str, value, tmp_path: P
     assert value(recipe.load(write(tmp_path / "r.yaml", small()), [override]))
 
 
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("benchmarks.memory=null", lambda r: r.benchmarks == {}),
+        ("methods.dpo=null", lambda r: r.methods == ("una_binary", "una_online", "una_pairwise", "una_score")),
+        ("methods.una=null", lambda r: r.methods == ("dpo",)),
+        ("settings.dpo=null", lambda r: r.settings == {}),
+        ("dpo=null", lambda r: r.settings == {}),
+        ("dpo.beta=null", lambda r: r.settings["dpo"] == ({"loss_type": "ipo"},)),
+        ("training.beta=null", lambda r: r.training == {"warmup_ratio": 0.5}),
+        ("beta=null", lambda r: r.training == {"warmup_ratio": 0.5}),
+    ],
+)
+def test_null_takes_a_key_out_of_a_mapping(override: str, value, tmp_path: Path) -> None:
+    raw = small(training={"beta": 0.5, "warmup_ratio": 0.5}, settings={"dpo": {"beta": 0.1, "loss_type": "ipo"}})
+    assert value(recipe.load(write(tmp_path / "r.yaml", raw), [override]))
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("warmup_ratio=null", lambda r: r.training == {"warmup_ratio": None}),
+        ("lora=null", lambda r: r.lora is None),
+        (
+            "una_score.per_device_train_batch_size=null",
+            lambda r: "per_device_train_batch_size" in r.settings["una_score"][0],
+        ),
+        ("benchmarks.leaderboard.limit=null", lambda r: r.benchmarks["leaderboard"] == {"limit": None}),
+    ],
+)
+def test_null_stays_null_where_a_setting_may_be_that(override: str, value, tmp_path: Path) -> None:
+    raw = small(training={"warmup_ratio": 0.5}, lora={"r": 4})
+    assert value(recipe.load(write(tmp_path / "r.yaml", raw), [override]))
+
+
 def test_the_same_recipe_and_seeds_give_the_same_plan(tmp_path: Path) -> None:
     path = write(tmp_path / "r.yaml", small())
     assert plan.make(recipe.load(path)) == plan.make(recipe.load(path))

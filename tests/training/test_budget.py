@@ -52,7 +52,7 @@ def probe_with(**totals: int) -> Probe:
 @pytest.mark.parametrize("budget", [{}, {"responses": 64, "steps": 2}])
 def test_a_recipe_gives_exactly_one_budget(budget: dict[str, int]) -> None:
     raw = {"name": "x", "problem": {"kind": "exact"}, "budget": budget, "batch_responses": 8, "benchmarks": {}}
-    with pytest.raises(UserError, match="give exactly one of responses, steps, tokens, flops, seconds"):
+    with pytest.raises(UserError, match="give exactly one of responses, steps, tokens, flops, seconds, epochs"):
         recipe.validate(raw, "x.yaml")
 
 
@@ -67,6 +67,76 @@ def test_a_budget_on_the_command_line_takes_the_place_of_the_suite_s() -> None:
 
 def test_a_recipe_is_written_out_with_the_one_budget_it_has() -> None:
     assert recipe.load("exact", ["budget.seconds=3"]).model_dump(mode="json")["budget"] == {"seconds": 3.0}
+
+
+def test_a_budget_of_epochs_is_the_same_number_of_responses_for_every_method() -> None:
+    made = plan.make(recipe.load("exact", ["budget.epochs=1.5"])).with_responses(200)
+    jobs = [plan.job(made, c, prepared=Path(), out=Path(), device="cpu", lengths=(4, 4)) for c in made.cells]
+    assert {job.budget for job in jobs} == {Budget(kind="responses", amount=300)}
+
+
+def test_a_budget_of_epochs_is_part_of_every_key() -> None:
+    one, two = (plan.make(recipe.load("exact", [f"budget.epochs={n}"])) for n in (1, 2))
+    assert not {c.key for c in one.cells} & {c.key for c in two.cells}
+    assert [c.key for c in one.cells] == [c.key for c in one.with_responses(200).cells]
+
+
+FITTED: list[tuple[str, dict[str, Any], dict[str, float], int, dict[str, Any]]] = [
+    ("ppo", {}, {"responses": 1024}, 64, {}),
+    ("ppo", {}, {"responses": 1023}, 64, {"responses_per_rollout": 192, "num_mini_batches": 3}),
+    ("ppo", {}, {"responses": 16}, 64, {"responses_per_rollout": 4, "num_mini_batches": 1}),
+    ("ppo", {}, {"steps": 16}, 64, {}),
+    ("ppo", {}, {"steps": 2}, 64, {"responses_per_rollout": 64, "num_mini_batches": 1, "num_ppo_epochs": 2}),
+    ("ppo", {}, {"tokens": 10}, 64, {}),
+    (
+        "ppo",
+        {"responses_per_rollout": 8, "num_mini_batches": 1, "per_device_train_batch_size": 4},
+        {"responses": 24},
+        8,
+        {"responses_per_rollout": 4},
+    ),
+    (
+        "ppo",
+        {"responses_per_rollout": 8, "num_mini_batches": 1, "per_device_train_batch_size": 4},
+        {"responses": 3},
+        8,
+        {"responses_per_rollout": 1, "num_ppo_epochs": 3, "per_device_train_batch_size": 1},
+    ),
+    ("una_online", {}, {"responses": 1000}, 64, {}),
+    ("una_online", {}, {"responses": 16}, 8, {"responses_per_rollout": 8}),
+    ("una_online", {}, {"steps": 3}, 64, {"responses_per_rollout": 64}),
+    ("una_online", {}, {"seconds": 1}, 64, {}),
+    ("dpo", {}, {"responses": 1}, 64, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "budget", "batch", "changed"), FITTED)
+def test_a_rollout_that_exceeds_the_budget_is_shortened(
+    name: str, settings: dict[str, Any], budget: dict[str, float], batch: int, changed: dict[str, Any]
+) -> None:
+    method = registry.method(name)(**settings)
+    [(kind, amount)] = budget.items()
+    fitted = method.within(Budget(kind=kind, amount=amount), batch)
+    assert fitted.settings() == {**method.settings(), **changed}
+    assert fitted.within(Budget(kind=kind, amount=amount), batch) == fitted
+
+
+def test_a_shortened_rollout_is_said_once() -> None:
+    made = plan.make(recipe.load("ci", ["budget.responses=16"]), ["ppo", "dpo"], [0, 1])
+    [note] = made.notes()
+    assert note == (
+        "PPO: the budget is less than one rollout with all its passes, so it trains with "
+        "responses_per_rollout=8 (not 16)."
+    )
+
+
+def test_ppo_trains_as_much_as_a_budget_below_its_default_rollout(tiny_job: Job) -> None:
+    job = replace(tiny_job, budget_responses=16)
+    method = registry.method("ppo")(warmup_steps=0).within(job.budget, job.batch_responses)
+    probe = Probe()
+    set_seed(0)
+    method.train(job, probe)
+    assert probe.totals["responses"] == 16
 
 
 def test_the_job_of_a_cell_has_the_recipe_s_budget() -> None:

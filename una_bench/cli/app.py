@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from io import TextIOWrapper
 from itertools import islice
 from json import dumps
 from pathlib import Path
@@ -14,14 +13,17 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from una_bench.cli import data_command, gate_commands, launch, messages, model_commands, reproduce_command
+from una_bench.cli import data_command, gate_commands, launch, messages, model_commands, output, reproduce_command
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.record.version import VERSION
 from una_bench.reporting.tables.table import Table
 
 if TYPE_CHECKING:
+    from una_bench.interfaces.prepared import DataSize
+    from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Finished
+    from una_bench.suite.plan import Plan
 
 
 class Commands(TyperGroup):
@@ -61,8 +63,20 @@ OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run
 Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the differences to. Reports use dpo.")]
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(highlight=False, soft_wrap=not stream.isatty(), stderr=stderr)
+
+
+def _data_or_note(plan: Plan) -> DataSize | None:
+    """Return the amount of the data for ``--dry-run``; data that stops a run is only a note."""
+    from una_bench.cli import overview
+
+    try:
+        return overview.data_of(plan)
+    except UserError as error:
+        messages.note(f"This run cannot start: {error}")
+        return None
 
 
 def _print(table: Table) -> None:
@@ -99,7 +113,17 @@ def _names(text: str) -> list[str]:
 
 @app.command()
 def run(  # noqa: PLR0913 - one parameter an option
-    suite: Annotated[str, typer.Argument(help="Suite by name, or a recipe file (.yaml).")] = "exact",
+    suite: Annotated[
+        str,
+        typer.Argument(help="Suite by name, or a recipe file (.yaml). Default: exact, or preference with --model."),
+    ] = "",
+    model: Annotated[str, typer.Option(help="Your model: folder, .gguf file, or name on the hub.")] = "",
+    data: Annotated[str, typer.Option(help="Your preference data: file, folder, or name on the hub.")] = "",
+    heldout: Annotated[str, typer.Option(help="Data to evaluate on. Default: a tenth of the prompts.")] = "",
+    reward_model: Annotated[str, typer.Option(help="A reward model. Default: trained on the data.")] = "",
+    tasks: Annotated[str, typer.Option(help="Tasks of lm-eval, as hellaswag,leaderboard-v2.")] = "",
+    limit: Annotated[float | None, typer.Option(help="Documents of each task; a group counts as one.")] = None,
+    tasks_path: Annotated[str, typer.Option(help="Folder of lm-eval task files of your own.")] = "",
     methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
     set_: launch.Changes = [],  # noqa: B006
@@ -115,19 +139,36 @@ def run(  # noqa: PLR0913 - one parameter an option
     quiet: launch.Quiet = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
-    from una_bench.cli import show, trackers
+    from una_bench.cli import overview, show, trackers
+    from una_bench.cli.shorthand import Shorthand
     from una_bench.orchestration import bundle as bundles
     from una_bench.suite import plan as plans
     from una_bench.suite import recipe as recipes
 
     launch.begin(retry, offline)
+    given = Shorthand(
+        model=model,
+        data=data,
+        heldout=heldout,
+        reward_model=reward_model,
+        tasks=tasks,
+        tasks_path=tasks_path,
+        limit=limit,
+    )
+    suite = given.suite(suite)
     if bundle is not None:
         suite = bundles.use(bundle, suite)
-    plan = plans.make(recipes.load(suite, set_), _names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    recipe = recipes.load(suite, [*given.changes(suite), *set_])
+    plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
     if bundle is not None:
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
     registry.method(compared)
+
+    def announce(plan: Plan, folder: RunFolder) -> None:
+        data = overview.data_of(plan)
+        if not quiet:
+            overview.show(_console(stderr=True), plan, data, folder.path)
 
     def results(finished: Finished) -> None:
         if finished.records or not finished.stopped:
@@ -138,7 +179,8 @@ def run(  # noqa: PLR0913 - one parameter an option
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,
-        predict=lambda plan, folder: show.plan(_console(), plan, folder.path),
+        predict=lambda plan, folder: show.plan(_console(), plan, _data_or_note(plan), folder.path),
+        announce=announce,
         show=results,
         quiet=quiet,
         retry_failed=bool(retry),
@@ -146,6 +188,18 @@ def run(  # noqa: PLR0913 - one parameter an option
         report_to=trackers.parse(report_to),
         baseline=compared,
     )
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Recipe file to create (.yaml).")],
+    from_: Annotated[str, typer.Option("--from", help="Suite to start from.")] = "preference",
+) -> None:
+    """Write a recipe of your own, with a comment at every key."""
+    from una_bench.suite import recipe_file
+
+    recipe_file.create(file, from_)
+    typer.echo(file)
 
 
 @app.command("list")
@@ -268,9 +322,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors that a user can fix are one message and status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may not be able to show an arrow
+    output.outlast_readers()
     try:
         app()
     except UserError as error:

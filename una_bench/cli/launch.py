@@ -46,12 +46,13 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     keep_old_code: bool,
     predict: Callable[[Plan, RunFolder], None],
     require: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
+    announce: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
     show: Callable[[Finished], None],
     **options: Any,
 ) -> None:
     """Run ``plan`` with ``options`` of the runner and ``show`` its results, or only ``predict`` what it needs.
 
-    ``require`` refuses what this machine cannot run.
+    ``require`` refuses what this machine cannot run; ``announce`` prints what a run is going to do.
     """
     from una_bench.machine.hardware import require_device
     from una_bench.orchestration import code_changes, missing_inputs, preparation
@@ -79,6 +80,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
         return
     preparation.check(plan)
     folder.check(plan)
+    announce(plan, folder)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     with messages.stoppable(command):
         finished = Runner(plan, folder, Options(command=command, **options)).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from una_bench.errors import UserError, nearest
 from una_bench.interfaces import registry
 
 if TYPE_CHECKING:
+    from una_bench.interfaces.prepared import DataSize
     from una_bench.orchestration.runner import Finished
     from una_bench.suite.plan import Plan
 
@@ -72,33 +74,43 @@ def _method(console: Console, name: str) -> None:
     console.print(table)
 
 
-def plan(console: Console, planned: Plan, folder: Path) -> None:
-    """Print the cells of a plan with predicted time and memory."""
+def plan(console: Console, planned: Plan, data: DataSize | None, folder: Path) -> None:
+    """Print what a plan is going to do, and its cells with predicted time and memory."""
+    from una_bench.cli import overview
+    from una_bench.machine.hardware import resolve_device
     from una_bench.suite import requirements
 
+    overview.show(console, planned, data, folder)
     recipe = planned.recipe
-    heads = ("cell", "key", "time, s", "state, MiB", "peak, MiB")
-    table = Table(*heads, title=f"Suite {recipe.name}", title_justify="left")
-    required = requirements.of(planned)
+    table = Table("cell", "key", "time, s", "state, MiB", "peak, MiB")
+    required = requirements.of(planned, data)
+    rate = overview.rate_of(resolve_device(recipe.device), recipe.threads)
     for cell in planned.cells:
         measured = recipe.expected.get(cell.method, {})
         state_bytes = required.state_bytes(cell) if required and cell.trains else None
+        predicted: dict[str, float] = {}
+        if required and required.shape and cell.trains and required.run_seconds(rate) is not None and data:
+            seconds, peak = required.train_seconds(cell, data, rate), required.peak_bytes(cell)
+            predicted = {"seconds": seconds, "peak_bytes": peak}
         table.add_row(
             escape(cell.name),
             cell.key,
-            _or_unknown(measured.get("seconds"), 1, ".0f") if cell.trains else "-",
+            _or_predicted("seconds", 1, measured, predicted) if cell.trains else "-",
             _or_unknown(state_bytes, MIB, ".1f") if cell.trains else "-",
-            _or_unknown(measured.get("peak_bytes"), MIB, ".0f") if cell.trains else "-",
+            _or_predicted("peak_bytes", MIB, measured, predicted) if cell.trains else "-",
         )
     console.print(table)
     console.print(
-        "time, peak: as measured on the machine named in the recipe; "
+        "time, peak: as measured on the machine named in the recipe, or ≈ by arithmetic; "
         "state: arithmetic (weights, gradients, Adam, other models)"
     )
-    total = planned.expected_seconds()
-    about = "unknown" if total is None else f"about {total / 60:.1f} min"
-    console.print(f"Whole run: {about} with {recipe.workers} at a time")
-    console.print(f"Folder: {escape(str(folder))} (nothing was written)")
+    console.print("Nothing was written.")
+
+
+def _or_predicted(name: str, unit: float, measured: Mapping[str, float], predicted: Mapping[str, float]) -> str:
+    if name in predicted and name not in measured:
+        return f"≈ {predicted[name] / unit:.0f}"
+    return _or_unknown(measured.get(name), unit, ".0f")
 
 
 def _or_unknown(value: float | None, unit: float, form: str) -> str:

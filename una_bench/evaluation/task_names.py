@@ -10,8 +10,13 @@ from pathlib import Path
 from una_bench.errors import UserError, nearest
 from una_bench.evaluation.leaderboards import GROUPS
 
-NAMED = re.compile(r"""^\s*-?\s*["']?(?:task|group|tag)["']?:\s*["']?([^\s"'#\[]+)""", re.MULTILINE)
-"""Matches the name of a task, group or tag in a task file."""
+NAMED = re.compile(
+    r"""^[ \t]*(?:-[ \t]*)?["']?(?:task|group|tag)["']?:[ \t]*(\[[^\]]*\]|[^\n#]*)"""
+    r"""((?:\n[ \t]*-[ \t]+[^\s:]+[ \t]*$)*)""",
+    re.MULTILINE,
+)
+"""Matches the names of tasks, groups or tags in a task file: one, a list in brackets, or a list in lines."""
+NAME = re.compile(r"""[^\s,\[\]"']{2,}""")
 
 
 def collection() -> Path:
@@ -21,15 +26,21 @@ def collection() -> Path:
     return Path(places[0]) / "tasks" if places else Path("lm_eval/tasks")
 
 
-def require_known(names: Sequence[str], include: Path | None = None) -> None:
+def _names(text: str) -> set[str]:
+    """Return the names of tasks, groups and tags in the text of a task file."""
+    return {name for lists in NAMED.findall(text) for part in lists for name in NAME.findall(part)}
+
+
+def require_known(names: Sequence[str], include: Sequence[Path] = ()) -> None:
     """Refuse the name of a task, group, tag or leaderboard that is in no task file of lm-eval or of ``include``."""
     unknown = {name for name in names if name not in GROUPS}
-    for text in _texts([include, collection()] if include else [collection()]):
+    for text in _texts([*include, collection()]):
         if not unknown:
             return
-        unknown = {name for name in unknown if name not in text}
-    for name in unknown:
-        choices = {choice for text in _texts([collection()]) for choice in NAMED.findall(text)}
+        if any(name in text for name in unknown):  # most files hold none, and are not searched for names
+            unknown -= _names(text)
+    for name in sorted(unknown):
+        choices = {choice for text in _texts([*include, collection()]) for choice in _names(text)}
         raise UserError(
             f"lm-eval has no task '{name}'.{nearest(name, [*GROUPS, *sorted(choices)])} `lm_eval ls tasks` lists all; "
             f"leaderboards are {', '.join(GROUPS)}."
@@ -38,5 +49,6 @@ def require_known(names: Sequence[str], include: Path | None = None) -> None:
 
 def _texts(folders: Iterable[Path]) -> Iterator[str]:
     for folder in folders:
-        for file in folder.rglob("*yaml"):
-            yield file.read_text(encoding="utf-8", errors="replace")
+        for file in folder.rglob("*"):
+            if file.suffix in {"", ".yaml", ".yml"} and file.is_file():  # included files often have no suffix
+                yield file.read_text(encoding="utf-8", errors="replace")

@@ -50,8 +50,8 @@ def _prune(group: Any, chosen: dict[str, list[int]]) -> None:
             group.pop(name)
 
 
-def load(names: Sequence[str], include: Path | None, options: Options) -> Harness:
-    """Load tasks by lm-eval's or a leaderboard's name, also from the folder ``include``; no names: all of ``include``.
+def load(names: Sequence[str], include: Sequence[Path], options: Options) -> Harness:
+    """Load tasks by lm-eval's or a leaderboard's name, also from the folders ``include``; no names: all of ``include``.
 
     lm-eval's thousands of tasks are indexed only if needed. An unknown name is a UserError.
     """
@@ -59,11 +59,11 @@ def load(names: Sequence[str], include: Path | None, options: Options) -> Harnes
 
     # Only the suite's own folder and those of leaderboards are indexed, instead of all of lm-eval's.
     used = {FOLDERS.get(entry.task, entry.task) for name in names for entry in GROUPS.get(name, ())}
-    folders = [*([include] if include else []), *(task_names.collection() / folder for folder in sorted(used))]
+    folders = [*include, *(task_names.collection() / folder for folder in sorted(used))]
     manager = TaskManager(include_path=folders or None, include_defaults=False)
     entries = _entries(list(names) or list(manager.all_tasks))
     if any(name not in manager.task_index for name in entries):
-        manager = TaskManager(include_path=include)
+        manager = TaskManager(include_path=list(include) or None)
     harness = Harness(options=options, leaderboards=[name for name in names if name in GROUPS])
     for name, entry in entries.items():
         if name not in manager.task_index:

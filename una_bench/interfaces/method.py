@@ -7,7 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
@@ -41,9 +41,13 @@ class Lora:
     """Low-rank adapters on the policy (peft's names)."""
 
     r: int = 16
+    """Rank."""
     lora_alpha: int = 32
+    """Numerator of the scale: the product of the adapters is multiplied by ``lora_alpha / r``."""
     lora_dropout: float = 0.0
+    """Share of the adapters' inputs set to zero in training."""
     target_modules: str | tuple[str, ...] = "all-linear"
+    """Names of the layers with adapters, or ``all-linear``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +137,11 @@ class Method(Settings):
     min_lr_rate: Share = 0.05
     """Floor of the cosine schedule as a fraction of the peak."""
     adam_beta1: Share = 0.9
+    """Decay of Adam's mean of gradients, per step."""
     adam_beta2: Share = 0.99
+    """Decay of Adam's mean of squared gradients, per step."""
     weight_decay: NotNegative = 0.0
+    """AdamW's decay of weights, in units of the learning rate."""
     max_grad_norm: NotNegative = 1.0
     """Gradient norm above which gradients are scaled down; 0 switches clipping off."""
     batch_responses: Count | None = None
@@ -149,6 +156,10 @@ class Method(Settings):
     def display(self) -> str:
         """The label with what tells this variant from others of the same method."""
         return self.label
+
+    def within(self, budget: Budget, batch_responses: int) -> Self:
+        """Return the method with settings that fit the budget, if the least that it can train on would exceed it."""
+        return self
 
     @abstractmethod
     def train(self, job: Job, probe: Probe) -> Path:

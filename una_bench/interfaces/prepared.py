@@ -39,6 +39,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSize:
+    """Amount of the data to train on, in responses and tokens: as prepared or, before that, estimated."""
+
+    responses: int
+    prompt_tokens: float
+    """Mean of a prompt."""
+    response_tokens: float
+    """Mean of a response."""
+    max_prompt_length: int
+    max_response_length: int
+    estimated: bool = False
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A prepared folder, read lazily."""
@@ -50,6 +64,25 @@ class Prepared:
         """The manifest: ``kind``, ``settings``, ``hashes``, ``counts``."""
         manifest: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
         return manifest
+
+    @property
+    def responses_to_train_on(self) -> int:
+        """Number of training responses: one pass over the data."""
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.read_metadata(self.path / "responses.parquet").num_rows)
+
+    @property
+    def size(self) -> DataSize | None:
+        """Amount of the data, if the manifest has the mean lengths."""
+        means = self.manifest.get("mean_tokens")
+        return means and DataSize(
+            responses=self.responses_to_train_on,
+            prompt_tokens=means["prompt"],
+            response_tokens=means["response"],
+            max_prompt_length=self.manifest["max_prompt_length"],
+            max_response_length=self.manifest["max_new_tokens"],
+        )
 
     @property
     def policy(self) -> Path:

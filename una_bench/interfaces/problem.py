@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from una_bench.interfaces.prepared import DataSize
 from una_bench.interfaces.settings import Settings
 
 RewardFunction = Callable[[Sequence[str], Sequence[str]], list[float]]
@@ -18,6 +19,8 @@ class Problem(Settings):
 
     about: ClassVar[str]
     """One line for ``una-bench show``."""
+    own_tasks: ClassVar[tuple[str, ...] | None] = None
+    """Names of the lm-eval tasks that preparation writes; None: unknown before."""
     revision: ClassVar[int] = 1
     """To increase when the same settings prepare different files, so that caches are rebuilt."""
 
@@ -31,6 +34,14 @@ class Problem(Settings):
     def parameter_count(self) -> int | None:
         """Return the policy's parameter count, if it is known before preparation."""
         return None
+
+    def size(self) -> DataSize | None:
+        """Return the amount of the data, as far as it can be seen quickly before preparation."""
+        return None
+
+    def overview(self, data: DataSize | None) -> dict[str, str]:
+        """Return what the screen before a run says of the problem: heading -> line."""
+        return {"problem": self.about}
 
     def true_reward(self, prepared: Path) -> RewardFunction | None:
         """Return the ground-truth reward, if the problem has one."""

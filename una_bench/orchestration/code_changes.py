@@ -77,7 +77,8 @@ def keep(plan: Plan, folder: RunFolder) -> Plan:
 
 def _accepted(record: Record | None, cell: Cell, folder: RunFolder) -> dict[str, Any]:
     if record is not None:
-        same = all(record.settings.get(name, value) == value for name, value in cell.settings.items())
+        given = {**record.settings, **record.facts.get("fitted", {})}
+        same = all(given.get(name, value) == value for name, value in cell.settings.items())
         good = same and record.status is Status.OK
         stages = code_facts.TRAINING + code_facts.EVALUATION
         return code_facts.part(record.facts["code"], stages) if good and "code" in record.facts else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from una_bench.evaluation import task_names
@@ -40,9 +41,11 @@ def check(plan: Plan) -> list[Need]:
     if isinstance(problem, Needy) and not prepared:
         missing = [need for need in problem.needs() if offline.is_on() or not need.automatic]
         offline.require_nothing_missing(missing, plan.recipe.name)
-    tasks = tasks_of(plan)
-    if isinstance(problem, Needy) or prepared:  # preparation of other problems may add tasks
-        task_names.require_known(tasks, folder / "tasks" if prepared else None)
+    tasks, own = tasks_of(plan), problem.own_tasks
+    if prepared or own is not None:
+        path = plan.recipe.benchmarks.get("leaderboard", {}).get("tasks_path")
+        include = [*([folder / "tasks"] if prepared else []), *([Path(path).expanduser()] if path else [])]
+        task_names.require_known([task for task in tasks if task not in (own or ())], include)
     return for_tasks(tasks) if offline.is_on() else []
 
 

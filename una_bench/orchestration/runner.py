@@ -90,6 +90,8 @@ class Runner:
         self.gave_up = False
         self.started: dict[str, str] = {}
         self.prepared = Prepared(preparation.folder_of(plan))
+        self.budgeted = plan
+        """The plan with its budget in responses, once the data is prepared."""
         benchmarks = [registry.benchmark(name) for name in plan.recipe.benchmarks]
         self.evaluates = any(benchmark.evaluate is not Benchmark.evaluate for benchmark in benchmarks)
 
@@ -102,6 +104,11 @@ class Runner:
                 self.time.once_seconds = self.time.clock() - self.time.began
             manifest = self.prepared.manifest
             self.folder.write_info(self.plan, manifest, command=options.command, baseline=options.baseline)
+            if self.plan.recipe.budget.epochs is not None:
+                self.budgeted = self.plan.with_responses(self.prepared.responses_to_train_on)
+                self.report.say(f"Budget: {self.budgeted.recipe.budget.responses} responses for every method")
+            for line in self.budgeted.notes():
+                self.report.say(escape(line))
             self._note_kept()
             self._leave_out_not_applicable()
             missing = self._missing()
@@ -220,7 +227,7 @@ class Runner:
             "key": cell.key,
             "code": code,
             "method": cell.method,
-            "settings": cell.settings,
+            "settings": self.budgeted.settings(cell),
             "job": {
                 **self._job_facts(cell),
                 "seed": cell.seed,
@@ -241,7 +248,7 @@ class Runner:
         manifest = self.prepared.manifest
         lengths = (int(manifest["max_prompt_length"]), int(manifest["max_new_tokens"]))
         out = self.folder.cell(cell)
-        job = plans.job(self.plan, cell, prepared=self.prepared.path, out=out, device=self.device, lengths=lengths)
+        job = plans.job(self.budgeted, cell, prepared=self.prepared.path, out=out, device=self.device, lengths=lengths)
         return plans.job_facts(job)
 
     def _evaluate(self, cells: list[Cell]) -> None:
@@ -314,9 +321,13 @@ class Runner:
             "variant": cell.variant,
             "label": cell.label,
             "seed": cell.seed,
-            "settings": cell.settings,
+            "settings": self.budgeted.settings(cell),
             "settings_changed": cell.settings_changed,
             "job": self._job_facts(cell),
-            "facts": {"code": cell.code, "prepared": preparation.facts(self.plan, self.prepared)},
+            "facts": {
+                "code": cell.code,
+                "prepared": preparation.facts(self.plan, self.prepared),
+                **({"fitted": fitted} if (fitted := self.budgeted.fitted(cell)) else {}),
+            },
             "started": self.started.get(cell.key, now()),
         }

@@ -58,6 +58,13 @@ def _adapters(record: Record) -> Any:
     return {**lora, "value_model": "trained in full"} if whole else lora or "none"
 
 
+def _changed(record: Record) -> str:
+    """Return the settings that a recipe changed, and those that the budget made smaller."""
+    fitted = record.facts.get("fitted", {})
+    smaller = [f"{name} {given} → {record.settings.get(name)} to fit the budget" for name, given in fitted.items()]
+    return ", ".join([*sorted(record.settings_changed), *smaller]) or "all default"
+
+
 TOPICS: tuple[tuple[str, Read], ...] = (
     ("initial weights (hash)", _of("facts", "initial_weights_sha256")),
     ("set of responses (hash)", lambda r: r.facts.get("responses_set_sha256", OWN if generates(r) else None)),
@@ -84,7 +91,7 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("sampling", lambda r: r.facts.get("sampling") or _several(r.job, ("temperature", "top_k", "top_p"))),
     ("reference model", _of("facts", "reference")),
     ("reward", _of("job", "reward")),
-    ("settings changed from their defaults", lambda r: ", ".join(sorted(r.settings_changed)) or "all default"),
+    ("settings changed from their defaults", _changed),
 )
 OF_GENERATING = {"sampling"}
 """Topics that apply only to methods that generate responses."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 
-from una_bench.errors import UserError
+from una_bench.errors import UserError, nearest
 from una_bench.interfaces import registry
+from una_bench.interfaces.settings import Settings
 
 Change = tuple[str, Any]
 """A dotted key and its new value, which replaces the old one."""
+TAKE_OUT = object()
+"""Value of a key that is to be removed."""
 QUOTES = frozenset("'\"[{")
 """First signs of values that are YAML and not text."""
 
@@ -51,7 +54,8 @@ def parse(override: str) -> Change:
 def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str], origin: str = "--set") -> None:
     """Apply changes to a recipe's plain data with the top-level ``keys``, in order; messages name their ``origin``.
 
-    A bare setting of methods goes to ``training``, ``METHOD.setting`` to every variant of that method.
+    A bare setting of methods goes to ``training``, ``METHOD.setting`` to every variant of that method. Null takes a key
+    out of a mapping, unless it is a setting that may be null.
     """
     changes = list(changes)
     if any(key.startswith("budget.") for key, _ in changes):
@@ -63,13 +67,36 @@ def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str],
                 parts = ["training", *parts]
             elif registry.canonical(parts[0]) in registry.method_names():
                 parts = ["settings", *parts]
+        if value is None and _is_entry(parts, raw):
+            value, source = TAKE_OUT, f"{origin} {key}=null"
         if parts[0] == "settings" and len(parts) > 2:
             name = registry.canonical(parts[1])
             variants = raw.setdefault("settings", {}).setdefault(name, {})
             for variant in variants if isinstance(variants, list) else [variants]:
                 _place(variant, parts[2:], value, source)
+        elif parts[0] == "methods" and value is TAKE_OUT:
+            out = registry.expand_methods(parts[1:])
+            raw["methods"] = [m for m in registry.expand_methods(raw.get("methods", ["all"])) if m not in out]
         else:
             _place(raw, parts, value, source)
+
+
+def _is_entry(parts: Sequence[str], raw: Mapping[str, Any]) -> bool:
+    """Return whether a key is an entry of a mapping, and no setting that may be null."""
+    if parts[0] in {"benchmarks", "settings", "expected", "methods"} and len(parts) == 2:
+        return True
+    if parts[0] == "training" and len(parts) == 2:
+        return not any(_may_be_null(registry.method(name), parts[1]) for name in registry.method_names())
+    if parts[0] == "settings" and len(parts) == 3:
+        return not _may_be_null(registry.method(parts[1]), parts[2])
+    if parts[0] == "problem" and len(parts) == 3:
+        settings = registry.problem_type(str(raw.get("problem", {}).get("kind", ""))).model_fields
+        return parts[1] in settings and get_origin(settings[parts[1]].annotation) is dict
+    return False
+
+
+def _may_be_null(settings: type[Settings], name: str) -> bool:
+    return name in settings.model_fields and type(None) in get_args(settings.model_fields[name].annotation)
 
 
 def _place(target: Any, parts: Sequence[str], value: Any, origin: str) -> None:
@@ -79,7 +106,14 @@ def _place(target: Any, parts: Sequence[str], value: Any, origin: str) -> None:
         target = target.setdefault(part, {})
     if not isinstance(target, dict):
         raise UserError(f"{origin}: '{'.'.join(parts[:-1])}' has no subkeys. Write {'.'.join(parts[:-1])}=VALUE.")
-    target[parts[-1]] = value
+    if value is not TAKE_OUT:
+        target[parts[-1]] = value
+    elif parts[-1] in target:
+        del target[parts[-1]]
+    else:
+        entries = f"It has: {', '.join(target)}." if target else "The recipe gives it no entries."
+        mapping, key = ".".join(parts[:-1]), parts[-1]
+        raise UserError(f"{origin}: '{mapping}' has no '{key}'.{nearest(key, target)} {entries}")
 
 
 def setting_names() -> set[str]:

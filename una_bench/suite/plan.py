@@ -9,6 +9,7 @@ from typing import Any
 
 from una_bench.interfaces import registry, source_code
 from una_bench.interfaces.benchmark import Benchmark
+from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Method
 from una_bench.machine import hardware
 from una_bench.record.hashes import content_hash
@@ -69,6 +70,44 @@ class Plan:
         prepared = _preparation_part(self.recipe, preparation)
         cells = [replace(c, code={**c.code, "training": {**c.code["training"], **prepared}}) for c in self.cells]
         return replace(self, preparation=preparation, cells=tuple(cells))
+
+    def with_responses(self, count: int) -> Plan:
+        """Return the plan with a budget of epochs as one of responses, now that there are ``count`` to train on."""
+        epochs = self.recipe.budget.epochs
+        if epochs is None:
+            return self
+        budget = recipes.Budget(responses=max(1, round(epochs * count)))
+        return replace(self, recipe=self.recipe.model_copy(update={"budget": budget}))
+
+    def batch(self, cell: Cell) -> int:
+        """Return the responses behind one optimizer step of a cell."""
+        return int(cell.settings.get("batch_responses") or self.recipe.batch_responses)
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        """Return the settings that a cell trains with: smaller where the budget is less than they need."""
+        if self.recipe.budget.epochs is not None:
+            return cell.settings
+        ((kind, amount),) = self.recipe.budget.given().items()
+        method = registry.method(cell.method).model_validate(cell.settings)
+        return method.within(Budget(kind=kind, amount=amount), self.batch(cell)).settings()
+
+    def fitted(self, cell: Cell) -> dict[str, Any]:
+        """Return the settings of a cell that the budget changes, with the values that they were given."""
+        settings = self.settings(cell)
+        return {name: given for name, given in cell.settings.items() if settings[name] != given}
+
+    def notes(self) -> list[str]:
+        """Return a line for each method whose settings the budget changes."""
+        lines = []
+        for cell in self.cells:
+            settings = self.settings(cell)
+            changes = [f"{name}={settings[name]} (not {given})" for name, given in self.fitted(cell).items()]
+            if changes:
+                lines.append(
+                    f"{cell.label}: the budget is less than one rollout with all its passes, so it trains with "
+                    f"{', '.join(changes)}."
+                )
+        return list(dict.fromkeys(lines))
 
     def expected_seconds(self) -> float | None:
         """Return the expected time of the run, None if that of a training or an evaluation was never measured."""
@@ -179,14 +218,17 @@ def _cell(
 
 
 def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengths: tuple[int, int]) -> Job:
-    """Return the job of ``cell``; ``lengths`` are the largest prompt and response lengths in tokens."""
+    """Return the job of ``cell``; ``lengths`` are the largest prompt and response lengths in tokens.
+
+    A budget of epochs needs `Plan.with_responses` first.
+    """
     recipe = plan.recipe
     return Job(
         prepared=prepared,
         out=out,
         seed=cell.seed,
         **dict[str, Any]({f"budget_{kind}": amount for kind, amount in recipe.budget.given().items()}),
-        batch_responses=cell.settings.get("batch_responses") or recipe.batch_responses,
+        batch_responses=plan.batch(cell),
         max_prompt_length=lengths[0],
         max_new_tokens=lengths[1],
         temperature=recipe.temperature,

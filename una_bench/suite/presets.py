@@ -42,7 +42,8 @@ def expected_after(changed: Mapping[str, Any], original: Mapping[str, Any]) -> d
     figures = {name: dict(was) for name, was in changed["expected"].items() if same or name in ONCE}
     for name in figures.keys() - ONCE:
         seconds = figures[name].pop("seconds", None)
-        if seconds is not None and kind == measured_kind:
+        same_data = changed["problem"].get("dataset") == original["problem"].get("dataset")
+        if seconds is not None and kind == measured_kind and (kind != "epochs" or same_data):
             figures[name]["seconds"] = seconds * (amount / measured)
     if "evaluation" in figures and changed["benchmarks"] != original["benchmarks"]:
         figures["evaluation"] = {}

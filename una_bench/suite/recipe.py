@@ -39,6 +39,8 @@ class Budget(BaseModel):
     """Floating-point operations of all passes of all models."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds of training, excluding evaluations."""
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Passes over the data: so many responses for every method, counted when the data is prepared."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Budget:
@@ -58,25 +60,35 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_number: int = Field(default=SCHEMA, alias="schema")
+    """Format of this file."""
     name: str
+    """Name of the suite, in tables and in the folder of a run."""
     about: str = ""
+    """One line for ``una-bench list``."""
     problem: dict[str, Any]
-    """Kind (``kind``) and settings of the problem."""
+    """Kind (``kind``) and settings of the problem: model, data and reward."""
     methods: tuple[str, ...] = ("all",)
     """Default methods."""
     seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of training, one cell of each method a seed; several give intervals."""
     training: dict[str, Any] = {}
     """Settings of all methods that have a field of that name."""
     settings: dict[str, tuple[dict[str, Any], ...]] = {}
     """Method -> variants, each with settings that override ``training``."""
     budget: Budget
+    """Training budget of every method, exactly one of epochs, responses, steps, tokens, flops and seconds."""
     batch_responses: int = Field(gt=0)
+    """Responses behind one optimizer step (a pair is two)."""
     reward: Literal["learned", "true"] = "learned"
+    """Reward of generated responses: the reward model, or the ``true`` reward if the problem has one."""
     temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature of generated responses."""
     benchmarks: dict[str, dict[str, Any]]
+    """What is measured -> its settings."""
     evaluate_points: int = Field(default=0, ge=0)
     """Number of evaluations during training."""
     lora: Lora | None = None
+    """Adapters on the policy; null: all weights are trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     """Precision of matrix products, with float32 weights; ``auto`` is bfloat16 if the device is faster with it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -109,21 +121,22 @@ class Recipe(BaseModel):
         return name
 
 
-def load(name: str, changes: Sequence[str] = ()) -> Recipe:
+def load(name: str, changes: Sequence[str | overrides.Change] = ()) -> Recipe:
     """Read a suite by name or file, apply preset, scale and ``key=value`` changes, and validate it."""
     chosen = choose(name, changes)
     return validate(chosen.raw, chosen.source)
 
 
-def choose(name: str, changes: Sequence[str] = ()) -> presets.Chosen:
-    """Read a suite and apply preset, scale and changes, without validating it."""
+def choose(name: str, changes: Sequence[str | overrides.Change] = ()) -> presets.Chosen:
+    """Read a suite and apply preset, scale and changes (``key=value``, or key and value), without validating it."""
     path = _find(name)
     raw = _read(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path} must contain keys and values. `una-bench show exact` prints an example.")
     raw.setdefault("name", path.stem)
     keys = {f.alias or n for n, f in Recipe.model_fields.items()}
-    return presets.choose(raw, [overrides.parse(change) for change in changes], keys, str(path))
+    parsed = [overrides.parse(change) if isinstance(change, str) else change for change in changes]
+    return presets.choose(raw, parsed, keys, str(path))
 
 
 def _read(path: Path) -> Any:
@@ -183,7 +196,8 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     problem = checked_settings(registry.problem_type(kind), recipe.problem, source, "problem.")
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
-        checked_settings(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
+        filled_in = checked_settings(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
+        settings |= {k: v for k, v in filled_in.model_dump(exclude_unset=True).items() if k not in settings}
     for key in sorted(set(recipe.training) - overrides.setting_names()):
         hint = nearest(key, overrides.setting_names())
         raise UserError(

@@ -16,12 +16,17 @@ from una_bench.interfaces.method import Feedback, Resident
 from una_bench.models import adapters, catalog, hub
 
 if TYPE_CHECKING:
+    from una_bench.interfaces.prepared import DataSize
     from una_bench.reproduction.targets import Lengths
     from una_bench.suite.plan import Cell, Plan
 
 GIB = 2**30
 FLOAT32_BYTES = 4
 BFLOAT16_BYTES = 2
+ASSUMED_LENGTH = 512
+"""Tokens of a prompt, and of a response, where data that is not read yet decides."""
+START_SECONDS = 5.0
+"""Start of a process with its imports."""
 PROCESS_BYTES = GIB
 """Imports of a process, or the context of a device."""
 
@@ -102,6 +107,8 @@ class Requirements:
     """Weights of adapters, trained in place of the policy's; 0 if all are trained."""
     reward: int
     """A reward model of unknown size is taken to be as large as the policy."""
+    data: DataSize | None = None
+    """Amount of the data, where it is known."""
 
     def state_bytes(self, cell: Cell) -> int:
         """Return the bytes of weights, gradients, Adam's moments and the models beside the policy, all in float32."""
@@ -119,8 +126,9 @@ class Requirements:
     def peak_bytes(self, cell: Cell) -> float:
         """Return the maximum memory of one training: its state, with activations or with the data of generation."""
         assert self.shape is not None
-        problem, settings, method = self.plan.recipe.problem, cell.settings, registry.method(cell.method)
-        longest = int(problem.get("max_length") or problem["max_prompt_length"] + problem["max_response_length"])
+        problem, settings, method = self.plan.recipe.problem, self.plan.settings(cell), registry.method(cell.method)
+        prompt, response = self._longest()
+        longest = int(problem.get("max_length") or prompt + response)
         pair = 2 if method.feedback is Feedback.PAIRWISE else 1
         rows = pair * (settings.get("per_device_train_batch_size") or self._batch(cell) / pair)  # given as pairs
         hidden, layers, vocabulary = self.shape.hidden, self.shape.layers, self.shape.vocabulary
@@ -129,15 +137,24 @@ class Requirements:
         activations = BFLOAT16_BYTES * numbers + 3 * FLOAT32_BYTES * vocabulary  # logits, their softmax and gradient
         generation = FLOAT32_BYTES * _at_once(settings) * longest * self.shape.cached
         if Resident.VALUE in method.resident:  # TRL's PPO keeps the logits of a rollout, twice
-            tokens = settings["responses_per_rollout"] * int(problem["max_response_length"])
+            tokens = settings["responses_per_rollout"] * response
             generation += 2 * FLOAT32_BYTES * tokens * vocabulary
         return float(self.state_bytes(cell) + max(rows * longest * activations, generation))
 
+    def _longest(self) -> tuple[int, int]:
+        """Return the maximum tokens of prompt and response: of the settings, of the data, or assumed."""
+        problem, data = self.plan.recipe.problem, self.data
+        prompt = problem.get("max_prompt_length") or (data.max_prompt_length if data else ASSUMED_LENGTH)
+        return int(prompt), int(
+            problem.get("max_response_length") or (data.max_response_length if data else ASSUMED_LENGTH)
+        )
+
     def _batch(self, cell: Cell) -> float:
         """Return the responses per optimizer step."""
-        if parts := cell.settings.get("num_mini_batches"):
-            return float(cell.settings["responses_per_rollout"] / parts)
-        return float(cell.settings.get("batch_responses") or self.plan.recipe.batch_responses)
+        settings = self.plan.settings(cell)
+        if parts := settings.get("num_mini_batches"):
+            return float(settings["responses_per_rollout"] / parts)
+        return float(self.plan.batch(cell))
 
     @property
     def memory_bytes(self) -> float:
@@ -153,9 +170,9 @@ class Requirements:
         saved = FLOAT32_BYTES * (self.adapters or self.policy) * (checkpoints + 3 * recipe.workers)
         return BFLOAT16_BYTES * (self.policy + self.reward) + saved + (1 if limited else 4) * GIB
 
-    def train_seconds(self, cell: Cell, lengths: Lengths, rate: Rate) -> float:
-        """Predict the time of one training; a budget of tokens or minutes counts as none."""
-        settings, budget, policy = cell.settings, self.plan.recipe.budget, self.policy
+    def train_seconds(self, cell: Cell, lengths: Lengths | DataSize, rate: Rate) -> float:
+        """Predict the time of one training; a budget of tokens or minutes, or of data not seen yet, counts as none."""
+        settings, budget, policy = self.plan.settings(cell), self.plan.recipe.budget, self.policy
         responses = budget.responses or (budget.steps or 0) * self._batch(cell)
         passes = 3 if settings.get("activation_checkpointing") else 2  # the gradients of weights come on top
         training, scoring = 2 * (passes * policy + (self.adapters or policy)), 2 * policy
@@ -168,6 +185,36 @@ class Requirements:
             decoding = math.ceil(scored / at_once) * lengths.response_tokens * self._token_seconds(rate)
         tokens = lengths.prompt_tokens + lengths.response_tokens
         return tokens * (responses * training + scored * scoring) / rate.flops + decoding
+
+    def run_seconds(self, rate: Rate) -> float | None:
+        """Predict the time of the whole run on `data`, None if that or the number of steps is unknown.
+
+        Tasks beyond the leaderboards count as none.
+        """
+        budget, data = self.plan.recipe.budget, self.data
+        if data is None or self.shape is None or not (budget.responses or budget.steps):
+            return None
+        cells = [cell for cell in self.plan.cells if cell.trains]
+        training = sum(self.train_seconds(cell, data, rate) for cell in cells)
+        evaluation = len(self.plan.cells) * (self.evaluation_seconds(rate) + self._sampling_seconds(data, rate))
+        processes = START_SECONDS * (
+            len(cells) / self.plan.recipe.workers + 4
+        )  # preparation and evaluation import more
+        return processes + self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.workers
+
+    def _sampling_seconds(self, data: DataSize, rate: Rate) -> float:
+        """Predict the time of one checkpoint's responses to held-out prompts, all of them at once."""
+        prompts = sum(int(settings.get("prompts", 0)) for settings in self.plan.recipe.benchmarks.values())
+        computing = prompts * (data.prompt_tokens + data.max_response_length) * 2 * self.policy / rate.flops
+        return (computing + data.max_response_length * self._token_seconds(rate)) if prompts else 0.0
+
+    def reward_seconds(self, data: DataSize, rate: Rate) -> float:
+        """Predict the time of training the reward model; 0 for one that exists."""
+        given = self.plan.recipe.problem.get("reward_model")
+        if not isinstance(given, Mapping) or given.get("name"):
+            return 0.0
+        pairs = given["steps"] * given["batch"] if given.get("steps") else data.responses / 2
+        return 2 * pairs * (data.prompt_tokens + data.response_tokens) * 6 * self.reward / rate.flops
 
     def _token_seconds(self, rate: Rate) -> float:
         return max(rate.token_seconds, FLOAT32_BYTES * self.policy / rate.bandwidth)
@@ -191,8 +238,8 @@ def _at_once(settings: Mapping[str, Any]) -> int:
     return min(rollout, int(settings.get("local_rollout_forward_batch_size") or rollout))
 
 
-def of(plan: Plan) -> Requirements | None:
-    """Return the requirements of a plan, None if the size of its policy is unknown."""
+def of(plan: Plan, data: DataSize | None = None) -> Requirements | None:
+    """Return the requirements of a plan on ``data``, None if the size of its policy is unknown."""
     problem, lora = plan.recipe.problem, plan.recipe.lora
     shape = shape_of(str(problem.get("policy", "")))
     policy = shape.parameters if shape else registry.problem(problem).parameter_count()
@@ -201,7 +248,8 @@ def of(plan: Plan) -> Requirements | None:
     given = problem.get("reward_model", {})
     reward = shape_of(str(given.get("name") or given.get("init"))) if isinstance(given, Mapping) else None
     return Requirements(
-        plan=plan,
+        plan=plan if data is None else plan.with_responses(data.responses),
+        data=data,
         shape=shape,
         policy=policy,
         adapters=shape.adapters(lora.r, lora.target_modules) if shape and lora else 0,

@@ -167,7 +167,7 @@ def run(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, **options: Any)
     passes = []
     forward = Reader._forward
     monkeypatch.setattr(Reader, "_forward", lambda *a, **k: (passes.append(1), forward(*a, **k))[1])
-    harness = tasks.load(["letters"], checkpoint.prepared.path / "tasks", Options(**options))
+    harness = tasks.load(["letters"], [checkpoint.prepared.path / "tasks"], Options(**options))
     network = AutoModelForCausalLM.from_pretrained(checkpoint.path)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
     found = harness.run(network, tokenizer, checkpoint.out, content=result_cache.model_key(checkpoint))

@@ -13,6 +13,8 @@ from una_bench.problems.exact.settings import ExactSettings
 class Exact(ExactSettings):
     """Preparation and truth of the exactly solvable problem."""
 
+    own_tasks = ("exact_choice", "exact_generate")
+
     def parameter_count(self) -> int:
         """Return the parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`.policy.new_policy`)."""
         vocabulary, width, inner, layers = 17, 64, 256, 2

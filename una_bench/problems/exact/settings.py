@@ -20,6 +20,7 @@ class ExactSettings(Problem):
     )
 
     kind: Literal["exact"] = "exact"
+    """Kind of problem."""
     seed: int = Field(default=0, ge=0)
     """Seed of the reference policy, the split of prompts, the offsets and all feedback."""
     reward_seed: int = Field(default=4, ge=0)

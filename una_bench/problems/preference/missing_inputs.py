@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from una_bench.errors import UserError
 from una_bench.models import adapters, catalog, hub
 from una_bench.models.hub import cached_datasets
 from una_bench.models.offline import Need
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
 
 def of_problem(problem: PreferenceSettings) -> list[Need]:
-    """Return the missing models and data sets, each with the command to get it."""
+    """Return the missing models and data sets, each with the command to get it.
+
+    Raises:
+        UserError: The placeholders of the suite for your own model and data are still there.
+    """
+    for given, placeholder in ((problem.policy, "MODEL"), (problem.dataset.source, "DATA")):
+        if given == placeholder and not Path(given).exists():
+            option = placeholder.lower()
+            raise UserError(
+                f"There is no {option} yet. Give yours with --{option}: una-bench run --model MODEL --data DATA."
+            )
     reward = problem.reward_model
     models = [("policy", problem.policy, problem.policy_revision)]
     if reward and (reward.name or reward.init):

@@ -32,7 +32,7 @@ def require_context(problem: PreferenceSettings, model: Model, *, role: str = ""
     added = max(map(len, problem.doubled_ends.values()), default=0)
     prompt, response = "max_prompt_length", "max_response_length"
     for before in ("", "heldout_"):
-        lengths = [getattr(problem, before + name) or getattr(problem, name) for name in (prompt, response)]
+        lengths = [getattr(problem, before + name) or getattr(problem, name) or 0 for name in (prompt, response)]
         needed = sum(lengths) + added
         if limit is not None and needed > limit:
             raise UserError(
@@ -150,7 +150,7 @@ def check_reward(
         key = "name" if problem.reward_model and problem.reward_model.name else "init"
         require_context(problem, model, role=REWARD, instead=f", or choose another problem.reward_model.{key}")
         require_embeddings(model, tokenizer, _texts(prepared), role=REWARD)
-    elif limit is not None and limit < problem.max_prompt_length + problem.max_response_length:
+    elif limit is not None and limit < (problem.max_prompt_length or 0) + (problem.max_response_length or 0):
         notes.append(f"{REWARD}{model.name} reads {limit} tokens of its own: it does not see the end of a longer text.")
     return [note for note in notes if note]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
-from una_bench.models import catalog
-from una_bench.problems.preference import formats, model_checks, notes, pairs, reward_model, sources, tables
+from una_bench.models import catalog, sizes
+from una_bench.problems.preference import formats, lengths, model_checks, notes, pairs, reward_model, sources, tables
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Example, make_examples
 from una_bench.problems.preference.policy import make_template, write_policy
@@ -40,7 +42,12 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         reward_model.resolve(problem, problem.reward_model, say)
     template = make_template(problem, model)
     say("preference data")
-    train, heldout, facts = read_examples(problem, template)
+    train, heldout, facts = read_examples(problem, template, context=sizes.context(sizes.configuration(model)))
+    given = problem
+    limits = facts["limits"]
+    problem = given.model_copy(
+        update={"max_prompt_length": limits["prompt"], "max_response_length": limits["response"]}
+    )
     _write_tables(problem, out, train, heldout)
     for method, ends in problem.doubled_ends.items():
         table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
@@ -59,16 +66,21 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         counts |= {f"prompts_{name}": len({w.prompt for w in part})}
     manifest = {
         "kind": problem.kind,
-        "settings": problem.model_dump(mode="json"),
+        "settings": given.model_dump(mode="json"),
         "counts": counts,
         "notes": [
             *model_notes,
+            *facts["notes"],
             *(note for name in ("train", "heldout") for note in notes.of_reading(facts[name])),
             *notes.of_feedback(Prepared(out).responses()),
         ],
         "not_applicable": without,
-        "max_prompt_length": problem.max_prompt_length,
-        "max_new_tokens": problem.max_response_length,
+        "max_prompt_length": limits["prompt"],
+        "max_new_tokens": limits["response"],
+        "mean_tokens": {
+            "prompt": fmean(len(w.prompt_ids) for w in train),
+            "response": fmean(len(ids) for w in train for ids in w.completion_ids),
+        },
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
         "template": template.describe(),
         "checks": checks,
@@ -80,9 +92,9 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
 
 
 def read_examples(
-    problem: PreferenceSettings, template: Template
+    problem: PreferenceSettings, template: Template, *, context: int | None = None
 ) -> tuple[list[Written], list[Written], dict[str, Any]]:
-    """Read and judge the data, and put it into the template.
+    """Read and judge the data, and put it into the template; the policy reads at most ``context`` tokens.
 
     Returns:
         Training examples, held-out examples, and facts about both for the manifest.
@@ -100,11 +112,8 @@ def read_examples(
         heldout_prompts = {one.prompt for one in heldout}
         train = [one for one in examples if one.prompt not in heldout_prompts]
         facts["prompt_is_held_out"] = len(examples) - len(train)
-    limits = Limits(prompt=problem.max_prompt_length, response=problem.max_response_length, whole=problem.max_length)
-    wider = Limits(
-        prompt=problem.heldout_max_prompt_length or limits.prompt,
-        response=problem.heldout_max_response_length or limits.response,
-    )
+    limits, decided = lengths.limits(problem, train, template, context)
+    wider = lengths.heldout_limits(problem, heldout, template, context, limits)
     written = []
     parts = ((train, facts, problem.pairs, limits), (heldout, aside, problem.heldout_pairs, wider))
     for part, part_facts, most, part_limits in parts:
@@ -123,7 +132,12 @@ def read_examples(
         written.append(kept)
         if not kept:
             raise UserError(notes.nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
-    return written[0], written[1], {"train": facts, "heldout": aside, "rules": [*RULES, *_settings_rules(problem)]}
+    about = {
+        "rules": [*RULES, *_settings_rules(problem, limits)],
+        "limits": {**asdict(limits), **decided},
+        "notes": [lengths.note(limits, decided, problem)] if decided else [],
+    }
+    return written[0], written[1], {"train": facts, "heldout": aside, **about}
 
 
 def examples_of(problem: PreferenceSettings, source: Source) -> tuple[list[Example], dict[str, Any]]:
@@ -143,7 +157,7 @@ def examples_of(problem: PreferenceSettings, source: Source) -> tuple[list[Examp
     return examples, {**facts, **reading, "responses": len(responses), **made}
 
 
-def _settings_rules(problem: PreferenceSettings) -> list[str]:
+def _settings_rules(problem: PreferenceSettings, limits: Limits) -> list[str]:
     label = (
         "Desirable is what the data says, else the preferred response of each pair."
         if problem.label_threshold is None
@@ -155,8 +169,8 @@ def _settings_rules(problem: PreferenceSettings) -> list[str]:
         f"Ties: {problem.ties.replace('_', ' ')}.",
         label,
         f"Responses without a partner: {problem.unpaired.replace('_', ' ')}.",
-        f"A pair or response is left out where the prompt has more than {problem.max_prompt_length} tokens or the "
-        f"response more than {problem.max_response_length}{together}, for every method alike.",
+        f"A pair or response is left out where the prompt has more than {limits.prompt} tokens or the response more "
+        f"than {limits.response}{together}, for every method alike.",
         "No prompt is both trained on and held out; white space around it does not count.",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -82,23 +83,27 @@ def _use(model: Model, settings: RewardModel, out: Path, template: Template) -> 
             f"{model.name} is {architecture} with {outputs} outputs. Choose a sequence classifier with one output."
         )
     tokenizer = load_tokenizer(model)
-    if settings.own_template and not tokenizer.chat_template:
+    own_template = settings.own_template
+    if own_template and not tokenizer.chat_template:
         raise UserError(f"{model.name} has no chat template. Leave out reward_model.own_template.")
+    foreign = not same_tokens(tokenizer, template.tokenizer)
+    if own_template is None:
+        own_template = foreign and settings.reads == "text" and bool(tokenizer.chat_template)
     reward = out / "reward"
     link_files(model, reward)
     tokenizer.save_pretrained(reward)
     if settings.reads == "policy_tokens":
         _require_room(model, template)
         write_style(reward, end="", own_template=False, policy_tokens=True)
-    elif not same_tokens(tokenizer, template.tokenizer):
-        write_style(reward, end=template.end, own_template=settings.own_template)
+    elif foreign:
+        write_style(reward, end=template.end, own_template=own_template)
     prepared = Prepared(out)
     scorer = Scorer(prepared)
     if scorer.policy_tokenizer is None:
         model_checks.require_texts(model, scorer, prepared)
     return {
         "trained": False,
-        "own_template": settings.own_template,
+        "own_template": own_template,
         "heldout_accuracy": accuracy(scorer, prepared),
     }
 
@@ -130,7 +135,7 @@ def _train(model: Model, settings: RewardModel, out: Path, template: Template, f
                 data,
                 out / "reward",
                 seed=settings.seed,
-                steps=settings.steps,
+                steps=settings.steps or math.ceil(len(Prepared(data).responses()) / 2 / settings.batch),
                 batch=settings.batch,
                 learning_rate=settings.learning_rate,
             )

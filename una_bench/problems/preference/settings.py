@@ -26,18 +26,20 @@ class RewardModel(Settings):
     """Hub revision of ``name`` or ``init``."""
     own_tokenizer: bool = False
     """Allow a reward model with another tokenizer than the policy's; it then tokenizes the text itself."""
-    own_template: bool = False
-    """Format prompts and responses with the reward model's chat template instead of the policy's."""
+    own_template: bool | None = False
+    """Format prompts and responses with the reward model's chat template instead of the policy's. None: where it has
+    one and another tokenizer."""
     reads: Literal["text", "policy_tokens"] = "text"
     """``policy_tokens``: a given reward model with another tokenizer receives the policy's token ids, as in the code
     released with UNA; its rewards are then meaningless."""
-    steps: int = Field(default=100, ge=1)
-    """Optimizer steps of training."""
+    steps: int | None = Field(default=100, ge=1)
+    """Optimizer steps of training. None: one pass over the pairs; more overfit."""
     batch: int = Field(default=8, ge=1)
     """Pairs per step."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak learning rate."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the new head and of the order of pairs."""
     fingerprint: str = ""
     """Tells versions of a local model apart; filled in."""
 
@@ -58,6 +60,7 @@ class PreferenceSettings(Problem):
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
 
     kind: Literal["preference"] = "preference"
+    """Kind of problem."""
     policy: str
     """Initial policy of every method: folder, ``.gguf`` file, hub name, or a model in `una-bench models list`."""
     policy_revision: str = ""
@@ -101,16 +104,18 @@ class PreferenceSettings(Problem):
     (``eos``) twice, as in the UNA authors' code."""
     label_threshold: float | None = None
     """Score from which a response is desirable; none: the data's labels, else the preferred one of each pair."""
-    max_prompt_length: int = Field(default=512, ge=1)
-    """Tokens including the template; pairs with a longer prompt are dropped for all methods."""
-    max_response_length: int = Field(default=512, ge=2)
-    """Tokens including the end token; pairs with a longer response are dropped. Also the limit of generation."""
+    max_prompt_length: int | None = Field(default=None, ge=1)
+    """Tokens including the template; pairs with a longer prompt are dropped for all methods. None: the 95th percentile
+    of the data."""
+    max_response_length: int | None = Field(default=None, ge=2)
+    """Tokens including the end token; pairs with a longer response are dropped. Also the limit of generation. None: the
+    95th percentile of the data."""
     max_length: int | None = Field(default=None, ge=2)
     """Tokens of prompt and response together; none: no further limit."""
     heldout_max_prompt_length: int | None = Field(default=None, ge=1)
-    """``max_prompt_length`` of held-out pairs; none: as for training."""
+    """``max_prompt_length`` of held-out pairs; none: as for training, or more where the data decides."""
     heldout_max_response_length: int | None = Field(default=None, ge=2)
-    """``max_response_length`` of held-out pairs; none: as for training."""
+    """``max_response_length`` of held-out pairs; none: as for training, or more where the data decides."""
     pairs: int | None = Field(default=None, ge=1)
     """Largest number of training pairs and responses without a partner together, chosen by the seed."""
     heldout_pairs: int | None = Field(default=None, ge=1)
