@@ -185,7 +185,7 @@ DATA: list[tuple[dict[str, Any], str]] = [
         {"reward_model": {"own_template": True}},
         "own_template needs a reward model with name and own_tokenizer; leave it out.",
     ),
-    ({"sft": True}, "'problem.sft' is True: input should be False."),
+    ({"sft": {"epochs": 0}}, "'problem.sft.epochs' is 0: input should be greater than or equal to 1."),
 ]
 
 

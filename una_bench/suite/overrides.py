@@ -103,7 +103,9 @@ def _place(target: Any, parts: Sequence[str], value: Any, origin: str) -> None:
     for part in parts[:-1]:
         if not isinstance(target, dict):
             break
-        target = target.setdefault(part, {})
+        if target.get(part) is None:
+            target[part] = {}
+        target = target[part]
     if not isinstance(target, dict):
         raise UserError(f"{origin}: '{'.'.join(parts[:-1])}' has no subkeys. Write {'.'.join(parts[:-1])}=VALUE.")
     if value is not TAKE_OUT:

@@ -6,7 +6,7 @@ import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
@@ -246,7 +246,8 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> str
         owner: Any = model
         for part in first["loc"][:-1]:
             annotation = owner.model_fields[str(part)].annotation if part in owner.model_fields else None
-            owner = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+            kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+            owner = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
             if owner is None:
                 break
         keys = [f.alias or n for n, f in owner.model_fields.items()] if owner is not None else []

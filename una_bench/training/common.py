@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from una_bench.instruments.probe import Probe
     from una_bench.interfaces.budget import Budget
-    from una_bench.interfaces.method import Job, Method
+    from una_bench.interfaces.method import Job, Lora, Method
 
 __all__ = ["common_arguments", "fit", "instrument", "load_policy", "lora_config", "record_facts", "weights_sha256"]
 
@@ -128,15 +128,20 @@ def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
 
 def lora_config(job: Job, task: str = "CAUSAL_LM") -> Any:
     """Return the peft configuration of the job's adapters for a ``task``; None for full fine-tuning."""
-    if job.lora is None:
+    return peft_config(job.lora, task)
+
+
+def peft_config(lora: Lora | None, task: str = "CAUSAL_LM") -> Any:
+    """Return the peft configuration of adapters for a ``task``; None for full fine-tuning."""
+    if lora is None:
         return None
     from peft import LoraConfig
 
-    targets = job.lora.target_modules
+    targets = lora.target_modules
     return LoraConfig(
-        r=job.lora.r,
-        lora_alpha=job.lora.lora_alpha,
-        lora_dropout=job.lora.lora_dropout,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type=task,
     )

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import catalog, sizes
-from una_bench.problems.preference import formats, lengths, model_checks, notes, pairs, reward_model, sources, tables
+from una_bench.problems.preference import (
+    formats,
+    lengths,
+    model_checks,
+    notes,
+    pairs,
+    reward_model,
+    sft,
+    sources,
+    tables,
+)
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Example, make_examples
 from una_bench.problems.preference.policy import make_template, write_policy
@@ -54,6 +64,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
     model_notes, checks = model_checks.check_policy(model, template, Prepared(out))
     write_policy(model, template, out / "policy")
+    tuning = sft.fine_tune_policy(problem, Prepared(out), template, say) if problem.sft else {}
     without = notes.not_applicable(problem, Prepared(out).responses())
     figures: dict[str, Any] = {}
     if problem.reward_model and "prompts" not in without:
@@ -69,8 +80,9 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "settings": given.model_dump(mode="json"),
         "counts": counts,
         "notes": [
-            *model_notes,
             *facts["notes"],
+            *model_notes,
+            *tuning.pop("notes", ()),
             *(note for name in ("train", "heldout") for note in notes.of_reading(facts[name])),
             *notes.of_feedback(Prepared(out).responses()),
         ],
@@ -85,6 +97,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         "template": template.describe(),
         "checks": checks,
         "data": facts,
+        **({"sft": tuning} if tuning else {}),
         "reward_model": figures,
         "hashes": {part.name: path_hash(part) for part in sorted(out.iterdir())},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ def write_reward_model(problem: PreferenceSettings, out: Path, template: Templat
     assert settings is not None
     model = resolve(problem, settings, say)
     name, separate = model.name, bool(settings.name or settings.init)
+    if problem.sft and not separate:
+        model = replace(model, folder=out / "policy", source=f"{model.source}, after supervised fine-tuning")
     say(f"reward model: {'loading' if settings.name else 'training from'} {name}")
     tokenizer = load_tokenizer(model) if separate else template.tokenizer
     same = not separate or same_tokens(tokenizer, template.tokenizer)

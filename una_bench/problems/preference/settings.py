@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from una_bench.errors import nearest
 from una_bench.interfaces import registry
+from una_bench.interfaces.method import Lora
 from una_bench.interfaces.problem import Problem
 from una_bench.interfaces.settings import Settings
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
@@ -21,7 +22,7 @@ class RewardModel(Settings):
     name: str = ""
     """Reward model to use without training: folder, hub name or packaged model."""
     init: str = ""
-    """Model to start training from; empty: the policy."""
+    """Model to start training from; empty: the policy, fine-tuned if ``sft`` is set."""
     revision: str = ""
     """Hub revision of ``name`` or ``init``."""
     own_tokenizer: bool = False
@@ -52,6 +53,25 @@ class RewardModel(Settings):
         if self.reads == "policy_tokens" and (not self.name or self.own_template):
             raise ValueError("policy_tokens needs a reward model with name and without own_template; leave it out")
         return self
+
+
+class Sft(Settings):
+    """Settings of supervised fine-tuning.
+
+    Learning rate and epochs are Zephyr's (arXiv:2310.16944), the batch is InstructGPT's (arXiv:2203.02155).
+    """
+
+    responses: Literal["chosen", "desirable", "all"] = "chosen"
+    """Training responses to learn: the preferred one of each pair, those with a desirable label, or all; each once."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over these responses."""
+    batch: int = Field(default=32, ge=1)
+    """Responses per step."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """Peak learning rate."""
+    seed: int = Field(default=0, ge=0)
+    lora: Lora | None = None
+    """Adapters to train and merge, for models too large to train whole; none: all weights."""
 
 
 class PreferenceSettings(Problem):
@@ -124,8 +144,9 @@ class PreferenceSettings(Problem):
     """Seed of the choice of pairs and of the split."""
     reward_model: RewardModel | None = RewardModel()
     """None: no reward model, so that online methods cannot run."""
-    sft: Literal[False] = False
-    """Supervised fine-tuning is not supported: the policy is the reference."""
+    sft: Sft | None = None
+    """Supervised fine-tuning of the policy before any method; the result is policy and reference of all. None: no
+    fine-tuning."""
 
     @model_validator(mode="before")
     @classmethod
@@ -143,6 +164,12 @@ class PreferenceSettings(Problem):
             name = reward.get("name") or reward.get("init") or ""
             values["reward_model"] = {**reward, "fingerprint": catalog.fingerprint(name) if name else ""}
         return values
+
+    @field_validator("sft", mode="before")
+    @classmethod
+    def _on_or_off(cls, given: Any) -> Any:
+        """Take true for the defaults; false stands in recipes that are older than these settings."""
+        return {True: {}, False: None}[given] if isinstance(given, bool) else given
 
     @field_validator("chat_template")
     @classmethod

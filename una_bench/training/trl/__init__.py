@@ -1,7 +1,8 @@
 """The only part that knows TRL's API. Everything else asks this package.
 
 `dpo` and `kto` train on given responses with what `offline` has for both, `ppo` trains PPO with what `scoring` wraps
-around a reward, `reward` fits reward models. Each module pulls in only the TRL trainer that it uses.
+around a reward, `reward` fits reward models, `sft` fine-tunes the common initial policy. Each module pulls in only the
+TRL trainer that it uses.
 """
 
 from __future__ import annotations
