@@ -127,7 +127,7 @@ def test_the_screen_says_what_is_going_to_happen(own: Path) -> None:
     lines = overview.lines(made, data, Path("out"))
     assert lines | {"time": "", "memory": ""} == {
         "model": "model (13,136 weights; adapters of rank 32 train 16,384)",
-        "data": "pairs.jsonl: about 18 pairs to train on; held out: 10 % of the prompts",
+        "data": "pairs.jsonl: about 36 responses to train on; held out: 10 % of the prompts",
         "lengths": "prompts up to about 22 tokens, responses up to about 6 (the 95th percentile of the data)",
         "reward": "trained on the pairs, from the policy",
         "methods": "base, dpo, kto, ppo, una_binary, una_online, una_pairwise, una_score (8 cells; seeds 0)",

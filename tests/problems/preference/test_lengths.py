@@ -44,6 +44,7 @@ def test_the_chosen_limits_are_said_first(tmp_path: Path) -> None:
         f"Lengths: problem.max_prompt_length={3 + AROUND} and problem.max_response_length=97 tokens, from the data "
         "(95th percentile).",
         "data.jsonl: 95 pairs; left out: 5 with too long a response (problem.max_response_length).",
+        "No scores but 1 and 0, of pairs or labels: UNA-score learns what UNA-binary learns.",
     ]
 
 
