@@ -25,8 +25,8 @@ FLOAT32_BYTES = 4
 BFLOAT16_BYTES = 2
 ASSUMED_LENGTH = 512
 """Tokens of a prompt, and of a response, where data that is not read yet decides."""
-START_SECONDS = 5.0
-"""Start of a process with its imports."""
+START_SECONDS = 10.0
+"""Start of a process with its imports, and loading of a small model."""
 PROCESS_BYTES = GIB
 """Imports of a process, or the context of a device."""
 
