@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -43,8 +44,18 @@ def _load(group: str, kind: str, name: str, base: type) -> Any:
         choices = ", ".join(modules)
         raise UserError(f"There is no {kind} '{name}'.{nearest(key, modules)} Choose from: {choices}.")
     module, _, attribute = modules[key].partition(":")
-    loaded = import_module(module)
-    return getattr(loaded, attribute) if attribute else _only_subclass(loaded, base)
+    try:
+        loaded = import_module(module)
+        return getattr(loaded, attribute) if attribute else _only_subclass(loaded, base)
+    except Exception as error:
+        raise UserError(f"The {kind} '{name}' ({modules[key]}) cannot be loaded: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)
+    if any(frame.name == "_process_class" for frame in last):
+        return "its settings are fields of a plain class, so remove the decorator @dataclass"
+    return f"{type(error).__name__}: {str(error).rstrip('.')} ({Path(last[-1].filename).name}, line {last[-1].lineno})"
 
 
 def _only_subclass(module: ModuleType, base: type) -> type:
