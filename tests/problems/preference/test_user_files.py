@@ -404,6 +404,20 @@ READ: dict[str, tuple[str, Content, dict[str, Any], list[Any], list[str]]] = {
         [(asked("hi"), GOOD, BAD)],
         ["a.jsonl: not used: column ranks."],
     ),
+    "objects beside a column of scores": (
+        JSONL,
+        [{"prompt": "hi", "answers": [{"text": "a"}, {"text": "b"}], "scores": [5, 1]}],
+        {"score_range": (1, 5)},
+        [(asked("hi"), GOOD, BAD)],
+        [],
+    ),
+    "images that are missing": (
+        JSONL,
+        [*turned("hi", image=NAN, images=[])],
+        {},
+        [(asked("hi"), GOOD, BAD)],
+        [],
+    ),
     "a rank that is missing": (
         JSONL,
         [{"prompt": "hi", "answers": [{"answer": w, "rank": r} for w, r in (("a", 1), ("b", 2), ("c", None))]}],

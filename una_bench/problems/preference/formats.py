@@ -30,7 +30,7 @@ TURN = re.compile(r"<extra_id_1>(User|Assistant)\n")
 """Marks where a speaker begins within HelpSteer2's prompts of several turns."""
 NOTEWORTHY = re.compile(
     r"scor|rating|reward|rank|label|prefer|grade|quality|vote|system|input|context|history|tool|document|question|instr"
-    r"|prompt|conversation|messages|^respon|^answer|^complet|^output|^reason|^think",
+    r"|prompt|conversation|messages|^(respon|answer|complet|output|reason|think)(?!.*token)",
     re.I,
 )
 """Columns that look like a judgment, or like part of the prompt or response: named where they are not used."""
@@ -242,11 +242,13 @@ def _several(row: Row, table: Table) -> Iterator[Judged | None]:
     if grades is not None and len(grades) != len(answers):
         raise UserError(f"{column} has {len(answers)} answers and {table.column(what)} {len(grades)} judgments.")
     for place, answer in enumerate(answers, start=1):
-        if grades is not None and not isinstance(answer, Mapping):
+        if isinstance(answer, Mapping) or grades is None:
+            completion = _answer(answer, place, table)
+        else:
             completion = conversation(answer, f"{column}, answer {place}", "assistant")
+        if grades is not None:
             grade, name, ranked = grades[place - 1], table.column(what), what == "ranks"
         else:
-            completion = _answer(answer, place, table)
             key = next((key for key in (*GRADES, "rank") if not missing(answer.get(key))), "")
             grade, name, ranked = answer.get(key), f"{column}.{key}", key == "rank"
         try:
@@ -380,7 +382,7 @@ def judged(
 
 def _require_text(row: Row) -> None:
     for column in PICTURES:
-        if row.get(column):
+        if row.get(column) and not missing(row[column]):
             raise UserError(
                 f"column {column} holds {row[column]!r:.40}; only text can be trained on. Drop the row, or the column "
                 "where the text makes sense without it."

@@ -99,7 +99,7 @@ def _require_words(example: Example, template: Template) -> None:
     Raises:
         UserError: A message has such a text.
     """
-    marks = template.tokenizer.all_special_tokens
+    marks = [token for token in template.tokenizer.all_special_tokens if token]
     if example.responses[0].tools and not template.chat:
         raise UserError("problem.template=plain leaves out the tools. Use a chat template that writes them.")
     for message in (*example.responses[0].messages, *(m for one in example.responses for m in one.completion)):

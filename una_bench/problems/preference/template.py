@@ -96,7 +96,8 @@ class Template:
             at += len(words)
         without: list[tuple[str, Messages, Sequence[Any]]] = [("tools", messages, ())] if tools else []
         for key, what in (("tool_calls", "tool calls"), ("reasoning_content", "reasoning_content")):
-            if any(m.get(key) for m in messages):
+            # Templates leave out the reasoning of earlier turns on purpose.
+            if any(m.get(key) for m in (messages if key == "tool_calls" else messages[-1:])):
                 without.append((what, tuple({**m, key: None} for m in messages), tools))
         for what, fewer, offered in without:
             if self.render(fewer, offered) == text:
