@@ -22,7 +22,9 @@ LENGTHS = {"max_prompt_length": 100, "max_response_length": 20}
 
 def write_problem(folder: Path, **changed: Any) -> dict[str, Any]:
     """Return settings of a small problem whose model and data are in ``folder``."""
-    policy = folder / "model" if (folder / "model").is_dir() else write_model(folder / "model")
+    policy = folder / "model"
+    if "policy" not in changed and not policy.is_dir():
+        write_model(policy)
     data = folder / "data.jsonl"
     if not data.exists():
         write_rows(data, scored_rows())

@@ -22,7 +22,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("a.csv", "a,b\n1\n", "a.csv cannot be read as csv:"),
     ("a.parquet", "PAR1", "a.parquet cannot be read as parquet:"),
     ("a.jsonl", '{"q": "x", "a": "y"}\n', "has the columns q, a. It needs one of these sets: prompt, response"),
-    ("a.jsonl", '{"chosen": "a", "rejected": "b"}\n', "so a column prompt is needed."),
+    ("a.jsonl", '{"chosen": "a", "rejected": "b"}\n', "so a column prompt is needed;"),
     (
         "a.jsonl",
         '{"prompt": 3.5, "chosen": "a", "rejected": "b"}\n',

@@ -33,8 +33,8 @@ def test_helpsteer_scores_reach_both_ends(attribute: int, score: float) -> None:
     assert judged([row], SCORING, "data")[0][0].score == score
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), "good"])
-def test_a_row_with_an_invalid_attribute_is_left_out_and_counted(value: Any) -> None:
+@pytest.mark.parametrize("value", [None, float("nan"), "N/A", " "])
+def test_a_row_with_a_missing_attribute_is_left_out_and_counted(value: Any) -> None:
     rows = [helpsteer(), helpsteer(correctness=value)]
     responses, facts = judged(rows, SCORING, "data")
     assert (len(responses), facts["rows_without_judgment"]) == (1, 1)
@@ -95,7 +95,7 @@ def test_a_labeled_completion_keeps_its_label(label: Any) -> None:
 
 @pytest.mark.parametrize("label", ["good", 0.5, 2])
 def test_a_label_that_is_neither_is_named(label: Any) -> None:
-    with pytest.raises(UserError, match=rf"data, row 1: label is {label!r}; true or false"):
+    with pytest.raises(UserError, match=rf"data, row 1: column label holds {label!r}; true or false"):
         judged([{"prompt": "p", "completion": "c", "label": label}], SCORING, "data")
 
 
@@ -158,11 +158,11 @@ def test_a_prompt_that_is_no_conversation_is_named(prompt: Any, reason: str) -> 
     [
         ({"chosen": "a", "rejected": "b"}, "so a column prompt is needed"),
         ({"prompt": "p", "chosen": [ASSISTANT, USER], "rejected": [ASSISTANT]}, "ends with the user's message"),
-        ({"chosen": [USER, ASSISTANT, USER], "rejected": [USER, OTHER]}, "the response ends with the user's message"),
-        ({"chosen": [USER, ASSISTANT], "rejected": [OTHER_USER, ASSISTANT]}, "part in message 1 (user and user)"),
+        ({"chosen": [USER, ASSISTANT, USER], "rejected": [USER, OTHER]}, "column chosen ends with the user's message"),
+        ({"chosen": [USER, ASSISTANT], "rejected": [OTHER_USER, ASSISTANT]}, "part in message 1 (user 'p' and user"),
         ({"prompt": "q", "chosen": [USER, ASSISTANT], "rejected": [USER, OTHER]}, "is not among the messages"),
         ({"prompt": "p", "chosen": "a", "rejected": "b", "history": ["x"]}, "a question and its answer are needed"),
-        ({"prompt": "p", "chosen": "a", "rejected": "b", "tools": "{"}, "column tools is no JSON"),
+        ({"prompt": "p", "chosen": "a", "rejected": "b", "tools": "{"}, "column tools holds '{'; a list is needed"),
         ({"prompt": [SYSTEM, USER], "chosen": "a", "rejected": "b", "system": "other"}, "different system messages"),
     ],
 )

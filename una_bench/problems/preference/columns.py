@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from una_bench.errors import UserError, nearest
-from una_bench.problems.preference.conversations import Messages, conversation, text
+from una_bench.problems.preference.conversations import Messages, conversation, listed, text
 from una_bench.problems.preference.judged_response import Scoring
 
 Row = Mapping[str, Any]
 ALIASES = {
-    "prompt": ("prompt", "question", "instruction", "conversations", "conversation", "messages", "context_messages"),
+    "prompt": (
+        "prompt",
+        "question",
+        "instruction",
+        "conversations",
+        "conversation",
+        "messages",
+        "context_messages",
+        "input",
+    ),
     "chosen": ("chosen", "chosen_response"),
     "rejected": ("rejected", "rejected_response"),
     "response": ("response", "completion", "output"),
@@ -56,7 +65,14 @@ def prompt_of(row: Row, table: Table) -> Messages:
     """Return the prompt with everything that belongs to it: system message, earlier turns, input."""
     messages = conversation(table.get(row, "prompt"), table.column("prompt"))
     more = text(table.get(row, "input"), f"column {table.column('input')}")
-    if more.strip() and len(messages) == 1:
+    if more.strip() and len(messages) > 1:
+        raise UserError(
+            f"column {table.column('input')} ({more!r:.40}) stands beside a prompt of {len(messages)} messages; write "
+            "it into one of them, or drop the column."
+        )
+    if more.strip() and not messages:
+        messages = conversation(more, table.column("input"))
+    elif more.strip():
         messages = ({**messages[0], "content": f"{messages[0]['content']}\n{more}"},)
     return with_system(messages, row, table)
 
@@ -64,9 +80,14 @@ def prompt_of(row: Row, table: Table) -> Messages:
 def before(row: Row, table: Table) -> Messages:
     """Return the system message and the earlier turns that stand in columns of their own."""
     turns: list[Messages] = []
-    for place, turn in enumerate(table.get(row, "history") or (), start=1):
+    history = listed(table.get(row, "history"), table.column("history"))
+    if all(isinstance(turn, dict) for turn in history):
+        turns, history = [conversation(history, table.column("history"))], []
+    for place, turn in enumerate(history, start=1):
         if not isinstance(turn, list | tuple) or len(turn) != 2:
-            raise UserError(f"column {table.column('history')}, turn {place}: a question and its answer are needed.")
+            raise UserError(
+                f"column {table.column('history')}, turn {place} is {turn!r:.40}; a question and its answer are needed."
+            )
         where = f"column {table.column('history')}, turn {place}"
         turns.append(conversation(turn[0], where))
         turns.append(conversation(turn[1], where, "assistant"))
@@ -80,19 +101,15 @@ def with_system(messages: Messages, row: Row, table: Table) -> Messages:
     if not messages or messages[: len(earlier)] == earlier:
         return messages
     if earlier and messages and messages[0]["role"] == "system":
-        raise UserError(f"column {table.column('system')} and the conversation have different system messages.")
+        raise UserError(
+            f"column {table.column('system')} and the conversation have different system messages; keep one."
+        )
     return earlier + messages
 
 
 def tools_of(row: Row, table: Table) -> tuple[Any, ...]:
     """Return what the chat template may offer to call."""
-    tools = table.get(row, "tools")
-    if isinstance(tools, str) and tools.strip():
-        try:
-            tools = json.loads(tools)
-        except ValueError:
-            raise UserError(f"column {table.column('tools')} is no JSON: {tools!r:.60}") from None
-    return tuple(tools or ())
+    return tuple(listed(table.get(row, "tools"), table.column("tools")))
 
 
 def resolve(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:
@@ -114,9 +131,15 @@ def resolve(columns: Sequence[str], given: Mapping[str, str], where: str) -> dic
                 f"{where} has no column '{name}' (problem.columns.{what}).{nearest(name, columns)} "
                 f"Its columns are {', '.join(columns)}."
             )
+    for name, count in Counter(given.values()).items():
+        if count > 1:
+            both = " and ".join(what for what in given if given[what] == name)
+            raise UserError(f"problem.columns gives the column '{name}' for {both}. Each needs a column of its own.")
     names = {}
     for what, aliases in ALIASES.items():
         present = [alias for alias in aliases if alias in columns and alias not in given.values()]
         if what in given or present:
             names[what] = given.get(what) or present[0]
+    if names.get("prompt") == names.get("input") and "input" in names:
+        del names["input"]
     return names

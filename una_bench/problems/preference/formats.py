@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from una_bench.errors import UserError
-from una_bench.problems.preference.columns import Row, Table, before, prompt_of, resolve, tools_of, with_system
+from una_bench.problems.preference.columns import ALIASES, Row, Table, before, prompt_of, resolve, tools_of, with_system
 from una_bench.problems.preference.conversations import (
     Messages,
     common_prefix,
     conversation,
     empty,
+    listed,
 )
-from una_bench.problems.preference.judged_response import Judged, ScaleError, ScoreError, Scoring, number
+from una_bench.problems.preference.judged_response import Judged, ScaleError, ScoreError, Scoring, missing, number
 
 UNIT = (0.0, 1.0)
 ULTRAFEEDBACK = (1.0, 10.0)
@@ -29,14 +30,17 @@ TURN = re.compile(r"<extra_id_1>(User|Assistant)\n")
 """Marks where a speaker begins within HelpSteer2's prompts of several turns."""
 NOTEWORTHY = re.compile(
     r"scor|rating|reward|rank|label|prefer|grade|quality|vote|system|input|context|history|tool|document|question|instr"
-    r"|prompt|conversation|messages",
+    r"|prompt|conversation|messages|^(respon|answer|complet|output|reason|think)(?!.*token)",
     re.I,
 )
-"""Columns that look like a judgment, or like part of the prompt: named where they are not used."""
+"""Columns that look like a judgment, or like part of the prompt or response: named where they are not used."""
+PICTURES = ("images", "image", "videos", "video", "audios", "audio")
+"""Columns of what cannot be trained on."""
 TRUE, FALSE = frozenset({"true", "1", "1.0"}), frozenset({"false", "0", "0.0"})
 
 
-Reader = Callable[[Row, Table], Iterator[Judged]]
+Reader = Callable[[Row, Table], Iterator[Judged | None]]
+"""Reads a row; None stands for an answer whose judgment is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +57,21 @@ class Layout:
     """Columns that it needs under just this name."""
 
 
-def _judged(row: Row, table: Table, prompt: Messages, completion: Messages, **judgment: Any) -> Judged:
-    """Return one response after checking who speaks: the user (or a tool) last, then the assistant first and last."""
+def _judged(
+    row: Row, table: Table, prompt: Messages, completion: Messages, *, column: str = "", **judgment: Any
+) -> Judged:
+    """Return one response after checking who speaks: the user (or a tool) last, then the assistant first and last.
+
+    ``column`` is where the response stands, for messages.
+    """
     if not empty(prompt) and prompt[-1]["role"] not in {"user", "tool"}:
         raise UserError(f"the prompt ends with the {prompt[-1]['role']}'s message; the user (or a tool) must ask last.")
     if not empty(completion):
         for place, which in ((0, "begins"), (-1, "ends")):
             if completion[place]["role"] != "assistant":
                 raise UserError(
-                    f"the response {which} with the {completion[place]['role']}'s message "
+                    f"{f'column {column}' if column else 'the response'} {which} with the "
+                    f"{completion[place]['role']}'s message "
                     f"({completion[place]['content']!r:.40}); the assistant's is needed there."
                 )
     return Judged(messages=prompt, completion=completion, tools=tools_of(row, table), **judgment)
@@ -77,8 +87,9 @@ def _parted(row: Row, table: Table, column: str) -> tuple[Messages, Messages]:
         return (), ()
     if whole[-1]["role"] != "assistant":
         raise UserError(
-            f"column {table.column('prompt')} ends with the {whole[-1]['role']}'s message, and there is no other "
-            "column with the response."
+            f"column {table.column('prompt')} ends with the {whole[-1]['role']}'s message "
+            f"({whole[-1]['content']!r:.40}), and there is no column response; name it: "
+            "problem.columns={response: …}."
         )
     return whole[:-1], whole[-1:]
 
@@ -105,9 +116,10 @@ def _pair(row: Row, table: Table) -> Iterator[Judged]:
     for side, completion in ((True, chosen), (False, rejected)):
         column = "score_chosen" if side else "score_rejected"
         raw = score = float(side)
-        if table.scores and column in table.names:
+        if table.scores and {"score_chosen", "score_rejected"} <= table.names.keys():
             raw, score = table.scoring.scaled(table.get(row, column), None, table.column(column))
-        yield _judged(row, table, prompt, completion, raw=raw, score=score, side=side)
+        name = table.column("chosen" if side else "rejected")
+        yield _judged(row, table, prompt, completion, column=name, raw=raw, score=score, side=side)
 
 
 def _sides(row: Row, table: Table) -> tuple[Messages, Messages, Messages]:
@@ -122,12 +134,22 @@ def _sides(row: Row, table: Table) -> tuple[Messages, Messages, Messages]:
     )
     asked = prompt_of(row, table)
     whole = any(messages and messages[0]["role"] != "assistant" for messages in (chosen, rejected))
-    if empty(chosen) or empty(rejected):
-        return asked, chosen, rejected
+    for cell in (chosen, rejected):
+        if empty(cell) or (whole and empty(cell[-1:]) and cell[-1]["role"] == "assistant"):
+            return asked, (), ()
     if not whole:
         if empty(asked) and "prompt" not in table.names:
-            raise UserError("chosen and rejected are answers alone, so a column prompt is needed.")
+            raise UserError(
+                "chosen and rejected are answers alone, so a column prompt is needed; name it: "
+                "problem.columns={prompt: …}."
+            )
         return asked, chosen, rejected
+    if (chosen[0]["role"] == "assistant") != (rejected[0]["role"] == "assistant"):
+        first = "chosen" if rejected[0]["role"] == "assistant" else "rejected"
+        raise UserError(
+            f"column {table.column(first)} holds a conversation, and the other side an answer alone; write both in "
+            "the same way."
+        )
     chosen, rejected = (with_system(messages, row, table) for messages in (chosen, rejected))
     alike = common_prefix(chosen, rejected)
     if alike == min(len(chosen), len(rejected)):  # one goes on where the other ends, or both are the same
@@ -137,14 +159,15 @@ def _sides(row: Row, table: Table) -> tuple[Messages, Messages, Messages]:
         or chosen[alike]["role"] != "assistant"
         or rejected[alike]["role"] != "assistant"
     ):
-        roles = [messages[max(alike, 0)]["role"] for messages in (chosen, rejected)]
+        parted = [messages[max(alike, 0)] for messages in (chosen, rejected)]
+        each = " and ".join(f"{message['role']} {message['content']!r:.40}" for message in parted)
         raise UserError(
-            f"chosen and rejected part in message {alike + 1} ({' and '.join(roles)}); they must begin with the same "
-            "prompt and part in the assistant's answer."
+            f"chosen and rejected part in message {alike + 1} ({each}); they must begin with the same prompt and part "
+            "in the assistant's answer."
         )
     prompt = chosen[:alike]
     for message in asked:
-        if not any(message["content"].strip() == said["content"].strip() for said in prompt):
+        if not any(message["content"].strip() == one["content"].strip() for one in prompt):
             raise UserError(
                 f"column {table.column('prompt')} ({message['content']!r:.40}) is not among the messages that chosen "
                 "and rejected begin with; drop the column, or mend the row."
@@ -159,11 +182,11 @@ def _label(value: Any, column: str) -> bool:
         ScoreError: There is none.
         UserError: It is something else.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if missing(value):
         raise ScoreError
     word = str(value).strip().lower()
     if word not in TRUE | FALSE:
-        raise UserError(f"{column} is {value!r}; true or false (or 1 or 0) is needed.")
+        raise UserError(f"column {column} holds {value!r:.60}; true or false (or 1 or 0) is needed.")
     return word in TRUE
 
 
@@ -176,46 +199,63 @@ def _labeled(row: Row, table: Table) -> Iterator[Judged]:
 def _scored(row: Row, table: Table) -> Iterator[Judged]:
     raw, score = table.scoring.scaled(table.get(row, "score"), UNIT, table.column("score"))
     if table.get(row, "score_raw") is not None:
-        raw = number(table.get(row, "score_raw"))
+        raw = number(table.get(row, "score_raw"), table.column("score_raw"))
     prompt, completion = _parted(row, table, "response")
     yield _judged(row, table, prompt, completion, raw=raw, score=score)
 
 
-def _ultrafeedback(row: Row, table: Table) -> Iterator[Judged]:
+def _answer(answer: Any, place: int, table: Table) -> Messages:
+    """Return the words of one of several answers, which has its judgment beside it."""
+    column = table.column("answers")
+    if not isinstance(answer, Mapping):
+        raise UserError(
+            f"column {column}, answer {place} is {answer!r:.40}; an object with its text and its rank or score is "
+            "needed, or a column ranks or scores."
+        )
+    key = next((key for key in WORDS if key in answer), None)
+    if key is None:
+        raise UserError(
+            f"column {column}, answer {place} has the keys {', '.join(answer)}; one of {', '.join(WORDS)} is needed."
+        )
+    return conversation(answer[key], f"{column}, answer {place}", "assistant")
+
+
+def _ultrafeedback(row: Row, table: Table) -> Iterator[Judged | None]:
     messages = prompt_of(row, table)
-    for completion in table.get(row, "answers") or ():
+    for place, completion in enumerate(listed(table.get(row, "answers"), table.column("answers")), start=1):
+        answer = _answer(completion, place, table)
         try:
             grade = completion.get("overall_score")
             raw, score = table.scoring.scaled(grade, ULTRAFEEDBACK, "completions.overall_score")
         except ScoreError:
-            continue  # one judgment of four is missing; the other three stand
-        answer = conversation(completion["response"], "completions", "assistant")
+            yield None  # one judgment of four is missing; the other three stand
+            continue
         yield _judged(row, table, messages, answer, raw=raw, score=score)
 
 
-def _several(row: Row, table: Table) -> Iterator[Judged]:
+def _several(row: Row, table: Table) -> Iterator[Judged | None]:
     """Several answers with a rank (1 is best) or a score each, in one list or in two lists side by side."""
     prompt, column = prompt_of(row, table), table.column("answers")
-    answers = table.get(row, "answers") or ()
-    grades: Sequence[Any] = ()
-    for what in ("scores", "ranks"):
-        if what in table.names and not isinstance(answers, str):
-            grades, name, ranked = table.get(row, what) or (), table.column(what), what == "ranks"
-            if len(grades) != len(answers):
-                raise UserError(f"{column} has {len(answers)} answers and {name} {len(grades)} judgments.")
-    for place, answer in enumerate(answers):
-        if not isinstance(answer, dict):
-            words = answer
-            grade = grades[place] if grades else None
+    answers = listed(table.get(row, "answers"), column)
+    what = "scores" if "scores" in table.names else "ranks"
+    grades = listed(table.get(row, what), table.column(what)) if what in table.names else None
+    if grades is not None and len(grades) != len(answers):
+        raise UserError(f"{column} has {len(answers)} answers and {table.column(what)} {len(grades)} judgments.")
+    for place, answer in enumerate(answers, start=1):
+        if isinstance(answer, Mapping) or grades is None:
+            completion = _answer(answer, place, table)
         else:
-            words = next((answer[key] for key in WORDS if key in answer), None)
-            name = next((f"{column}.{key}" for key in (*GRADES, "rank") if answer.get(key) is not None), column)
-            grade, ranked = answer.get(name.rpartition(".")[2]), name.endswith(".rank")
-        completion = conversation(words, column, "assistant")
+            completion = conversation(answer, f"{column}, answer {place}", "assistant")
+        if grades is not None:
+            grade, name, ranked = grades[place - 1], table.column(what), what == "ranks"
+        else:
+            key = next((key for key in (*GRADES, "rank") if not missing(answer.get(key))), "")
+            grade, name, ranked = answer.get(key), f"{column}.{key}", key == "rank"
         try:
-            raw, score = (-number(grade), math.nan) if ranked else table.scoring.scaled(grade, None, name)
+            raw, score = (-number(grade, name), math.nan) if ranked else table.scoring.scaled(grade, None, name)
         except ScoreError:
-            continue  # the judgment of one answer is missing; the others stand
+            yield None
+            continue
         yield _judged(row, table, prompt, completion, raw=raw, score=score)
 
 
@@ -280,10 +320,15 @@ def detect(columns: Sequence[str], names: Mapping[str, str], scoring: Scoring, w
         if set(layout.needs) <= names.keys() and set(layout.extra) <= set(columns):
             return name
     choices = "; ".join(", ".join((*layout.needs, *layout.extra)) for layout in known.values())
-    raise UserError(
-        f"{where} has the columns {', '.join(columns)}. It needs one of these sets: {choices}. "
-        "Name columns that are called otherwise: problem.columns={prompt: question, …}."
-    )
+    renamed = {name: plain for name in columns if (plain := name.strip().lower()) != name and plain not in columns}
+    alike = {name: plain for name, plain in renamed.items() if any(plain in aliases for aliases in ALIASES.values())}
+    lacking = [name for name in scoring.weights if name not in columns]
+    remedy = "Name columns that are called otherwise: problem.columns={prompt: question, …}."
+    if alike:
+        remedy = f"Rename {', '.join(f'{name!r} to {plain!r}' for name, plain in alike.items())}."
+    elif 0 < len(lacking) < len(scoring.weights):
+        remedy = f"It lacks {', '.join(lacking)}; to do without, set problem.score_weights to weights of the others."
+    raise UserError(f"{where} has the columns {', '.join(columns)}. It needs one of these sets: {choices}. {remedy}")
 
 
 def judged(
@@ -308,11 +353,15 @@ def judged(
     name = detect(present, names, scoring, where)
     layout = layouts(scoring)[name]
     used = {what: names[what] for what in (*layout.needs, *layout.uses) if what in names}
+    for one, other in (("score_chosen", "score_rejected"), ("score_rejected", "score_chosen"), ("ranks", "scores")):
+        if one in used and (other in used) == (one == "ranks"):
+            del used[one]  # a score of one side alone says nothing, nor do ranks beside scores
     table = Table(names=used, scoring=scoring, scores=scores)
     counts: Counter[str] = Counter()
     responses: list[Judged] = []
     for place, row in enumerate(rows):
         try:
+            _require_text(row)
             from_row = list(layout.read(row, table))
         except ScaleError as error:
             raise UserError(_scale(error, rows, where, place)) from None
@@ -324,9 +373,20 @@ def judged(
             counts["rows_without_judgment"] += 1
             continue
         paired = name in {"pairs", "shp"}
-        responses += [replace(one, row=place, together=place if paired else None) for one in from_row]
+        counts["answers_without_judgment"] += from_row.count(None)
+        responses += [replace(one, row=place, together=place if paired else None) for one in from_row if one]
     unused = [c for c in present if c not in {*used.values(), *layout.extra} and NOTEWORTHY.search(c)]
-    return responses, {"layout": name, "columns": used, "columns_not_used": unused, **counts}
+    counted = {reason: count for reason, count in counts.items() if count}
+    return responses, {"layout": name, "columns": used, "columns_not_used": unused, **counted}
+
+
+def _require_text(row: Row) -> None:
+    for column in PICTURES:
+        if row.get(column) and not missing(row[column]):
+            raise UserError(
+                f"column {column} holds {row[column]!r:.40}; only text can be trained on. Drop the row, or the column "
+                "where the text makes sense without it."
+            )
 
 
 def _scale(error: ScaleError, rows: Sequence[Row], where: str, place: int) -> str:
@@ -351,6 +411,6 @@ def _values(cell: Any, path: Sequence[str]) -> Iterator[float]:
             yield from _values(cell.get(path[0]), path[1:])
     else:
         try:
-            yield number(cell)
-        except ScoreError:
+            yield number(cell, "")
+        except (ScoreError, UserError):
             return

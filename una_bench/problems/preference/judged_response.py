@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from una_bench.errors import UserError
 from una_bench.problems.preference.conversations import Messages
 
 HELPSTEER_WEIGHTS = {"helpfulness": 0.65, "correctness": 0.8, "coherence": 0.45}
@@ -44,8 +45,12 @@ class Judged:
         return "\n".join(message["content"] for message in self.completion)
 
 
+MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-"})
+"""Texts (in lower case) that mean that a judgment is missing."""
+
+
 class ScoreError(ValueError):
-    """A judgment is missing or no finite number."""
+    """A judgment is missing."""
 
 
 class ScaleError(ValueError):
@@ -70,7 +75,7 @@ class Scoring:
     def weighted(self, attributes: Mapping[str, Any]) -> tuple[float, float]:
         """Return the weighted sum of attributes (each 0 to 4 unless a range is set), and the score it means."""
         low, high = scale = self.score_range or HELPSTEER_RANGE
-        values = {name: number(attributes.get(name)) for name in self.weights}
+        values = {name: number(attributes.get(name), name) for name in self.weights}
         for name, value in values.items():
             if not low <= value <= high:
                 raise ScaleError(name, value, scale)
@@ -82,25 +87,34 @@ class Scoring:
         """Return a judgment and the score it means; ``usual`` is the scale that the layout is known for.
 
         Raises:
-            ScoreError: There is no number.
+            ScoreError: There is none.
+            UserError: It is no finite number.
             ScaleError: It is outside the scale, or there is no scale.
         """
-        raw, scale = number(value), self.score_range or usual
+        raw, scale = number(value, column), self.score_range or usual
         if scale is None or not scale[0] <= raw <= scale[1]:
             raise ScaleError(column, raw, scale)
         return raw, (raw - scale[0]) / (scale[1] - scale[0])
 
 
-def number(value: Any) -> float:
+def number(value: Any, column: str) -> float:
     """Return a judgment as a number.
 
     Raises:
-        ScoreError: It is missing or no finite number.
+        ScoreError: It is missing.
+        UserError: It is no finite number.
     """
+    if missing(value):
+        raise ScoreError
     try:
         as_number = float(value)
     except (TypeError, ValueError):
-        raise ScoreError from None
+        as_number = math.inf
     if not math.isfinite(as_number):
-        raise ScoreError
+        raise UserError(f"column {column} holds {value!r:.60}; a number is needed, as 0.8, or nothing.")
     return as_number
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell holds no judgment."""
+    return value is None or value != value or (isinstance(value, str) and value.strip().lower() in MISSING)

@@ -10,7 +10,8 @@ from una_bench.models import adapters, catalog, hub
 from una_bench.models.hub import cached_datasets
 from una_bench.models.offline import Need
 from una_bench.models.packaged import CARRIED
-from una_bench.problems.preference.sources import FORMATS, Source
+from una_bench.problems.preference.file_rows import FORMATS
+from una_bench.problems.preference.sources import Source
 
 if TYPE_CHECKING:
     from una_bench.problems.preference.settings import PreferenceSettings

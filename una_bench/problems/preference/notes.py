@@ -15,6 +15,8 @@ WORDS = {
     "rows_without_judgment": "rows without a judgment",
     "empty": "with an empty prompt or response",
     "duplicates": "given twice",
+    "same_responses": "pairs of equal responses",
+    "answers_without_judgment": "answers without a rank or score",
     "without_partner": "responses without a partner",
     "ties_left_out": "ties",
     "prompt_is_held_out": "with a held-out prompt",
@@ -46,6 +48,8 @@ def of_reading(facts: dict[str, Any]) -> list[str]:
         lines.append(f"{warning}{source}: {_used(facts)}; left out: {reasons}.")
     elif facts["unpaired"]:
         lines.append(f"{source}: {_used(facts)}.")
+    if lower := facts.get("rules_applied", {}).get("preferred_has_lower_score"):
+        lines.append(f"{source}: in {lower} pairs the preferred response has the lower score.")
     if facts.get("rows_of_other_splits"):
         lines.append(f"{source}: {facts['rows_of_other_splits']} rows of other splits are not read.")
     if facts.get("columns_not_used"):
@@ -83,7 +87,12 @@ def of_feedback(table: pd.DataFrame) -> list[str]:
 def nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
     """Say by which rule the data ran out, and what to do about that one."""
     remedies = {
-        "rows_without_judgment": "fill in labels or scores",
+        "rows_without_judgment": "fill in labels or scores"
+        + (", or judge pairs by their sides (problem.scores=ignore)" if facts.get("layout") == "pairs" else ""),
+        "answers_without_judgment": "give each answer a rank or a score",
+        "empty": "fill in the empty prompts or responses",
+        "duplicates": "give different prompts or responses",
+        "same_responses": "make chosen and rejected differ",
         "without_partner": "give two responses to a prompt, or use single ones (problem.unpaired=use)",
         "ties_left_out": "keep ties (problem.ties=keep)",
         "prompt_is_held_out": "hold out other prompts",

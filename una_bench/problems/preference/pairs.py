@@ -23,7 +23,8 @@ HOW = {
 }
 RULES = (
     "An empty prompt or response is left out.",
-    "The same response to the same prompt counts once, with the mean of its scores; the same pair twice counts once.",
+    "The same response to the same prompt counts once, with the mean of its scores; the same pair twice counts once. "
+    "A pair whose two responses are the same is left out.",
     "Where the data has pairs they are taken as they are; otherwise responses to one prompt are paired by the rule "
     "below.",
     "A pair whose two scores are equal is a tie: left out, or kept where ties are kept. Responses with equal labels "
@@ -110,10 +111,12 @@ def _given(responses: Sequence[Judged], counts: Counter[str]) -> Iterator[Group]
     """Pairs as the data has them, each once."""
     seen: set[tuple[str, str, str]] = set()
     for first, second in zip(responses[::2], responses[1::2], strict=True):
-        identity = (key(first.messages), first.response, second.response)
+        identity = (key(first.messages), key(first.completion), key(second.completion))
         if _empty(first) or _empty(second):
             counts["empty"] += 1
-        elif first.response == second.response or identity in seen:
+        elif identity[1] == identity[2]:
+            counts["same_responses"] += 1
+        elif identity in seen:
             counts["duplicates"] += 1
         else:
             seen.add(identity)

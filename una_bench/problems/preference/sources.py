@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,15 @@ from pydantic import model_validator
 from una_bench.errors import UserError
 from una_bench.interfaces.settings import Settings
 from una_bench.models import hub
+from una_bench.problems.preference.file_rows import FORMATS, Row, file_rows
 from una_bench.record.hashes import content_hash, file_sha256
 
-FORMATS = {".parquet", ".jsonl", ".json", ".csv"}
 SPLITS = {
     "train": "train|training",
     "validation": "validation|valid|val|dev",
     "test": "test|testing|eval|evaluation|heldout",
 }
 """Splits, and the words in names of files and folders that stand for them (as the library datasets has it)."""
-Row = dict[str, Any]
 
 
 class Source(Settings):
@@ -132,10 +129,25 @@ def _from_files(source: Source) -> tuple[list[Row], dict[str, Any]]:
             f"{source.source} has changed or is damaged: its hash is {found}, not {source.sha256}. "
             "Restore it, or remove sha256."
         )
-    rows = [row for file in files for row in _file_rows(file)]
+    by_file = {file: file_rows(file) for file in files}
+    _require_common_columns(by_file, source)
+    rows = [row for rows_of_file in by_file.values() for row in rows_of_file]
     chosen = _of_split(rows, source)
     facts = {"source": ", ".join(file.name for file in files), "sha256": found}
     return chosen, facts | ({"rows_of_other_splits": len(rows) - len(chosen)} if len(chosen) < len(rows) else {})
+
+
+def _require_common_columns(by_file: Mapping[Path, list[Row]], source: Source) -> None:
+    """Refuse a file that describes data instead of holding it, or holds data of another layout."""
+    columns = {file: {name for row in rows for name in row} for file, rows in by_file.items() if rows}
+    for file in sorted(columns, key=lambda each: len(by_file[each])):
+        of_file = columns[file]
+        others = {column for other, names in columns.items() if other != file for column in names}
+        if others and not of_file & others:
+            raise UserError(
+                f"{source.source}: {file.name} has other columns ({', '.join(sorted(of_file))}) than the other files "
+                f"({', '.join(sorted(others))}). Move it elsewhere, or give one file."
+            )
 
 
 def _of_split(rows: list[Row], source: Source) -> list[Row]:
@@ -151,77 +163,3 @@ def _of_split(rows: list[Row], source: Source) -> list[Row]:
             f"{source.name} has no split '{source.split}'; its column split has {there}. Choose one (split: …)."
         )
     return chosen
-
-
-def _file_rows(file: Path) -> list[Row]:
-    import pyarrow
-
-    try:
-        return _parse(file)
-    except (OSError, ValueError, RecursionError, pyarrow.ArrowException) as error:
-        deep = isinstance(error, RecursionError)  # of which Python says only how deep it went itself
-        said = "it is nested too deeply" if deep else str(error).strip().partition("\n")[0].rstrip(".")
-        raise UserError(
-            f"{file} cannot be read as {file.suffix[1:] or 'data'}: {said}. Fix the file, or give another."
-        ) from None
-
-
-def _parse(file: Path) -> list[Row]:
-    if file.suffix == ".parquet":
-        import pyarrow.parquet
-
-        rows: list[Row] = pyarrow.parquet.read_table(file).to_pylist()
-    elif file.suffix == ".arrow":
-        import pyarrow
-
-        with pyarrow.memory_map(str(file)) as mapped:
-            rows = pyarrow.ipc.open_stream(mapped).read_all().to_pylist()
-    elif file.suffix == ".csv":
-        rows = _csv_rows(file)
-    elif file.suffix == ".jsonl":
-        # Not splitlines: JSON strings may hold line separators that are no newlines.
-        rows = _json_lines(file.read_text(encoding="utf-8-sig"))
-    elif file.suffix == ".json":
-        content = file.read_text(encoding="utf-8-sig")
-        try:
-            rows = json.loads(content)
-        except json.JSONDecodeError as error:
-            if error.msg != "Extra data":
-                raise
-            rows = _json_lines(content)
-        if isinstance(rows, dict):  # a file with one line is one object
-            rows = [rows]
-    else:
-        raise ValueError(f"one of {', '.join(sorted(FORMATS))} is needed")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("every row must be an object")
-    return rows
-
-
-def _csv_rows(file: Path) -> list[Row]:
-    """Rows of text; an empty cell is missing, as null is in JSON."""
-    csv.field_size_limit(2**31 - 1)
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, strict=True)
-        try:
-            header = next(reader, [])
-            rows: list[Row] = []
-            for cells in reader:
-                if cells and len(cells) != len(header):
-                    raise ValueError(f"line {reader.line_num} has {len(cells)} columns, the first line {len(header)}")
-                if cells:
-                    rows.append({name: cell if cell else None for name, cell in zip(header, cells, strict=True)})
-        except csv.Error as error:
-            raise ValueError(f"line {reader.line_num}: {error}") from None
-    return rows
-
-
-def _json_lines(content: str) -> list[Any]:
-    return [_json_line(line, number) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
-
-
-def _json_line(line: str, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None

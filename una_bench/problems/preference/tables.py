@@ -81,6 +81,7 @@ def write(
             break
         counts["looked_at"] += 1
         try:
+            _require_words(examples[place], template)
             written = _write(examples[place], template, limits)
         except UserError as error:
             raise UserError(f"row {examples[place].responses[0].row + 1}: {error}") from None
@@ -90,6 +91,30 @@ def write(
             kept[int(place)] = written
     in_order = sorted(kept, key=lambda place: (not kept[place].example.paired, place))
     return [kept[place] for place in in_order], dict(sorted(counts.items()))
+
+
+def _require_words(example: Example, template: Template) -> None:
+    """Refuse what would be written twice, texts in a chat template already, or not at all, such as calls in plain text.
+
+    Raises:
+        UserError: A message has such a text.
+    """
+    marks = [token for token in template.tokenizer.all_special_tokens if token]
+    if example.responses[0].tools and not template.chat:
+        raise UserError("problem.template=plain leaves out the tools. Use a chat template that writes them.")
+    for message in (*example.responses[0].messages, *(m for one in example.responses for m in one.completion)):
+        words = message["content"].strip()
+        if not template.chat:
+            if more := [key for key in ("tool_calls", "reasoning_content") if message.get(key)]:
+                raise UserError(
+                    f"problem.template=plain leaves out the {more[0]}. Use a chat template that writes them."
+                )
+            continue
+        if mark := next((mark for mark in marks if words.startswith(mark) or words.endswith(mark)), ""):
+            raise UserError(
+                f"the {message['role']}'s message ({words!r:.40}) begins or ends with the token {mark}, which the chat "
+                "template writes. Remove it, or use texts unchanged: problem.template=plain."
+            )
 
 
 def _write(example: Example, template: Template, limits: Limits) -> Written | str:

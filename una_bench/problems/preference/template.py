@@ -84,7 +84,7 @@ class Template:
         return text
 
     def _require_complete(self, messages: Messages, text: str, tools: Sequence[Any]) -> None:
-        """Refuse a template that leaves out words, calls or tools."""
+        """Refuse a template that leaves out words, calls, tools or reasoning."""
         at = 0
         for place, message in enumerate(messages, start=1):
             words = message["content"].strip()
@@ -95,14 +95,14 @@ class Template:
                     f"{OTHERWISE}"
                 )
             at += len(words)
-        calls = [m for m in messages if m.get("tool_calls")]
         without: list[tuple[str, Messages, Sequence[Any]]] = [("tools", messages, ())] if tools else []
-        if calls:
-            bare: Messages = tuple({**m, "tool_calls": None} for m in messages)
-            without.append(("tool calls", bare, tools))
+        for key, what in (("tool_calls", "tool calls"), ("reasoning_content", "reasoning_content")):
+            # Templates leave out the reasoning of earlier turns on purpose.
+            if any(m.get(key) for m in (messages if key == "tool_calls" else messages[-1:])):
+                without.append((what, tuple({**m, key: None} for m in messages), tools))
         for what, fewer, offered in without:
             if self.render(fewer, offered) == text:
-                raise UserError(f"the chat template leaves out the {what}. {OTHERWISE}")
+                raise UserError(f"the chat template leaves out the {what}. Set problem.chat_template=FILE.")
 
     def _ended(self, text: str) -> str:
         """Return a response up to and with its end token; what the template writes after that is not part of it."""
