@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from una_bench.errors import UserError
-from una_bench.problems.preference.formats import detect, judged, turns
+from una_bench.problems.preference.formats import detect, judged
 from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS, Scoring
+from una_bench.problems.preference.layouts import turns
 
 SCORING = Scoring(weights=HELPSTEER_WEIGHTS)
 SYSTEM = {"role": "system", "content": "s"}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from una_bench.interfaces.prepared import with_feedback
 from una_bench.models import catalog
-from una_bench.problems.preference import formats, notes, prepare, tables, template_checks
+from una_bench.problems.preference import layouts, notes, prepare, tables, template_checks
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.policy import load_tokenizer
 from una_bench.problems.preference.tables import Limits
@@ -79,10 +79,10 @@ def inspect(problem: PreferenceSettings, *, model: bool, examples: int, say: Cal
             "response": [len(ids) for one in written for ids in one.completion_ids],
         }
         shown = [_in_words(one.example, scores, one.prompt, one.completions) for one in written[:examples]]
-    layouts = formats.layouts(Scoring(weights=problem.score_weights))
+    layout = layouts.layouts(Scoring(weights=problem.score_weights))[facts["layout"]]
     return Inspection(
         rows=facts["rows"],
-        layout=f"{facts['layout']}: {layouts[facts['layout']].about}",
+        layout=f"{facts['layout']}: {layout.about}",
         columns=facts["columns"],
         notes=(*of_model, *notes.of_reading(facts), *notes.of_feedback(table)),
         feedback=_feedback(problem, table),
