@@ -41,7 +41,7 @@ class Status(StrEnum):
 
 class _Frozen(BaseModel):
     # JSON has no non-finite numbers, and null could not be read back.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
 
 Reading = Annotated[float, Field(allow_inf_nan=False)]
