@@ -9,7 +9,7 @@ import yaml
 
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
-from una_bench.suite import plan, recipe
+from una_bench.suite import overrides, plan, recipe
 
 
 def small(**changes: object) -> dict[str, object]:
@@ -127,3 +127,15 @@ def test_names_are_forgiving(name: str) -> None:
 
 def test_a_group_is_every_method_of_that_family() -> None:
     assert registry.expand_methods(["una"]) == ["una_binary", "una_online", "una_pairwise", "una_score"]
+
+
+def test_a_bare_setting_is_for_every_method() -> None:
+    loaded = recipe.load("preference", ["learning_rate=1e-3"])
+    rates = {name: [v.learning_rate for v in recipe.variants(loaded, name)] for name in loaded.methods}
+    assert set(map(tuple, rates.values())) == {(1e-3,)}
+
+
+def test_a_bare_setting_leaves_variants_that_are_compared_by_it() -> None:
+    raw = {"settings": {"dpo": [{"beta": 0.1}, {"beta": 0.2}], "kto": [{"beta": 0.3}]}}
+    overrides.apply(raw, [("beta", 0.5)], ("settings", "training"))
+    assert raw == {"settings": {"dpo": [{"beta": 0.1}, {"beta": 0.2}], "kto": [{}]}, "training": {"beta": 0.5}}

@@ -23,7 +23,7 @@ ONLINE_SIZES = {"responses_per_rollout": 16, "num_iterations": 2}
 def run(name: str, job: Job, **settings: Any) -> Probe:
     probe = Probe()
     own = ONLINE_SIZES if name == "una_online" else {}
-    assert registry.method(name)(**own, **settings).train(job, probe) == job.out / "checkpoint"
+    assert registry.method(name)(**own | settings).train(job, probe) == job.out / "checkpoint"
     return probe
 
 
@@ -138,3 +138,9 @@ def test_variants_are_told_apart(name: str, settings: dict[str, Any], shown: str
 @pytest.mark.parametrize("offset", ["ema", "prompt_mean", "learned", "partition"])
 def test_una_score_trains_with_every_offset(offset: str, tiny_job: Job) -> None:
     assert run("una_score", tiny_job, offset=offset).totals["optimizer_steps"] == 8
+
+
+@pytest.mark.parametrize(("rollout", "warmup"), [(16, 3), (64, 0)])
+def test_a_run_of_one_rollout_counts_it_in_its_rates(rollout: int, warmup: int, tiny_job: Job) -> None:
+    probe = run("una_online", tiny_job, responses_per_rollout=rollout, num_iterations=1)
+    assert probe.warmup == warmup

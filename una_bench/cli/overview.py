@@ -65,7 +65,8 @@ def lines(plan: Plan, data: DataSize | None, folder: Path) -> dict[str, str]:
 
 def _weights(plan: Plan, required: Requirements | None) -> str:
     if required is None:
-        return " (of unknown size: it is not on this machine yet)"
+        here = Path(str(plan.recipe.problem.get("policy", ""))).exists()
+        return " (of unknown size)" if here else " (of unknown size: it is not on this machine yet)"
     rank = plan.recipe.lora.r if plan.recipe.lora else 0
     trained = f"; adapters of rank {rank} train {_count(required.adapters)}" if required.adapters else ""
     return f" ({_count(required.policy)} weights{trained})"

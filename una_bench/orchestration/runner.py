@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,7 @@ class Runner:
             if self.pool.import_seconds:  # something had to be prepared
                 self.time.once_seconds = self.time.clock() - self.time.began
             manifest = self.prepared.manifest
+            not_applicable = self._not_applicable()
             self.folder.write_info(self.plan, manifest, command=options.command, baseline=options.baseline)
             if self.plan.recipe.budget.epochs is not None:
                 self.budgeted = self.plan.with_responses(self.prepared.responses_to_train_on)
@@ -110,7 +111,7 @@ class Runner:
             for line in self.budgeted.notes():
                 self.report.say(escape(line))
             self._note_kept()
-            self._leave_out_not_applicable()
+            self._leave_out(not_applicable)
             missing = self._missing()
             if missing:
                 self._train([c for c in missing if not self.folder.trained(c)])
@@ -146,8 +147,8 @@ class Runner:
             if code and code != wanted and not code_changes.of_record(record, cells[record.key]):
                 self.folder.append(record.model_copy(update={"facts": {**record.facts, "code": wanted}}))
 
-    def _leave_out_not_applicable(self) -> None:
-        """Write the records of cells whose method learns from feedback that the data does not give.
+    def _not_applicable(self) -> dict[str, str]:
+        """Return the reason by name of each cell whose method learns from feedback that the data does not give.
 
         Raises:
             UserError: No method that trains is left.
@@ -161,9 +162,12 @@ class Runner:
                 f"No method of this run can learn from the data ({'; '.join(lines)}). Choose among --methods "
                 f"{','.join(able)}."
             )
-        missing = self._missing()
-        for cell, reason in cells:
-            if reason and cell in missing:
+        return {cell.name: reason for cell, reason in cells if reason}
+
+    def _leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Write the records of cells that are not applicable."""
+        for cell in self._missing():
+            if reason := reasons.get(cell.name):
                 self.report.say(f"[yellow]not applicable[/yellow] {escape(cell.name)}: {escape(reason)}")
                 self.folder.append(not_applicable_record(self._common(cell), reason))
 

@@ -12,7 +12,7 @@ from una_bench import formatting
 from una_bench.analysis import frame, preparations
 from una_bench.analysis.frame import Row
 from una_bench.record import code_facts
-from una_bench.record.schema import Record
+from una_bench.record.schema import Record, Status
 from una_bench.reporting.fairness_topics import OF_GENERATING, OF_UNTRAINED, TOPICS, Read, generates
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
@@ -38,7 +38,7 @@ class LedgerLine:
 
 def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     """Compare all rows on each topic, seed by seed."""
-    rows = frame.rows(records)
+    rows = [row for row in frame.rows(records) if any(r.status is Status.OK for r in row.records)]
     lines = [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
     # One run prepares once: only records put together, or a run that resumed elsewhere, can differ in this.
     prepared = _line("policy and data as prepared", lambda r: preparations.parts(preparations.of(r)), rows)

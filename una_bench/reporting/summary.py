@@ -46,6 +46,10 @@ def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, group
     word = "highest" if metric.better is Better.HIGHER else "lowest"
     shown = _with_interval(stats.interval(list(best.values[metric.name].values())), metric)
     count = len([row for row in rows if row.values.get(metric.name)])
+    if count == 1:
+        return (
+            f"Only {best.label} has a {column_heads.head(metric.name)}, {shown}; there is nothing to compare it with."
+        )
     first = f"{best.label} has the {word} {column_heads.head(metric.name)} of {count} trained methods, {shown}"
     mean = _mean(best, metric.name)
     equal = [r.label for r in rows if r is not best and r.values.get(metric.name) and _mean(r, metric.name) == mean]

@@ -54,7 +54,8 @@ def parse(override: str) -> Change:
 def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str], origin: str = "--set") -> None:
     """Apply changes to a recipe's plain data with the top-level ``keys``, in order; messages name their ``origin``.
 
-    A bare setting of methods goes to ``training``, ``METHOD.setting`` to every variant of that method. Null takes a key
+    A bare setting is for every method: it goes to ``training``, and replaces what the recipe gives a method of its own,
+    unless variants are compared by it. ``METHOD.setting`` goes to every variant of that method. Null takes a key
     out of a mapping, unless it is a setting that may be null.
     """
     changes = list(changes)
@@ -64,9 +65,16 @@ def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str],
         parts, source = key.split("."), f"{origin} {key}={value}"
         if parts[0] not in keys:
             if len(parts) == 1 and parts[0] in setting_names():
+                _drop_of_methods(raw, parts[0])
                 parts = ["training", *parts]
             elif registry.canonical(parts[0]) in registry.method_names():
                 parts = ["settings", *parts]
+            else:
+                choices = [*keys, *registry.method_names(), *setting_names()]
+                raise UserError(
+                    f"{source}: there is no key '{parts[0]}'.{nearest(parts[0], choices)} Valid are {', '.join(sorted(keys))}, "
+                    "methods, and their settings (`una-bench show METHOD`)."
+                )
         if value is None and _is_entry(parts, raw):
             value, source = TAKE_OUT, f"{origin} {key}=null"
         if parts[0] == "settings" and len(parts) > 2:
@@ -79,6 +87,15 @@ def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str],
             raw["methods"] = [m for m in registry.expand_methods(raw.get("methods", ["all"])) if m not in out]
         else:
             _place(raw, parts, value, source)
+
+
+def _drop_of_methods(raw: Mapping[str, Any], setting: str) -> None:
+    """Remove a setting from each method's own, except where its variants differ in it."""
+    for variants in (raw.get("settings") or {}).values():
+        each = variants if isinstance(variants, list) else [variants]
+        if len({repr(variant.get(setting)) for variant in each}) == 1:
+            for variant in each:
+                variant.pop(setting, None)
 
 
 def _is_entry(parts: Sequence[str], raw: Mapping[str, Any]) -> bool:

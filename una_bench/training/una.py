@@ -150,6 +150,9 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
         temperature=job.temperature,
         keep_special_tokens=True,  # rewards see whether a response ended or was truncated
     )
+    per_rollout = args.responses_per_rollout * args.num_iterations // job.batch_responses
+    if job.budget.planned and job.optimizer_steps < 2 * per_rollout:
+        probe.warmup = 0  # the rates would leave out the only rollout, and with it all generation
     with probe.phase("load"):
         reward = _reward(prepared, job, args.per_device_eval_batch_size)
     if reward is None:

@@ -45,6 +45,7 @@ def test_the_chosen_limits_are_said_first(tmp_path: Path) -> None:
         "(95th percentile).",
         "data.jsonl: 95 pairs; left out: 5 with too long a response (problem.max_response_length).",
         "No scores but 1 and 0, of pairs or labels: UNA-score learns what UNA-binary learns.",
+        "Held out: 1 pairs, so that an accuracy near 0.5 has a 95 % interval of ± 0.98.",
     ]
 
 

@@ -108,7 +108,7 @@ def _scale(error: ScaleError, rows: Sequence[Row], where: str, place: int) -> st
     column = error.column
     values = [v for row in rows for v in _values(row, column.split("."))]
     seen = f"{where}: {column} goes from {min(values):g} to {max(values):g}"
-    remedy = "Give the scale: problem.score_range=[LOW, HIGH], the values that mean worst and best"
+    remedy = "Give the scale: problem.score_range=[LOW,HIGH], the values that mean worst and best"
     if error.scale is None:
         return f"{seen}, and its scale is not known. {remedy}; or leave scores aside: problem.scores=ignore."
     low, high = error.scale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from una_bench.errors import UserError
 from una_bench.interfaces.prepared import with_feedback
 from una_bench.models import catalog
 from una_bench.problems.preference import layouts, notes, prepare, tables, template_checks
@@ -61,6 +62,8 @@ def inspect(problem: PreferenceSettings, *, model: bool, examples: int, say: Cal
     """
     judged, facts = prepare.examples_of(problem, problem.dataset)
     facts |= {"pairs": sum(one.paired for one in judged), "unpaired": sum(not one.paired for one in judged)}
+    if not judged:
+        raise UserError(notes.nothing_left(problem.dataset.name, facts, "train on"))
     table = pd.DataFrame(tables.judgments(judged, label_threshold=problem.label_threshold))
     scores = not set(table.score.dropna()) <= {0.0, 1.0}
     shown = [_in_words(one, scores) for one in judged[:examples]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from una_bench.interfaces.prepared import with_feedback
@@ -84,6 +85,18 @@ def of_feedback(table: pd.DataFrame) -> list[str]:
     return lines
 
 
+FEW = 100
+"""Held-out pairs below which the sampling error of an accuracy is said."""
+
+
+def of_heldout(pairs: int) -> list[str]:
+    """Return what few held-out pairs mean for the preference accuracy."""
+    if not 0 < pairs < FEW:
+        return []
+    half = 1.96 * 0.5 / math.sqrt(pairs)
+    return [f"Held out: {pairs} pairs, so that an accuracy near 0.5 has a 95 % interval of ± {half:.2f}."]
+
+
 def nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
     """Say by which rule the data ran out, and what to do about that one."""
     remedies = {
@@ -97,8 +110,8 @@ def nothing_left(where: str, facts: dict[str, Any], purpose: str) -> str:
         "ties_left_out": "keep ties (problem.ties=keep)",
         "prompt_is_held_out": "hold out other prompts",
         "refused_by_template": "give another template (problem.chat_template=FILE or problem.template=plain)",
-        "prompt_too_long": "raise problem.max_prompt_length",
-        "response_too_long": "raise problem.max_response_length",
+        "prompt_too_long": "raise problem.max_prompt_length, within what the model reads",
+        "response_too_long": "raise problem.max_response_length, within what the model reads",
         "together_too_long": "raise problem.max_length",
     }
     dropped = _left_out(facts)

@@ -85,6 +85,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
             *tuning.pop("notes", ()),
             *(note for name in ("train", "heldout") for note in notes.of_reading(facts[name])),
             *notes.of_feedback(Prepared(out).responses()),
+            *notes.of_heldout(counts["pairs_heldout"]),
         ],
         "not_applicable": without,
         "max_prompt_length": limits["prompt"],

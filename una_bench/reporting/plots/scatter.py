@@ -98,7 +98,7 @@ def costs(scene: style.Scene) -> tuple[Figure, str] | None:
 def _costs(scene: style.Scene) -> list[tuple[str, str, dict[str, Values]]]:
     flops = next((n for n in scene.metrics if n.startswith("compute.") and scene.metrics[n].unit == "FLOP"), "")
     return [
-        ("training time", "s", _of_records(scene, lambda r: sum(r.steps.seconds))),
+        ("training time", "s", _of_records(scene, lambda r: r.facts.get("training_seconds") or sum(r.steps.seconds))),
         (
             "tokens trained on",
             "token",

@@ -190,7 +190,10 @@ def _tokenizer(folder: Path, *, separate_padding: bool = True) -> Any:
     elif config.get_text_config().vocab_size > len(tokenizer):
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     else:
-        raise UserError("PPO needs a padding token apart from the end token, and this policy's vocabulary has no room.")
+        raise UserError(
+            "PPO needs a padding token apart from the end token, and this policy's vocabulary has no room. Name a "
+            "token that the data does not use as pad_token in its tokenizer_config.json."
+        )
     return tokenizer
 
 
