@@ -72,8 +72,8 @@ def apply(raw: dict[str, Any], changes: Iterable[Change], keys: Collection[str],
             else:
                 choices = [*keys, *registry.method_names(), *setting_names()]
                 raise UserError(
-                    f"{source}: there is no key '{parts[0]}'.{nearest(parts[0], choices)} Valid are {', '.join(sorted(keys))}, "
-                    "methods, and their settings (`una-bench show METHOD`)."
+                    f"{source}: there is no key '{parts[0]}'.{nearest(parts[0], choices)} Valid keys: "
+                    f"{', '.join(sorted(keys))}; names of methods and their settings (`una-bench show METHOD`)."
                 )
         if value is None and _is_entry(parts, raw):
             value, source = TAKE_OUT, f"{origin} {key}=null"
