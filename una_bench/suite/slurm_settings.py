@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from una_bench.errors import UserError, nearest
 
@@ -19,14 +21,14 @@ class Slurm(BaseModel):
     """Quality of service."""
     time: int | None = Field(default=None, gt=0)
     """Time limit of a job in minutes, after which it is requeued and resumes; null: ``timeout_minutes`` and 10 more."""
-    gpus_per_node: str | None = None
+    gpus_per_node: str | int | None = None
     """Cards of a job, as ``1`` or ``a100:1``."""
     gres: str | None = None
     """Generic resources, as ``gpu:1``."""
     cpus_per_task: int | None = Field(default=None, gt=0)
     """Cores of a job; null: ``threads``."""
-    mem: str | None = None
-    """Memory of a job, as ``16G``."""
+    mem: str | int | None = None
+    """Memory of a job, as ``16G``, or in MB."""
     constraint: str | None = None
     """Features that the nodes must have."""
     nodelist: str | None = None
@@ -39,6 +41,13 @@ class Slurm(BaseModel):
     """Lines of shell before each job."""
     start_minutes: float | None = Field(default=None, gt=0)
     """Minutes that Slurm may keep a job waiting before it is canceled and recorded as ``timeout``; null: no limit."""
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _minutes(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isdecimal():
+            raise ValueError("give whole minutes, as 60 for 1:00:00")
+        return value
 
     @property
     def device(self) -> str:

@@ -56,7 +56,8 @@ def run(task: Task, *, batch: str, index: int, threads: int, trainers: Sequence[
         signals.append(number)
         pool.stop()
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, stop)
     _on_time_limit(lambda: stop(signal.SIGUSR2))
     task.timeout_seconds = max(1.0, task.timeout_seconds - files.used_seconds())
     began = time.monotonic()
@@ -75,7 +76,8 @@ def run(task: Task, *, batch: str, index: int, threads: int, trainers: Sequence[
 def _on_time_limit(stop: Any) -> None:
     """Call ``stop`` on the signal that Slurm sends to every process of a job before its time limit.
 
-    It stays blocked in the workers, which inherit the mask, and whose default would be to die of it.
+    It stays blocked in the workers, which inherit the mask, and whose default would be to die of it. A thread of a
+    library that was loaded before may still take it, and then the handler is called.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
 
@@ -83,7 +85,7 @@ def _on_time_limit(stop: Any) -> None:
         signal.sigwait({signal.SIGUSR2})
         stop()
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=wait, name="time limit", daemon=True).start()
 
 
 def _requeue(task: Task, files: TaskFiles) -> None:
