@@ -233,6 +233,16 @@ def test_a_command_given_again_finds_its_jobs(cluster: Cluster, tmp_path: Path) 
     assert cluster.submitted == [["a", "b"], ["c"]]
 
 
+def test_a_command_given_again_waits_for_a_controller_that_does_not_answer(cluster: Cluster, tmp_path: Path) -> None:
+    one, heard = task(tmp_path), []
+    cluster.lives[one.name] = [*[("RUNNING", "None")] * 2, ends(one)]  # type: ignore[list-item]
+    leave(tmp_path, one)
+    cluster.down = 3
+    (outcome,) = run(tmp_path, one, heard=heard)
+    assert (outcome.status, len(cluster.submitted)) == (Status.OK, 1)
+    assert [text for _, text in heard] == ["Slurm does not answer. Waiting for it"]
+
+
 def test_a_job_that_was_lost_meanwhile_is_submitted_again(cluster: Cluster, tmp_path: Path) -> None:
     one = task(tmp_path)
     leave(tmp_path, one)
@@ -275,9 +285,11 @@ def test_a_stopped_command_leaves_its_jobs_and_says_how_to_cancel_them(cluster: 
 
 def test_a_run_that_gives_up_cancels_its_jobs(cluster: Cluster, tmp_path: Path) -> None:
     first, second = task(tmp_path, "a"), task(tmp_path, "b")
+    heard: list[tuple[str, Any]] = []
     cluster.lives["a"] = [ends(first, Status.FAILED)]
-    executor = made(tmp_path)
+    executor = made(tmp_path, heard)
     executor.run([first, second], lambda _: executor.give_up())
+    assert len(heard) == 1  # that they were submitted
     assert (cluster.canceled, TaskFiles(second.log).ticket()) == (["1_1"], {})
 
 
@@ -296,8 +308,8 @@ def test_folders_that_a_job_does_not_see_are_refused(cluster: Cluster, tmp_path:
     with pytest.raises(UserError) as error:
         shared_folders.check(made(tmp_path), cache)
     assert str(error.value) == (
-        f"Slurm job 1_0 ended (FAILED) and wrote nothing to {tmp_path}/run/slurm and {cache}, so the nodes do not see "
-        "that, or not this installation of una-bench. Choose an --out, and a folder UNA_BENCH_CACHE, on a file system "
+        f"Slurm job 1_0 ended (FAILED) and wrote nothing to {tmp_path}/run/slurm and {cache}. Its node does not see "
+        "this, or not this installation of una-bench. Choose an --out, and a folder UNA_BENCH_CACHE, on a file system "
         "that all nodes share. No cell was submitted."
     )
     assert cluster.submitted == [["check"]]
@@ -433,7 +445,9 @@ def test_jobs_are_an_array_with_the_settings_of_the_recipe(tmp_path: Path, monke
     assert "\nmodule x\n" in script and "--cpus-per-task=1" in script
 
 
-def test_what_slurm_refuses_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_slurm_refuses_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("submitit")
     refusal = "echo 'sbatch: error: invalid partition specified: long' >&2; exit 1"
     monkeypatch.setenv("PATH", programs(tmp_path / "bin", sbatch=refusal))
@@ -444,6 +458,7 @@ def test_what_slurm_refuses_is_one_message(tmp_path: Path, monkeypatch: pytest.M
         "Slurm refused the jobs: invalid partition specified: long. Change --slurm if that is the cause, then run the "
         "same command again."
     )
+    assert capsys.readouterr() == ("", "")
 
 
 def test_without_sbatch_nothing_begins(attempt: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

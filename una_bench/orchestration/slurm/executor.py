@@ -20,6 +20,7 @@ POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0
 """Time for the outcome of a job that Slurm no longer runs to become visible on a shared file system, or for Slurm to
 show that the job is requeued."""
+NO_ANSWER = "Slurm does not answer. Waiting for it"
 MOST_JOBS = 1000
 """Jobs of one array: Slurm's default ``MaxArraySize``, less one."""
 
@@ -73,6 +74,7 @@ class SlurmExecutor:
             self.queue.cancel(batch, [s.job for s in self._submitted.values() if s.batch == batch])
         for submitted in self._submitted.values():
             submitted.files.clear()
+        self._submitted.clear()
 
     def holds(self, task: Task) -> bool:
         """Return whether an earlier call submitted this task and its job is in the queue, or has left an outcome."""
@@ -95,7 +97,12 @@ class SlurmExecutor:
     def _live(self, batch: str, name: str) -> bool:
         """Return whether a job is in the queue; wait for an answer of Slurm."""
         while batch not in self.queue.batches:
+            if self.stopping:
+                raise KeyboardInterrupt
+            answered = self.queue.answers
             if not self.queue.refresh({batch, *self.queue.batches}, now=True):
+                if answered:
+                    self.say(NO_ANSWER)
                 time.sleep(POLL_SECONDS)
         return self.queue.state(name).live
 
@@ -110,7 +117,7 @@ class SlurmExecutor:
                 waiting = waiting[room:]
             for submitted, outcome in self._poll():
                 self.import_seconds = self.import_seconds or time.monotonic() - began
-                del self._submitted[submitted.task.log]
+                self._submitted.pop(submitted.task.log, None)  # `done` of another may have given up
                 submitted.files.clear()  # before the record is written: a killed command repeats the task at worst
                 submission.tidy(self.folder, submitted.job, keep=outcome.status is not Status.OK)
                 done(outcome)
@@ -156,7 +163,7 @@ class SlurmExecutor:
         answered = self.queue.answers
         fresh = self.queue.refresh(self._batches())
         if answered != self.queue.answers:
-            self.say("Slurm answers again" if self.queue.answers else "Slurm does not answer. Waiting for it")
+            self.say("Slurm answers again" if self.queue.answers else NO_ANSWER)
         ended = []
         for submitted in self._submitted.values():
             state = self.queue.state(submitted.job)

@@ -56,6 +56,6 @@ def _unseen(executor: SlurmExecutor, name: str, state: queue.State, unseen: list
     last = f" Its log ends with: {lines[-1]}" if lines else ""
     return UserError(
         f"Slurm job {name} ended ({state.name or 'no longer in the queue'}) and wrote nothing to "
-        f"{' and '.join(map(str, unseen))}, so the nodes do not see that, or not this installation of una-bench.{last} "
+        f"{' and '.join(map(str, unseen))}. Its node does not see this, or not this installation of una-bench.{last} "
         "Choose an --out, and a folder UNA_BENCH_CACHE, on a file system that all nodes share. No cell was submitted."
     )

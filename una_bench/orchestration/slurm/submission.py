@@ -8,6 +8,8 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def submit(
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
     executor.update_parameters(**_parameters(recipe), job_name=batch, array_parallelism=at_once)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):  # submitit prints what sbatch says
             warnings.simplefilter("ignore")
             with executor.batch():
                 jobs = [executor.submit(function, **arguments) for function, arguments in calls]
