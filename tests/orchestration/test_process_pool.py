@@ -13,6 +13,7 @@ import pytest
 
 from una_bench.machine import hardware
 from una_bench.orchestration import process_environment, process_pool
+from una_bench.orchestration.executor import log_tail
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.record.schema import Status
 
@@ -97,7 +98,7 @@ def test_of_a_huge_log_only_the_end_is_read(tmp_path: Path) -> None:
         file.truncate(2**40)  # a hole: it takes no space
         file.seek(0, os.SEEK_END)
         file.write(b"\nbefore the last\nthe last line\n")
-    assert process_pool._tail(log)[-2:] == ("before the last", "the last line")
+    assert log_tail(log)[-2:] == ("before the last", "the last line")
 
 
 @pytest.mark.parametrize(

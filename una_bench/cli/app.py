@@ -136,14 +136,18 @@ def run(  # noqa: PLR0913 - one parameter an option
     report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
     keep_old_code: launch.KeepOldCode = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    executor: Annotated[str, typer.Option(help="Where cells run: local, or slurm (jobs of a cluster).")] = "local",
+    slurm: Annotated[str, typer.Option(help="What jobs ask of Slurm, as partition=gpu,time=60,gpus_per_node=1.")] = "",
     quiet: launch.Quiet = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
     from una_bench.cli import overview, show, trackers
     from una_bench.cli.shorthand import Shorthand
     from una_bench.orchestration import bundle as bundles
+    from una_bench.orchestration import engines
     from una_bench.suite import plan as plans
     from una_bench.suite import recipe as recipes
+    from una_bench.suite import slurm_settings
 
     launch.begin(retry, offline)
     given = Shorthand(
@@ -158,8 +162,10 @@ def run(  # noqa: PLR0913 - one parameter an option
     suite = given.suite(suite)
     if bundle is not None:
         suite = bundles.use(bundle, suite)
-    recipe = recipes.load(suite, [*given.changes(suite), *set_])
-    plan = plans.make(recipe, _names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    engine = launch.engine(executor, slurm)
+    recipe = recipes.load(suite, [*given.changes(suite), *set_, *slurm_settings.changes(slurm)])
+    chosen = (_names(methods) if methods else (), _seeds(seeds) if seeds else ())
+    plan = plans.make(recipe, *chosen, device=engines.device(recipe, engine))
     if bundle is not None:
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
@@ -185,6 +191,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         quiet=quiet,
         retry_failed=bool(retry),
         fail_fast=fail_fast,
+        executor=engine,
         report_to=trackers.parse(report_to),
         baseline=compared,
     )

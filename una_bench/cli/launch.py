@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from una_bench.cli import messages
-from una_bench.errors import UserError
+from una_bench.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from una_bench.orchestration.engines import Engine
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Finished
     from una_bench.suite.plan import Plan
@@ -38,6 +39,19 @@ def begin(retry: str, offline: bool) -> None:
         offlines.enable()
 
 
+def engine(executor: str, slurm: str) -> Engine:
+    """Return the engine that ``--executor`` names; refuse ``--slurm`` for another."""
+    from una_bench.orchestration.engines import Engine
+
+    if executor not in set(Engine):
+        raise UserError(
+            f"There is no executor '{executor}'.{nearest(executor, Engine)} Choose from: {', '.join(Engine)}."
+        )
+    if slurm and executor != Engine.SLURM:
+        raise UserError(f"--slurm {slurm}: cells run on this machine. Add --executor slurm, or leave it out.")
+    return Engine(executor)
+
+
 def launch(  # noqa: PLR0913 - three options, and the three parts in which the commands differ
     plan: Plan,
     *,
@@ -54,8 +68,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
 
     ``require`` refuses what this machine cannot run; ``announce`` prints what a run is going to do.
     """
-    from una_bench.machine.hardware import require_device
-    from una_bench.orchestration import code_changes, missing_inputs, preparation
+    from una_bench.orchestration import code_changes, engines, missing_inputs, preparation
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Options, Runner
 
@@ -67,7 +80,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     if dry_run:
         predict(plan, folder)
     else:
-        require_device(plan.recipe.device)
+        engines.require(options.get("executor", engines.Engine.LOCAL), plan.recipe)
         require(plan, folder)
     try:
         for need in missing_inputs.check(plan):

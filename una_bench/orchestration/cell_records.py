@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from una_bench.orchestration.process_pool import Outcome
+from una_bench.orchestration.executor import Outcome
 from una_bench.record.schema import Failure, Record, Status
 
 ADVICE = {

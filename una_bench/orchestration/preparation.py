@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
-from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.orchestration.executor import Executor, Outcome, Task
 from una_bench.record import sealed_folder, storage
 from una_bench.record.hashes import content_hash
 from una_bench.record.schema import Status
@@ -55,7 +55,7 @@ def _make_room(cache: Path) -> None:
         ) from None
 
 
-def ensure(plan: Plan, pool: Pool, *, log: Path, say: Callable[[str], None]) -> Prepared:
+def ensure(plan: Plan, pool: Executor, *, log: Path, say: Callable[[str], None]) -> Prepared:
     """Return the prepared suite, after preparing it in a worker if necessary; safe for concurrent runs."""
     folder = folder_of(plan)
     _make_room(folder.parent)
@@ -94,7 +94,7 @@ def facts(plan: Plan, prepared: Prepared) -> dict[str, Any]:
 
 
 @contextmanager
-def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[None]:
+def _alone(folder: Path, pool: Executor, say: Callable[[str], None]) -> Iterator[None]:
     """Lock ``folder`` for preparation; wait while another run has the lock, unless stopped."""
     lock = FileLock(folder.with_suffix(".lock"))
     try:
@@ -112,20 +112,21 @@ def _alone(folder: Path, pool: Pool, say: Callable[[str], None]) -> Iterator[Non
         lock.release()
 
 
-def _make(plan: Plan, folder: Path, pool: Pool, *, log: Path, say: Callable[[str], None]) -> None:
-    """Remove the remains of a killed preparation, prepare in a worker, and seal the folder."""
+def _make(plan: Plan, folder: Path, pool: Executor, *, log: Path, say: Callable[[str], None]) -> None:
+    """Remove the remains of a killed preparation, prepare in a task, and seal the folder."""
     if plan.preparation != plans.preparation_of(plan.recipe):
         raise UserError(
             f"The prepared suite {folder} is damaged. It was made by other code, so it cannot be made again. "
             "Leave out --keep-old-code to prepare the suite with this code."
         )
-    for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
-        shutil.rmtree(leftover, ignore_errors=True)
-    say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
     spec = {"out": str(folder), "problem": plan.recipe.problem}
     limit = plan.recipe.timeout_minutes * 60
-    outcomes: list[Outcome] = []
     task = Task(kind="prepare", name="prepare", spec=spec, log=log, timeout_seconds=limit, alone=True)
+    if not pool.holds(task):
+        for leftover in (folder, *folder.parent.glob(f".{folder.name}.*")):
+            shutil.rmtree(leftover, ignore_errors=True)
+    say(f"Preparing the suite {plan.recipe.name} (once; kept in the cache)")
+    outcomes: list[Outcome] = []
     pool.run([task], outcomes.append)
     if not outcomes or outcomes[0].status is Status.INTERRUPTED:
         raise KeyboardInterrupt

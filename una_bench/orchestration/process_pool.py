@@ -7,52 +7,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from una_bench.machine import hardware
 from una_bench.orchestration import process_environment
+from una_bench.orchestration.executor import Listener, Outcome, Task, log_tail
 from una_bench.record.schema import Status
 from una_bench.worker import entry
 
-TAIL_LINES, TAIL_BYTES = 20, 2**16
 HANG_SECONDS = 120.0
 """Least time without a step after which a training counts as hung."""
 HANG_FACTOR = 20
-
-
-@dataclass(kw_only=True)
-class Task:
-    """One piece of work for one process."""
-
-    kind: str
-    """``prepare``, ``train`` or ``evaluate`` of `una_bench.worker.entry`, or another ``module:function``."""
-    name: str
-    spec: Mapping[str, Any]
-    log: Path
-    timeout_seconds: float
-    alone: bool = False
-    """Whether it may use the cores of all workers, because nothing else runs."""
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """Result of a task."""
-
-    task: Task
-    status: Status
-    result: dict[str, Any] = field(default_factory=dict)
-    reason: str = ""
-    phase: str = ""
-    """Phase in which it failed, if the worker reported it."""
-    step: int | None = None
-    """Last reported number of optimizer steps."""
-    log_tail: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 @dataclass
@@ -71,12 +40,11 @@ class _Running:
     longest_wait: float = 0.0
 
 
-Listener = Callable[[Task, str, Any], None]
-"""(task, kind of message, content): ``start``, ``step``, ``say``, ``begin``, ``end``."""
-
-
 class Pool:
     """Pool of at most ``workers`` processes; each task gets a new process that shares only imports."""
+
+    separate = False
+    stop_note = "Stopping: cells save their state. Interrupt again to stop at once."
 
     def __init__(
         self,
@@ -100,6 +68,8 @@ class Pool:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
         self.cards = tuple(cards)
+        self.pinned = True
+        """Whether each worker has cores of its own."""
         of_cores = (len(hardware.usable_cores()) or os.cpu_count() or 1) // threads
         self.workers = max(1, min(workers, of_cores, len(self.cards) or workers))
         self._cores: list[list[int]] = []
@@ -115,6 +85,14 @@ class Pool:
         self.stopping = True
         for running in self._running:
             running.process.terminate()
+
+    def give_up(self) -> None:
+        """End running tasks, which save their state."""
+        self.stop()
+
+    def holds(self, task: Task) -> bool:
+        """Return False: no process outlives the command that started it."""
+        return False
 
     def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
         """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
@@ -137,7 +115,7 @@ class Pool:
     def _start(self, task: Task) -> None:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
         cores = [core for of_slot in self._cores for core in of_slot] if task.alone else self._cores[slot]
-        spec = {**task.spec, "threads": self.threads, "cores": cores}
+        spec = {**task.spec, "threads": self.threads, "cores": cores if self.pinned else []}
         spec |= {"card": self.cards[slot]} if self.cards else {}
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
@@ -205,7 +183,7 @@ class Pool:
             reason=reason,
             phase=(running.failure or {}).get("phase", ""),
             step=(running.failure or {}).get("step", running.step),
-            log_tail=() if status is Status.OK else _tail(running.task.log),
+            log_tail=() if status is Status.OK else log_tail(running.task.log),
             seconds=time.monotonic() - running.started,
         )
 
@@ -252,13 +230,3 @@ def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]
         hint = ", which the kernel sends when memory runs out" if -code == signal.SIGKILL else ""
         return Status.KILLED, f"killed by {name}{hint}"
     return Status.FAILED, f"the process ended with status {code} and no result"
-
-
-def _tail(log: Path) -> tuple[str, ...]:
-    """Return the last lines of a log."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            return tuple(file.read(TAIL_BYTES).decode(errors="replace").splitlines()[-TAIL_LINES:])
-    except OSError:
-        return ()

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from una_bench import formatting
-from una_bench.orchestration.process_pool import Task
+from una_bench.orchestration.executor import Task
 
 
 class Reporter(Progress):

@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.orchestration.executor import Outcome, Task
+from una_bench.orchestration.process_pool import Pool
 from una_bench.record import storage
 from una_bench.record.schema import Status
 

@@ -4,6 +4,7 @@ recipe.yaml      the recipe with every default written out
 run.json         suite, plan key, command, manifest of the prepared suite
 records.jsonl    one record per line, appended; the last one of a cell counts
 cells/NAME/      trained.json, evaluated.json, checkpoint/, train.log, files of benchmarks
+slurm/           scripts and logs of jobs, with --executor slurm
 table.*, plots/, report.html   made from the records
 """
 
@@ -56,7 +57,10 @@ class RunFolder:
                     f"{self.path} is a run of another recipe (suite {before.get('suite')}, key {before.get('key')}; "
                     f"this one has key {plan.key}). Choose another --out; nothing was changed."
                 )
-        elif self.path.is_dir() and {p.name for p in self.path.iterdir()} - {".lock", ".owner.json", "prepare.log"}:
+        elif self.path.is_dir() and any(
+            p.name not in {".lock", ".owner.json", "slurm"} and p.stem.partition(".")[0] != "prepare"
+            for p in self.path.iterdir()
+        ):
             raise UserError(f"--out {self.path} is not empty and is not a run of una-bench. Choose another folder.")
         storage.writable(self.path)
 

@@ -18,10 +18,9 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.method import Feedback
 from una_bench.interfaces.prepared import Prepared
-from una_bench.machine import hardware
-from una_bench.orchestration import code_changes, preparation
+from una_bench.orchestration import code_changes, engines, preparation
 from una_bench.orchestration.cell_records import failed_record, finished_record, not_applicable_record
-from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.orchestration.executor import Outcome, Task
 from una_bench.orchestration.progress import Reporter
 from una_bench.orchestration.run_folder import RunFolder, now
 from una_bench.orchestration.time_accounting import Accounting
@@ -61,6 +60,8 @@ class Options:
     """Repeat cells whose last record is a failure."""
     fail_fast: bool = False
     """Stop at the first failure."""
+    executor: engines.Engine = engines.Engine.LOCAL
+    """Where tasks are carried out."""
     command: str = ""
     report_to: tuple[str, ...] = ()
     """Experiment trackers that follow each training."""
@@ -77,14 +78,8 @@ class Runner:
         self.folder = folder
         self.options = options
         self.report = Reporter(quiet=options.quiet)
-        self.device = hardware.resolve_device(plan.recipe.device)
-        self.pool = Pool(
-            workers=plan.recipe.workers,
-            threads=plan.recipe.threads,
-            listen=self.report.hear,
-            trainers=[module for name in plan.recipe.methods for module in registry.method(name).preload],
-            cards=hardware.cards() if self.device == "cuda" else (),
-        )
+        self.device = engines.device(plan.recipe, options.executor)
+        self.pool = engines.make(options.executor, plan.recipe, folder, listen=self.report.hear, device=self.device)
         self.time = Accounting(self.pool.workers)
         self.trained = 0
         self.gave_up = False
@@ -99,6 +94,7 @@ class Runner:
         """Train and evaluate the missing cells, write their records, and return all records."""
         with self.folder.hold(), self.report, self._signals():
             log, options = self.folder.path / "prepare.log", self.options
+            engines.check(self.pool)
             self.prepared = preparation.ensure(self.plan, self.pool, log=log, say=self.report.say)
             if self.pool.import_seconds:  # something had to be prepared
                 self.time.once_seconds = self.time.clock() - self.time.began
@@ -181,7 +177,7 @@ class Runner:
                 raise KeyboardInterrupt
             self.pool.stop()
             with suppress(RuntimeError):  # the signal may interrupt printing
-                self.report.say("Stopping: cells save their state. Interrupt again to stop at once.")
+                self.report.say(self.pool.stop_note)
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -214,19 +210,11 @@ class Runner:
         self.folder.append(failed_record(self._common(cell), outcome, phase))
         if self.options.fail_fast and not self.pool.stopping:
             self.gave_up = True
-            self.pool.stop()
+            self.pool.give_up()
 
     def _train_task(self, cell: Cell) -> Task:
         out = self.folder.cell(cell)
         code = code_facts.part(cell.code, code_facts.TRAINING)
-        begun = storage.read_json(out / "begun.json") or {}
-        if begun.get("code") != code:  # a training does not resume with other code
-            shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True, exist_ok=True)
-        storage.write_json(out / "begun.json", {"code": code})
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # incomplete after a killed training, or damaged
-        for stage in ("trained", "evaluated"):
-            (out / f"{stage}.json").unlink(missing_ok=True)
         spec = {
             "key": cell.key,
             "code": code,
@@ -245,7 +233,22 @@ class Runner:
         }
         self.started[cell.key] = now()
         limit = self.plan.recipe.timeout_minutes * 60
-        return Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=limit)
+        task = Task(kind="train", name=cell.name, spec=spec, log=out / "train.log", timeout_seconds=limit)
+        if not self.pool.holds(task):
+            self._clear(out, code)
+        return task
+
+    @staticmethod
+    def _clear(out: Path, code: dict[str, Any]) -> None:
+        """Remove what must not remain in the folder of a cell when its training starts or resumes."""
+        begun = storage.read_json(out / "begun.json") or {}
+        if begun.get("code") != code:  # a training does not resume with other code
+            shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True, exist_ok=True)
+        storage.write_json(out / "begun.json", {"code": code})
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)  # incomplete after a killed training, or damaged
+        for stage in ("trained", "evaluated"):
+            (out / f"{stage}.json").unlink(missing_ok=True)
 
     def _job_facts(self, cell: Cell) -> dict[str, Any]:
         """Return the job of a cell without paths, for its record."""
@@ -256,11 +259,12 @@ class Runner:
         return plans.job_facts(job)
 
     def _evaluate(self, cells: list[Cell]) -> None:
-        """Evaluate cells in one process per worker; after a crash continue with the cells that remain."""
+        """Evaluate cells, locally in one process per worker; after a crash continue with those that remain."""
         todo = {c.name: c for c in cells if not self._complete(c)}
         self.report.expect(len(todo), f"Evaluating {len(todo)} checkpoints")
         while todo and not self.pool.stopping:
-            parts = [list(todo.values())[i :: self.pool.workers] for i in range(self.pool.workers)]
+            processes = len(todo) if self.pool.separate else self.pool.workers
+            parts = [list(todo.values())[i::processes] for i in range(processes)]
             outcomes: list[Outcome] = []
 
             def ended(outcome: Outcome, outcomes: list[Outcome] = outcomes) -> None:
@@ -298,9 +302,11 @@ class Runner:
             "device": self.device,
             "benchmarks": self.plan.recipe.benchmarks,
         }
-        log = self.folder.path / f"evaluate-{number}.log"
         limit = self.plan.recipe.timeout_minutes * 60 * len(cells)
-        return Task(kind="evaluate", name=f"evaluate-{number}", spec=spec, log=log, timeout_seconds=limit)
+        name, log = f"evaluate-{number}", self.folder.path / f"evaluate-{number}.log"
+        if self.pool.separate:
+            name, log = f"evaluate-{cells[0].name}", self.folder.cell(cells[0]) / "evaluate.log"
+        return Task(kind="evaluate", name=name, spec=spec, log=log, timeout_seconds=limit)
 
     def _complete(self, cell: Cell) -> bool:
         """Append the record of a cell and return True if it is trained and evaluated."""

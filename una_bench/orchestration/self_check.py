@@ -14,7 +14,8 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.method import Feedback
 from una_bench.machine import hardware
 from una_bench.orchestration import repeat
-from una_bench.orchestration.process_pool import Outcome, Pool, Task
+from una_bench.orchestration.executor import Outcome, Task
+from una_bench.orchestration.process_pool import Pool
 from una_bench.orchestration.self_check_model import JOB
 from una_bench.record.schema import Status
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from una_bench.instruments.phases import BOOKKEEPING
-from una_bench.orchestration.process_pool import Outcome
+from una_bench.orchestration.executor import Outcome
 
 
 class Accounting:

@@ -16,7 +16,7 @@ from una_bench.record.hashes import content_hash
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
-SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "checkpoint_minutes", "expected", "about"}
+SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "checkpoint_minutes", "slurm", "expected", "about"}
 """Keys of a recipe that do not affect results."""
 
 
@@ -124,14 +124,14 @@ class Plan:
         return sorted(cells, key=lambda cell: -self.recipe.expected.get(cell.method, {}).get("seconds", 0.0))
 
 
-def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
+def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = (), *, device: str = "") -> Plan:
     """Return the plan of a recipe for the given methods and seeds (default: the recipe's).
 
-    The untrained policy is always included.
+    The untrained policy is always included. ``device`` is that of ``auto`` if cells do not run on this machine.
     """
     names = registry.expand_methods([*(methods or recipe.methods), "base"])
     selection = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds}
-    chosen = recipe.model_copy(update=selection | _precisions(recipe))
+    chosen = recipe.model_copy(update=selection | _precisions(recipe, device))
     identity = identity_of(chosen)
     preparation = preparation_of(chosen)
     code = _shared_code(chosen, preparation)
@@ -145,13 +145,14 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = ())
     return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity), preparation=preparation)
 
 
-def _precisions(recipe: Recipe) -> dict[str, Any]:
-    """Resolve each precision ``auto`` for this device, so that it is part of the key."""
+def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
+    """Resolve each precision ``auto`` for the device, so that it is part of the key."""
+    device = device if recipe.device == "auto" and device else recipe.device
     benchmarks = {name: dict(settings) for name, settings in recipe.benchmarks.items()}
     for settings in benchmarks.values():
         if "precision" in settings:
-            settings["precision"] = hardware.resolve_precision(str(settings["precision"]), recipe.device)
-    return {"precision": hardware.resolve_precision(recipe.precision, recipe.device), "benchmarks": benchmarks}
+            settings["precision"] = hardware.resolve_precision(str(settings["precision"]), device)
+    return {"precision": hardware.resolve_precision(recipe.precision, device), "benchmarks": benchmarks}
 
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:

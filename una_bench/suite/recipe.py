@@ -15,6 +15,7 @@ from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Lora, Method
 from una_bench.suite import overrides, presets
+from una_bench.suite.slurm_settings import Slurm
 
 SCHEMA = 1
 MOST_BYTES, MOST_VALUES = 2**20, 10_000
@@ -96,11 +97,13 @@ class Recipe(BaseModel):
     threads: int = Field(default=1, gt=0)
     """Processor threads of one cell."""
     workers: int = Field(default=1, gt=0)
-    """Cells that train at the same time, limited by the number of cores."""
+    """Cells that train at the same time, on one machine limited by the number of cores."""
     timeout_minutes: float = Field(default=60.0, gt=0)
     """Time after which a cell is stopped and recorded as ``timeout``."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     """Interval at which a training saves its state for resuming."""
+    slurm: Slurm | None = None
+    """What jobs ask of a cluster, with --executor slurm."""
     expected: dict[str, dict[str, float]] = {}
     """Method -> measured ``seconds`` and ``peak_bytes`` of one cell, for --dry-run."""
 
