@@ -39,8 +39,9 @@ def catalog(console: Console) -> None:
         table.add_row(name, registry.benchmark(name).about)
     console.print(table)
     table = Table("suite", "about", title="Suites", title_justify="left")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with libyaml
     for path in sorted(registry.recipe_folder().glob("*.yaml")):  # read without validation, which is slow
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         table.add_row(path.stem.replace("_", "-"), " ".join(str(raw.get("about", "")).split()))
     console.print(table)
 
