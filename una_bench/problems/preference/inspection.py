@@ -11,15 +11,14 @@ import pandas as pd
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import with_feedback
 from una_bench.models import catalog
-from una_bench.problems.preference import layouts, notes, prepare, tables, template_checks
+from una_bench.problems.preference import layouts, notes, prepare, tables
 from una_bench.problems.preference.judged_response import Scoring
-from una_bench.problems.preference.policy import load_tokenizer
+from una_bench.problems.preference.policy import make_template
 from una_bench.problems.preference.tables import Limits
 
 if TYPE_CHECKING:
     from una_bench.problems.preference.pairs import Example
     from una_bench.problems.preference.settings import PreferenceSettings
-    from una_bench.problems.preference.template import Template
 
 SAMPLED = 2000
 """Examples whose tokens are counted, chosen by the seed."""
@@ -70,7 +69,10 @@ def inspect(problem: PreferenceSettings, *, model: bool, examples: int, say: Cal
     lengths: dict[str, list[int]] = {}
     of_model: tuple[str, ...] = ()
     if model:
-        template = _template(problem, say)
+        policy = catalog.resolve(
+            problem.policy, revision=problem.policy_revision, trusted=problem.trust_remote_code, say=say
+        )
+        template = make_template(problem, policy)
         of_model = template.notes
         written, left_out = tables.write(
             judged, template, Limits(prompt=NO_LIMIT, response=NO_LIMIT), most=SAMPLED, seed=problem.seed
@@ -92,16 +94,6 @@ def inspect(problem: PreferenceSettings, *, model: bool, examples: int, say: Cal
         lengths=lengths,
         examples=tuple(shown),
     )
-
-
-def _template(problem: PreferenceSettings, say: Callable[[str], None]) -> Template:
-    model = catalog.resolve(
-        problem.policy, revision=problem.policy_revision, trusted=problem.trust_remote_code, say=say
-    )
-    tokenizer = load_tokenizer(model)
-    if problem.chat_template:
-        tokenizer.chat_template = problem.chat_template
-    return template_checks.make(tokenizer, chat=problem.template == "chat", name=model.name)
 
 
 def _feedback(problem: PreferenceSettings, table: pd.DataFrame) -> dict[str, str]:
