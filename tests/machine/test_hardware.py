@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from una_bench.machine import hardware
+from una_bench.orchestration import engines
 from una_bench.suite import plan, recipe
 
 PROCESSORS = {
@@ -120,3 +122,43 @@ def test_no_driver_has_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cores_that_are_busy_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psutil.cpu_percent", lambda **_: [99.0, 3.0, 80.0])
     assert hardware.idle_first([0, 1, 2, 7]) == [1, 7, 0, 2]
+
+
+TOPOLOGY = """\
+\t\x1b[4mGPU0\tGPU1\tGPU2\tCPU Affinity\x1b[0m
+GPU0\t X \tNV12\tSYS\t0-31
+GPU1\tNV12\t X \tSYS\t0-31
+GPU2\tSYS\tSYS\t X \t32-63
+
+Legend:
+  SYS  = Connection traversing PCIe
+"""
+
+
+@pytest.mark.parametrize(
+    ("ids", "links"), [(("0", "1"), "NV12"), (("0", "1", "2"), "NV12, SYS"), (("0",), ""), (("GPU-0b", "GPU-1c"), "")]
+)
+def test_the_links_between_cards_are_those_that_the_driver_names(
+    ids: tuple[str, ...], links: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = subprocess.CompletedProcess([], 0, stdout=TOPOLOGY)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: driver)
+    assert hardware.links(ids) == links
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "threads", "workers"),
+    [("cpu", "0,1", 1, 6), ("cpu", "0,1", 4, 1), ("cpu", "0,1", 8, 1), ("cuda", "0,1", 1, 2), ("cuda", "3", 1, 1)],
+)
+def test_workers_auto_is_one_a_card_or_as_many_as_there_are_cores_for(
+    device: str, visible: str, threads: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(hardware, "usable_cores", lambda: list(range(6)))
+    asked = recipe.load("ci", ["workers=auto", f"device={device}", f"threads={threads}"])
+    assert plan.make(asked).recipe.workers == workers
+
+
+def test_workers_auto_is_every_cell_on_a_cluster() -> None:
+    asked = engines.fit(recipe.load("ci", ["workers=auto"]), engines.Engine.SLURM)
+    assert plan.make(asked).recipe.workers > len(plan.make(asked).cells)

@@ -35,11 +35,27 @@ def test_every_suite_that_comes_along_is_valid_and_written_out_whole(name: str, 
     assert again == loaded
 
 
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", small())
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("\nbatch_responses: 8\nbatch_responses: 16\n")
+    with pytest.raises(UserError, match="the key 'batch_responses' is given twice in the mapping"):
+        recipe.load(path)
+
+
+def test_a_time_is_not_read_as_a_number_to_base_60(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", small())
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("\nslurm: {time: 1:00:00}\n")
+    with pytest.raises(UserError, match=r"'slurm\.time' is '1:00:00': give whole minutes"):
+        recipe.load(path)
+
+
 def test_yaml_tags_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("name: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(UserError, match="not valid YAML"):
-        recipe.load(str(path))
+        recipe.load(path)
 
 
 @pytest.mark.parametrize(

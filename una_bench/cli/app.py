@@ -136,8 +136,8 @@ def run(  # noqa: PLR0913 - one parameter an option
     report_to: Annotated[str, typer.Option(help="Trackers to follow training: tensorboard, wandb, trackio.")] = "",
     keep_old_code: launch.KeepOldCode = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
-    executor: Annotated[str, typer.Option(help="Where cells run: local, or slurm (jobs of a cluster).")] = "local",
-    slurm: Annotated[str, typer.Option(help="What jobs ask of Slurm, as partition=gpu,time=60,gpus_per_node=1.")] = "",
+    executor: launch.Executor = "local",
+    slurm: launch.Slurm = "",
     quiet: launch.Quiet = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
@@ -165,7 +165,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     engine = launch.engine(executor, slurm)
     recipe = recipes.load(suite, [*given.changes(suite), *set_, *slurm_settings.changes(slurm)])
     chosen = (_names(methods) if methods else (), _seeds(seeds) if seeds else ())
-    plan = plans.make(recipe, *chosen, device=engines.device(recipe, engine))
+    plan = plans.make(engines.fit(recipe, engine), *chosen, device=engines.device(recipe, engine))
     if bundle is not None:
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
     compared = registry.canonical(baseline or DEFAULT_BASELINE)

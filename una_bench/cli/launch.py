@@ -26,6 +26,8 @@ Offline = Annotated[bool, typer.Option("--offline", help="Open no connection; li
 KeepOldCode = Annotated[
     bool, typer.Option("--keep-old-code", help="Keep cells that were trained before the code changed.")
 ]
+Executor = Annotated[str, typer.Option(help="Where cells run: local, or slurm (jobs of a cluster).")]
+Slurm = Annotated[str, typer.Option(help="What jobs ask of Slurm, as partition=gpu,time=60,gpus_per_node=1.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 
 

@@ -106,7 +106,7 @@ def _time(plan: Plan, required: Requirements | None) -> str:
     if seconds is None:
         return "unknown before the preparation"
     span = formatting.quantity(seconds, "s")
-    return f"about {span} on {device}, {recipe.workers} at a time, by rough arithmetic for an idle machine"
+    return f"about {span} on {device}, {recipe.at_once} at a time, by rough arithmetic for an idle machine"
 
 
 def rate_of(device: str, threads: int) -> Rate:

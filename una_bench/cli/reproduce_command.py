@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Finished
+    from una_bench.suite.plan import Plan
     from una_bench.suite.presets import Chosen
     from una_bench.suite.recipe import Recipe
 
@@ -28,21 +29,25 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     retry: launch.Retry = "",
     offline: launch.Offline = False,
     keep_old_code: launch.KeepOldCode = False,
+    executor: launch.Executor = "local",
+    slurm: launch.Slurm = "",
     quiet: launch.Quiet = False,
 ) -> None:
     """Run the suite of a paper and compare each number with ours; run it again to resume."""
     from rich.console import Console
 
     from una_bench.cli import show
+    from una_bench.orchestration import engines
     from una_bench.reproduction import published_numbers, targets
-    from una_bench.suite import capacity
+    from una_bench.suite import capacity, slurm_settings
     from una_bench.suite import plan as plans
     from una_bench.suite import recipe as recipes
 
     launch.begin(retry, offline)
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     choice = [f"{key}={value}" for key, value in (("preset", preset), ("scale", scale)) if value]
-    chosen = recipes.choose(suite, [*choice, *set_])
+    engine = launch.engine(executor, slurm)
+    chosen = recipes.choose(suite, [*choice, *set_, *slurm_settings.changes(slurm)])
     aim = targets.target(chosen.reproduces, suite)
     published = published_numbers.load()
     for name in aim.tables:
@@ -60,15 +65,20 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     def here(folder: RunFolder) -> capacity.Machine:
         return capacity.here(recipe.device, folder.path)
 
+    def require(plan: Plan, folder: RunFolder) -> None:
+        if engine is engines.Engine.LOCAL:  # a job runs on a node, of which this machine knows nothing
+            capacity.require(plan, here(folder))
+
     launch.launch(
-        plans.make(recipe),
+        plans.make(engines.fit(recipe, engine), device=engines.device(recipe, engine)),
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,
         predict=lambda plan, folder: capacity.show(console, plan, aim.assumed, here(folder)),
-        require=lambda plan, folder: capacity.require(plan, here(folder)),
+        require=require,
         show=results,
         quiet=quiet,
+        executor=engine,
         retry_failed=bool(retry),
     )
 

@@ -120,6 +120,7 @@ def _accelerator(device: str) -> dict[str, Any]:
         "accelerator": properties.name,
         "accelerators": torch.cuda.device_count(),
         "card": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "card_links": hardware.links(hardware.cards()),
         "accelerator_memory_bytes": properties.total_memory,
         "capability": f"{properties.major}.{properties.minor}",
         "cuda": torch.version.cuda,

@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from itertools import takewhile
+from collections.abc import Sequence
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +91,35 @@ def cards() -> list[str]:
         elif (part := re.search(r"\bMIG .*\(UUID: (MIG-[^)]+)\)", line)) and by_card:
             by_card[-1][1].append(part[1])
     return [one for number, parts in by_card for one in (parts or [number])]
+
+
+def most_workers(device: str, threads: int) -> int:
+    """Return how many cells can run at the same time, each on a card or on ``threads`` cores of its own.
+
+    Args:
+        device: Device of the cells, ``auto`` or resolved.
+        threads: Threads of one cell.
+    """
+    of_cores = (len(usable_cores()) or os.cpu_count() or 1) // threads
+    return max(1, of_cores if resolve_device(device) == "cpu" else min(of_cores, len(cards()) or 1))
+
+
+def links(ids: Sequence[str]) -> str:
+    """Return how cards are connected, in the driver's words (``NV12``: twelve NVLinks, ``SYS``: over the processors).
+
+    Empty for fewer than two cards, and where the driver does not say.
+    """
+    if len(ids) < 2:
+        return ""
+    try:
+        listed = subprocess.run(["nvidia-smi", "topo", "-m"], capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    rows = [re.sub(r"\x1b\[\d*m", "", line).split() for line in listed.stdout.splitlines()]
+    heads = next((row for row in rows if row[:1] == ["GPU0"] and "GPU1" in row), [])
+    by_name = {row[0]: dict(zip(heads, row[1:], strict=False)) for row in rows if row and row is not heads}
+    pairs = combinations([f"GPU{one}" for one in ids], 2)
+    return ", ".join(sorted({by_name[a][b] for a, b in pairs if b in by_name.get(a, {})}))
 
 
 def require_device(name: str) -> None:

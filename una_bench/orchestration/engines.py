@@ -10,7 +10,7 @@ from una_bench.orchestration.executor import Executor, Listener
 from una_bench.orchestration.process_pool import Pool
 from una_bench.orchestration.run_folder import RunFolder
 from una_bench.orchestration.slurm import shared_folders, submission
-from una_bench.orchestration.slurm.executor import SlurmExecutor
+from una_bench.orchestration.slurm.executor import MOST_JOBS, SlurmExecutor
 from una_bench.record import storage
 from una_bench.suite.recipe import Recipe
 from una_bench.suite.slurm_settings import Slurm
@@ -38,13 +38,20 @@ def device(recipe: Recipe, engine: Engine) -> str:
     return hardware.resolve_device(recipe.device)
 
 
+def fit(recipe: Recipe, engine: Engine) -> Recipe:
+    """Return the recipe for an engine: on a cluster, whose queue bounds what runs, ``workers: auto`` is all cells."""
+    if engine is Engine.SLURM and recipe.workers == "auto":
+        return recipe.model_copy(update={"workers": MOST_JOBS})
+    return recipe
+
+
 def make(engine: Engine, recipe: Recipe, folder: RunFolder, *, listen: Listener, device: str) -> Executor:
     """Return the engine for one run."""
     trainers = [module for name in recipe.methods for module in registry.method(name).preload]
     if engine is Engine.SLURM:
         return SlurmExecutor(recipe, folder.path, listen=listen, trainers=trainers, device=device)
     cards = hardware.cards() if device == "cuda" else ()
-    return Pool(workers=recipe.workers, threads=recipe.threads, listen=listen, trainers=trainers, cards=cards)
+    return Pool(workers=recipe.at_once, threads=recipe.threads, listen=listen, trainers=trainers, cards=cards)
 
 
 def check(executor: Executor) -> None:

@@ -91,10 +91,10 @@ def show(console: Console, plan: Plan, lengths: Lengths, machine: Machine) -> No
         table.add_row(escape(cell.name), gib, *(formatting.quantity(t, "s") for t in times))
     table.add_row(f"{len(plan.cells)} evaluations", "", *(formatting.quantity(t, "s") for t in evaluations))
     console.print(table)
-    hours = [f"{t / recipe.workers / 3600:.1f} hours ({r.about})" for t, r in zip(totals, rates.values(), strict=True)]
+    hours = [f"{t / recipe.at_once / 3600:.1f} hours ({r.about})" for t, r in zip(totals, rates.values(), strict=True)]
     missing = _missing(required, machine)
     console.print(
-        f"Time: {' or '.join(hours)}, {recipe.workers} at a time on an otherwise idle device; within a factor of two.\n"
+        f"Time: {' or '.join(hours)}, {recipe.at_once} at a time on an otherwise idle device; within a factor of two.\n"
         f"Memory: at most {required.memory_bytes / GIB:.1f} GiB. Disk: {required.disk_bytes / GIB:.1f} GiB.\n"
         "Estimated from float32 weights, gradients and Adam's moments of what is trained, the models beside it, "
         f"bfloat16 activations of the longest batch, and logits, for {lengths.prompt_tokens:.0f} tokens per prompt and "

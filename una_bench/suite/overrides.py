@@ -11,6 +11,7 @@ import yaml
 from una_bench.errors import UserError, nearest
 from una_bench.interfaces import registry
 from una_bench.interfaces.settings import Settings
+from una_bench.suite import yaml_values
 
 Change = tuple[str, Any]
 """A dotted key and its new value, which replaces the old one."""
@@ -30,7 +31,7 @@ def parse(override: str) -> Change:
         raise UserError(f"--set {override}: write key=value, for example --set budget.responses=4096.")
     literal = text.strip()
     try:
-        value = yaml.safe_load(literal)
+        value = yaml_values.load(literal)
     except (yaml.YAMLError, ValueError, RecursionError):
         if literal[:1] not in QUOTES:
             return key.strip(), literal

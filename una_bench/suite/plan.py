@@ -117,7 +117,7 @@ class Plan:
         parts = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
         parts += [evaluation] * len(self.cells)
         known = [seconds for seconds in parts if seconds is not None]
-        return setup + sum(known) / self.recipe.workers if len(known) == len(parts) else None
+        return setup + sum(known) / self.recipe.at_once if len(known) == len(parts) else None
 
     def longest_first(self, cells: Sequence[Cell]) -> list[Cell]:
         """Sort cells by expected time, longest first, so that no worker waits long for the last cell."""
@@ -131,7 +131,7 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = (),
     """
     names = registry.expand_methods([*(methods or recipe.methods), "base"])
     selection = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds}
-    chosen = recipe.model_copy(update=selection | _precisions(recipe, device))
+    chosen = recipe.model_copy(update=selection | _precisions(recipe, device) | {"workers": _workers(recipe, device)})
     identity = identity_of(chosen)
     preparation = preparation_of(chosen)
     code = _shared_code(chosen, preparation)
@@ -153,6 +153,12 @@ def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
         if "precision" in settings:
             settings["precision"] = hardware.resolve_precision(str(settings["precision"]), device)
     return {"precision": hardware.resolve_precision(recipe.precision, device), "benchmarks": benchmarks}
+
+
+def _workers(recipe: Recipe, device: str) -> int:
+    """Resolve ``auto`` for this machine."""
+    device = device if recipe.device == "auto" and device else recipe.device
+    return hardware.most_workers(device, recipe.threads) if recipe.workers == "auto" else recipe.at_once
 
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:

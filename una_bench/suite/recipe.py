@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Lora, Method
-from una_bench.suite import overrides, presets
+from una_bench.suite import overrides, presets, yaml_values
 from una_bench.suite.slurm_settings import Slurm
 
 SCHEMA = 1
@@ -96,8 +96,8 @@ class Recipe(BaseModel):
     """``auto`` is ``cuda`` if there is a GPU; CUDA_VISIBLE_DEVICES selects among several."""
     threads: int = Field(default=1, gt=0)
     """Processor threads of one cell."""
-    workers: int = Field(default=1, gt=0)
-    """Cells that train at the same time, on one machine limited by the number of cores."""
+    workers: int | Literal["auto"] = 1
+    """Cells that train at the same time, at most one a card, or cores / ``threads``; ``auto``: as many as that."""
     timeout_minutes: float = Field(default=60.0, gt=0)
     """Time after which a cell is stopped and recorded as ``timeout``."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
@@ -115,6 +115,19 @@ class Recipe(BaseModel):
         if max(seeds) > MOST_SEED:
             raise ValueError(f"seeds must not be above {MOST_SEED}")
         return seeds
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _auto_or_positive(cls, workers: Any) -> Any:
+        if workers != "auto" and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
+            raise ValueError(f"give auto or a whole number above 0.{nearest(str(workers), ['auto'])}".rstrip("."))
+        return workers
+
+    @property
+    def at_once(self) -> int:
+        """Return ``workers`` of a recipe whose ``auto`` is resolved."""
+        assert self.workers != "auto"
+        return self.workers
 
     @field_validator("name")
     @classmethod
@@ -147,7 +160,7 @@ def _read(path: Path) -> Any:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path} has more than {MOST_BYTES} bytes; a recipe has a few thousand. Give another file.")
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml_values.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}. Give a readable file.") from None
     except UnicodeDecodeError as error:

@@ -160,14 +160,14 @@ class Requirements:
     def memory_bytes(self) -> float:
         """Memory of the largest trainings that can run at the same time."""
         peaks = sorted((self.peak_bytes(cell) for cell in self.plan.cells if cell.trains), reverse=True)
-        return sum(peak + PROCESS_BYTES for peak in peaks[: self.plan.recipe.workers])
+        return sum(peak + PROCESS_BYTES for peak in peaks[: self.plan.recipe.at_once])
 
     @property
     def disk_bytes(self) -> float:
         """Downloaded models and datasets, checkpoints, and optimizer states to resume from."""
         recipe, checkpoints = self.plan.recipe, sum(cell.trains for cell in self.plan.cells)
         limited = any(settings.get("limit") is not None for settings in recipe.benchmarks.values())
-        saved = FLOAT32_BYTES * (self.adapters or self.policy) * (checkpoints + 3 * recipe.workers)
+        saved = FLOAT32_BYTES * (self.adapters or self.policy) * (checkpoints + 3 * recipe.at_once)
         return BFLOAT16_BYTES * (self.policy + self.reward) + saved + (1 if limited else 4) * GIB
 
     def train_seconds(self, cell: Cell, lengths: Lengths | DataSize, rate: Rate) -> float:
@@ -198,9 +198,9 @@ class Requirements:
         training = sum(self.train_seconds(cell, data, rate) for cell in cells)
         evaluation = len(self.plan.cells) * (self.evaluation_seconds(rate) + self._sampling_seconds(data, rate))
         processes = START_SECONDS * (
-            len(cells) / self.plan.recipe.workers + 4
+            len(cells) / self.plan.recipe.at_once + 4
         )  # preparation and evaluation import more
-        return processes + self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.workers
+        return processes + self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.at_once
 
     def _sampling_seconds(self, data: DataSize, rate: Rate) -> float:
         """Predict the time of one checkpoint's responses to held-out prompts, all of them at once."""

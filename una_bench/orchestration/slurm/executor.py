@@ -55,7 +55,7 @@ class SlurmExecutor:
         self, recipe: Recipe, run: Path, *, listen: Listener, trainers: Sequence[str] = (), device: str = "cpu"
     ) -> None:
         """Take the recipe's ``workers``, ``threads`` and ``slurm``; ``run`` is the folder of the run."""
-        self.workers, self.threads = recipe.workers, recipe.threads
+        self.workers, self.threads = recipe.at_once, recipe.threads
         self.recipe, self.folder = recipe, run.resolve() / "slurm"
         self.listen, self.trainers, self.cuda = listen, tuple(trainers), device == "cuda"
         self.stopping = self.at_once = False
