@@ -41,13 +41,11 @@ def run(task: Task, *, batch: str, index: int, threads: int, trainers: Sequence[
     ticket = files.ticket()
     if (ticket.get("batch"), ticket.get("index")) != (batch, index) or files.outcome(task):
         return
-    # Shared imports give each training the same memory baseline; an evaluation imports only what it uses.
-    imports = {"preload": ()} if task.kind == "evaluate" else {"trainers": trainers}
     pool = Pool(
         workers=1,
         threads=threads,
         listen=_Listener(files),
-        **imports,
+        trainers=trainers,
         cards=hardware.cards() if cuda else (),
     )
     # Where Slurm assigns no cores, the kernel shares them among jobs better than each job's own choice would.
