@@ -9,7 +9,7 @@ import yaml
 
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
-from una_bench.suite import overrides, plan, recipe
+from una_bench.suite import overrides, plan, recipe, yaml_values
 
 
 def small(**changes: object) -> dict[str, object]:
@@ -41,6 +41,11 @@ def test_a_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
         file.write("\nbatch_responses: 8\nbatch_responses: 16\n")
     with pytest.raises(UserError, match="the key 'batch_responses' is given twice in the mapping"):
         recipe.load(path)
+
+
+def test_a_key_that_overrides_a_merged_one_is_not_given_twice() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n"
+    assert yaml_values.load(text)["c"] == {"x": 3, "y": 4}
 
 
 def test_a_time_is_not_read_as_a_number_to_base_60(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     engine = launch.engine(executor, slurm)
     recipe = recipes.load(suite, [*given.changes(suite), *set_, *slurm_settings.changes(slurm)])
     chosen = (_names(methods) if methods else (), _seeds(seeds) if seeds else ())
-    plan = plans.make(engines.fit(recipe, engine), *chosen, device=engines.device(recipe, engine))
+    plan = plans.make(recipe, *chosen, device=engines.device(recipe, engine), most_workers=engines.most_workers(engine))
     if bundle is not None:
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
     compared = registry.canonical(baseline or DEFAULT_BASELINE)

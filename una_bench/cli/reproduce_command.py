@@ -70,7 +70,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
             capacity.require(plan, here(folder))
 
     launch.launch(
-        plans.make(engines.fit(recipe, engine), device=engines.device(recipe, engine)),
+        plans.make(recipe, device=engines.device(recipe, engine), most_workers=engines.most_workers(engine)),
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,

@@ -93,15 +93,10 @@ def cards() -> list[str]:
     return [one for number, parts in by_card for one in (parts or [number])]
 
 
-def most_workers(device: str, threads: int) -> int:
-    """Return how many cells can run at the same time, each on a card or on ``threads`` cores of its own.
-
-    Args:
-        device: Device of the cells, ``auto`` or resolved.
-        threads: Threads of one cell.
-    """
+def most_workers(threads: int, card_count: int = 0) -> int:
+    """Return how many cells can run at the same time, each on ``threads`` cores, and on a card if there are any."""
     of_cores = (len(usable_cores()) or os.cpu_count() or 1) // threads
-    return max(1, of_cores if resolve_device(device) == "cpu" else min(of_cores, len(cards()) or 1))
+    return max(1, min(of_cores, card_count or of_cores))
 
 
 def links(ids: Sequence[str]) -> str:

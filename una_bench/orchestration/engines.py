@@ -38,11 +38,9 @@ def device(recipe: Recipe, engine: Engine) -> str:
     return hardware.resolve_device(recipe.device)
 
 
-def fit(recipe: Recipe, engine: Engine) -> Recipe:
-    """Return the recipe for an engine: on a cluster, whose queue bounds what runs, ``workers: auto`` is all cells."""
-    if engine is Engine.SLURM and recipe.workers == "auto":
-        return recipe.model_copy(update={"workers": MOST_JOBS})
-    return recipe
+def most_workers(engine: Engine) -> int | None:
+    """Return the most tasks at the same time where that is not for this machine to say: a cluster's queue bounds it."""
+    return MOST_JOBS if engine is Engine.SLURM else None
 
 
 def make(engine: Engine, recipe: Recipe, folder: RunFolder, *, listen: Listener, device: str) -> Executor:

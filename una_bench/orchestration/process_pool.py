@@ -70,8 +70,7 @@ class Pool:
         self.cards = tuple(cards)
         self.pinned = True
         """Whether each worker has cores of its own."""
-        of_cores = (len(hardware.usable_cores()) or os.cpu_count() or 1) // threads
-        self.workers = max(1, min(workers, of_cores, len(self.cards) or workers))
+        self.workers = min(workers, hardware.most_workers(threads, len(self.cards)))
         self._cores: list[list[int]] = []
         self._running: list[_Running] = []
         self.stopping = False

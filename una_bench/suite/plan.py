@@ -124,14 +124,22 @@ class Plan:
         return sorted(cells, key=lambda cell: -self.recipe.expected.get(cell.method, {}).get("seconds", 0.0))
 
 
-def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = (), *, device: str = "") -> Plan:
+def make(
+    recipe: Recipe,
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    *,
+    device: str = "",
+    most_workers: int | None = None,
+) -> Plan:
     """Return the plan of a recipe for the given methods and seeds (default: the recipe's).
 
-    The untrained policy is always included. ``device`` is that of ``auto`` if cells do not run on this machine.
+    The untrained policy is always included. ``device`` is that of ``auto``, and ``most_workers`` the number of cells
+    that can run at the same time, if cells do not run on this machine.
     """
     names = registry.expand_methods([*(methods or recipe.methods), "base"])
     selection = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds}
-    chosen = recipe.model_copy(update=selection | _precisions(recipe, device) | {"workers": _workers(recipe, device)})
+    chosen = recipe.model_copy(update=selection | _precisions(recipe, device))
     identity = identity_of(chosen)
     preparation = preparation_of(chosen)
     code = _shared_code(chosen, preparation)
@@ -142,7 +150,16 @@ def make(recipe: Recipe, methods: Sequence[str] = (), seeds: Sequence[int] = (),
         for method, variant in _named_variants(chosen, name)
         if seed == chosen.seeds[0] or method.feedback is not Feedback.NONE
     ]
+    if recipe.workers == "auto":
+        most = min(len(cells), most_workers or _workers_here(recipe))
+        chosen = chosen.model_copy(update={"workers": most})
     return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity), preparation=preparation)
+
+
+def _workers_here(recipe: Recipe) -> int:
+    """Return how many cells this machine can run at the same time."""
+    on_cards = hardware.resolve_device(recipe.device) == "cuda"
+    return hardware.most_workers(recipe.threads, max(1, len(hardware.cards())) if on_cards else 0)
 
 
 def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
@@ -153,12 +170,6 @@ def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
         if "precision" in settings:
             settings["precision"] = hardware.resolve_precision(str(settings["precision"]), device)
     return {"precision": hardware.resolve_precision(recipe.precision, device), "benchmarks": benchmarks}
-
-
-def _workers(recipe: Recipe, device: str) -> int:
-    """Resolve ``auto`` for this machine."""
-    device = device if recipe.device == "auto" and device else recipe.device
-    return hardware.most_workers(device, recipe.threads) if recipe.workers == "auto" else recipe.at_once
 
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:

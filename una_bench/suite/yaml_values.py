@@ -13,13 +13,14 @@ class _Loader(yaml.SafeLoader):
     PyYAML keeps the last of two equal keys without a word, and reads numbers with colons to base 60.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)  # before merges (<<), which may override
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             line = node.start_mark.line + 1
             raise yaml.YAMLError(f"the key '{twice}' is given twice in the mapping that starts in line {line}")
-        return super().construct_mapping(node, deep)
+        return node
 
     def _integer(self, node: yaml.ScalarNode) -> Any:
         return node.value if ":" in node.value else self.construct_yaml_int(node)
