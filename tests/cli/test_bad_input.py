@@ -57,7 +57,11 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["run", "--executor", "slurm", "--slurm", "time=1:00:00"], "'slurm.time' is '1:00:00': give whole minutes"),
     (["reproduce", "una-table1", "--slurm", "partition=gpu"], "--slurm partition=gpu: cells run on this machine."),
     (["reproduce", "una-table1", "--executor", "slrm"], "There is no executor 'slrm'. Did you mean 'slurm'?"),
-    (["run", "--set", "workers=all"], "'workers' is 'all'"),
+    (["run", "--set", "workers=all"], "'workers' is 'all': give auto or a whole number above 0."),
+    (
+        ["run", "--set", "workers=aoto"],
+        "'workers' is 'aoto': Did you mean 'auto'? Give auto or a whole number above 0.",
+    ),
     (["run", "--set", "slurm.partitoin=gpu"], "there is no key 'slurm.partitoin'. Did you mean 'partition'?"),
     (["run", "--set", "workers=null"], "'workers' is None: give auto or a whole number above 0."),
     (["run", "preference"], "There is no model yet. Give yours with --model: una-bench run --model MODEL --data DATA."),

@@ -120,7 +120,10 @@ class Recipe(BaseModel):
     @classmethod
     def _auto_or_positive(cls, workers: Any) -> Any:
         if workers != "auto" and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
-            raise ValueError(f"give auto or a whole number above 0.{nearest(str(workers), ['auto'])}".rstrip("."))
+            hint = nearest(str(workers), ["auto"]).strip()
+            raise ValueError(
+                f"{hint} Give auto or a whole number above 0" if hint else "give auto or a whole number above 0"
+            )
         return workers
 
     @property
