@@ -120,10 +120,8 @@ class Recipe(BaseModel):
     @classmethod
     def _auto_or_positive(cls, workers: Any) -> Any:
         if workers != "auto" and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
-            hint = nearest(str(workers), ["auto"]).strip()
-            raise ValueError(
-                f"{hint} Give auto or a whole number above 0" if hint else "give auto or a whole number above 0"
-            )
+            hint = nearest(str(workers), ["auto"])
+            raise ValueError(f"no number of cells.{hint} Give auto or a whole number above 0")
         return workers
 
     @property
