@@ -31,6 +31,7 @@ LEAST_EFFECTIVE = 5.0
 BEST_OF = (2, 4, 8, 16, 32, 64)
 POINTS = 60
 """Temperatures of the frontier."""
+Z95 = 1.96
 RESAMPLES = 40
 """Resamples behind the band of the frontier."""
 SPLITS = ("train", "heldout")
@@ -123,6 +124,19 @@ class Optimum:
         pairs = zip(self.reward_PN[:, :half], self.exact, strict=True)
         return np.array([upper(rewards, exact, self.beta) for rewards, exact in pairs])
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean log Z of these prompts: from the lower bound less, to the upper bound and its noise.
+
+        The variance of the log of a mean weight is 1/(effective samples) − 1/(samples), by the delta method.
+        """
+        half = self.reward_PN[:, : self.reward_PN.shape[1] // 2]
+        below, above = (
+            Z95 * math.sqrt((1 / effective(part, self.beta) - 1 / part.shape[1]).sum()) / len(part)
+            for part in (self.reward_PN, half)
+        )
+        return float(self.lower.mean()) - below, float(self.upper.mean()) + above
+
     @cached_property
     def objective_P(self) -> Floats:
         """J* of each prompt: the middle between its bounds."""
@@ -189,7 +203,7 @@ class Optimum:
             picked = np.take_along_axis(self.reward_PN, rng.integers(samples, size=(prompts, samples)), axis=1)
             points = np.array([(0.0, picked.mean()), *(self._point(picked, b) for b in curve.inverse_temperature[1:])])
             rewards.append(np.interp(np.sqrt(curve.kl), np.sqrt(points[:, 0]), points[:, 1]))
-        half = 1.96 * np.std(rewards, axis=0, ddof=1)
+        half = Z95 * np.std(rewards, axis=0, ddof=1)
         return (curve.reward - half).tolist(), (curve.reward + half).tolist()
 
     def beta_at(self, kl: float) -> float | None:
@@ -208,6 +222,7 @@ class Optimum:
             "objective": float(self.objective_P.mean()) if not self.unresolved else None,
             "objective_lower": float(self.beta * self.lower.mean()),
             "objective_upper": None if np.isnan(self.upper).any() else float(self.beta * self.upper.mean()),
+            "objective_interval": None if np.isnan(self.upper).any() else [self.beta * end for end in self.interval],
             "objective_reference": float(self.reference_P.mean()),
             "reward": float(reward.mean()),
             "reward_reference": float(self.reference_P.mean()),

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 THREADS = 2
 """Threads of sampling; fixed, because their number changes rounding."""
+LEAST_ACCEPTED = 1e-6
+"""Probability to accept the best of all samples, below which the range of the reward is too wide for its β."""
 FEEDBACK, OPTIMUM, ACCEPTANCE = 0, 10, 20
 """Streams of random numbers; the split is added."""
 
@@ -148,12 +150,12 @@ def _optimum(problem: GeneratedSettings, part: Sequence[Prompt], split: str, sam
     kept = bounds.accept(offered, problem.beta, highest, rng)
     exact = [rewards_P[taken] for rewards_P, taken in zip(offered, kept, strict=True)]
     tried = np.full(len(part), count - count // 2)
-    if not any(len(each) for each in exact) and np.exp((reward_PN.max() - highest) / problem.beta) < 1 / rewards.size:
+    if np.exp((reward_PN.max() - highest) / problem.beta) < LEAST_ACCEPTED:
         least, most = float(reward_PN.min()), float(reward_PN.max())
         raise UserError(
             f"The reward {sampler.judge.reward.name} may be up to {highest:g}, but of {rewards.size} samples none was above "
-            f"{most:g} (least: {least:g}). At problem.beta={problem.beta:g} none of them can be accepted as a sample of "
-            "the optimum. State a `highest` that is reached, or raise problem.beta."
+            f"{most:g} (least: {least:g}). At problem.beta={problem.beta:g} not one in {1 / LEAST_ACCEPTED:,.0f} of the best "
+            "would be accepted as a sample of the optimum. State a `highest` that is reached, or raise problem.beta."
         )
     for number in range(1, problem.optimum_rounds + 1):
         lacking = [place for place, each in enumerate(exact) if not len(each)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ import numpy as np
 
 from una_bench.errors import UserError, nearest
 from una_bench.interfaces.prepared import DataSize
+from una_bench.problems.generated.openings import OPENINGS
 from una_bench.problems.preference import conversations, sources
 from una_bench.problems.preference.conversations import Messages
-from una_bench.problems.preference.file_rows import file_rows
 from una_bench.problems.preference.preview import CHARACTERS, TEMPLATE_TOKENS
 from una_bench.problems.preference.sources import Source
 from una_bench.problems.preference.template import RefusedByTemplateError, Template
@@ -22,7 +21,6 @@ from una_bench.problems.preference.template import RefusedByTemplateError, Templ
 if TYPE_CHECKING:
     from una_bench.problems.generated.settings import GeneratedSettings
 
-FILE = Path(__file__).with_name("openings.jsonl")
 COLUMN = "prompt"
 
 
@@ -48,7 +46,7 @@ def _read(source: Source | str) -> tuple[str, list[Messages], dict[str, Any]]:
         rows, facts = sources.read(source)
         name = source.name
     else:
-        rows, name = file_rows(FILE), source
+        rows, name = [{COLUMN: opening} for opening in OPENINGS], source
         facts = {"source": name, "rows": len(rows)}
     unique: dict[str, Messages] = {}
     for number, row in enumerate(rows, start=1):

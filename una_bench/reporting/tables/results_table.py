@@ -23,6 +23,8 @@ SPREAD = "± is half of a 95 % interval over seeds (Student t)"
 DOCUMENTS = "± of tasks also covers the sampling of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
 RESUMED = "resumed; downtime excluded"
+UNRESOLVED = "not resolved"
+"""How a benchmark begins to say why it gives no number."""
 REASON = 160
 """Most characters shown of the reason why a task was not run."""
 
@@ -106,6 +108,8 @@ def _missing(row: Row, metric: Metric) -> str:
     """Return why a row has no value."""
     if len(row.failed) == len(row.records):
         return str(row.failed[0].status).replace("_", " ")
+    if row.not_run.get(metric.name, "").startswith(UNRESOLVED):
+        return UNRESOLVED
     return "not run" if metric.name in row.not_run else "n/a"
 
 
