@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from una_bench.benchmarks.oracle import FIGURES
+
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
 from una_bench.interfaces.settings import Count, WholeNumber
 from una_bench.record.schema import Better, Measurement
@@ -52,7 +52,7 @@ class OptimumEstimate(Benchmark):
         for split, by in optima.items():
             if untrained:
                 figures, shown = judge.of_reference(by), []
-                how = f"from the {by.reward_PN.shape[1]} samples a prompt of the optimum"
+                how = f"from the {by.rewards.shape[1]} samples a prompt of the optimum"
             else:
                 figures, shown = self._sampled(checkpoint, split, by)
                 how = f"{self.samples} samples a prompt at temperature 1"
@@ -77,8 +77,7 @@ class OptimumEstimate(Benchmark):
         table = prepared.prompts(split)
         drawn = sampling.draw(
             model,
-            table.prompt_ids.tolist(),
-            [self.samples] * len(table),
+            [(ids, self.samples) for ids in table.prompt_ids],
             Sampling(
                 max_new_tokens=int(prepared.manifest["max_new_tokens"]),
                 eos=end_tokens(model, tokenizer),
@@ -112,7 +111,7 @@ def _measurement(name: str, split: str, figure: Figure, how: str, by: Optimum) -
         unit=unit,
         better=better,
         samples=(figure.value,),
-        how=f"{about}; estimated, {how} and {by.reward_PN.shape[1]} of the reference",
+        how=f"{about}; estimated, {how} and {by.rewards.shape[1]} of the reference",
         stderr=figure.error if np.isfinite(figure.error) else None,
     )
 
@@ -138,9 +137,9 @@ def _of_optimum(split: str, by: Optimum) -> list[Measurement]:
         )
         for name, (each, unit, about) in values.items()
     ]
-    least = f"least of {len(by.effective_P)} prompts, of {by.reward_PN.shape[1]} samples each"
+    least = f"least of {len(by.effective_samples)} prompts, of {by.rewards.shape[1]} samples each"
     metric = f"optimum.effective_samples.{split}"
-    return [*made, Measurement.one(metric, "1", Better.NEITHER, float(by.effective_P.min()), least)]
+    return [*made, Measurement.one(metric, "1", Better.NEITHER, float(by.effective_samples.min()), least)]
 
 
 def _keep(path: Path, figures: Mapping[str, Figure], shown: list[tuple[str, str]]) -> None:

@@ -2,9 +2,9 @@
 
     una-bench run exact --seeds 0 --out results/runs/exact && python benchmarks/studies/optimum.py results/runs/exact
 
-Samples of π_ref are drawn and judged 100 times over. For each repetition: do the bounds (with their sampling error) hold
-the true mean log Z; and does each method's estimated regret, from new samples of its checkpoint, agree with the exact one
-within its interval?
+Samples of π_ref are drawn and judged 100 times over. For each repetition: do the bounds (with their sampling error)
+hold the true mean log Z; and does each method's estimated regret, from new samples of its checkpoint, agree with the
+exact one within its interval?
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def estimate(known: Truth, split: str, rng: np.random.Generator, samples: int = 
             again = known.reward[row][sampler(known.logp_reference[[row]], rng)(np.zeros(samples, dtype=np.int64))]
             exact[place] = again[bounds.accept(again, known.beta, highest, rng)]
             tried[place] += samples
-    return Optimum(reward_PN=reward_PN, exact=tuple(exact), tried=tried, beta=known.beta)
+    return Optimum(rewards=reward_PN, exact=tuple(exact), tried=tried, beta=known.beta)
 
 
 class Policy:
@@ -65,10 +65,13 @@ class Policy:
         rows = self.known.rows(split)
         ids = [language.token_ids(language.prompts()[row]) for row in rows]
         cut = Sampling(max_new_tokens=language.MAX_TOKENS, eos=(language.END_ID,), pad=language.PAD_ID)
-        counts = [POLICY_SAMPLES] * len(rows)
-        drawn = sampling.draw(self.model, ids, counts, cut, seed=(repetition, 7), reference=self.reference)
+        drawn = sampling.draw(
+            self.model, [(each, POLICY_SAMPLES) for each in ids], cut, seed=(repetition, 7), reference=self.reference
+        )
         texts = ["".join(language.VOCABULARY[i] for i in one.ids) for one in drawn]
-        reward = [self.known.reward[rows[d.prompt], language.response_number(t)] for d, t in zip(drawn, texts, strict=True)]
+        reward = [
+            self.known.reward[rows[d.prompt], language.response_number(t)] for d, t in zip(drawn, texts, strict=True)
+        ]
         values = (reward, [d.log_ratio for d in drawn], [d.kl for d in drawn])
         return judge.judge(*(np.array(v).reshape(len(rows), -1) for v in values), by)
 
@@ -91,14 +94,30 @@ def study(run: Path, repetitions: int) -> dict[str, Any]:
         rng = np.random.default_rng([repetition, 1])
         for split in SPLITS:
             by = estimate(known, split, rng)
-            exact = float(optimum.log_normalizer(known.logp_reference[known.rows(split)], known.reward[known.rows(split)], known.beta).mean())
+            exact = float(
+                optimum.log_normalizer(
+                    known.logp_reference[known.rows(split)], known.reward[known.rows(split)], known.beta
+                ).mean()
+            )
             low, high = by.interval
-            held[split].append({"low": low, "high": high, "lower": by.lower.mean(), "upper": by.upper.mean(), "exact": exact, "least": by.effective_P.min(), "unresolved": by.unresolved})
+            held[split].append(
+                {
+                    "low": low,
+                    "high": high,
+                    "lower": by.lower.mean(),
+                    "upper": by.upper.mean(),
+                    "exact": exact,
+                    "least": by.effective_samples.min(),
+                    "unresolved": by.unresolved,
+                }
+            )
             for name, policy in policies.items():
                 figures = policy.figures(split, by, repetition)
                 if "regret" in figures:
                     figure = figures["regret"]
-                    regrets.setdefault(f"{name} {split}", []).append((figure.value, figure.error, policy.exact[f"regret.{split}"]))
+                    regrets.setdefault(f"{name} {split}", []).append(
+                        (figure.value, figure.error, policy.exact[f"regret.{split}"])
+                    )
     return {
         "schema": 1,
         "kind": "optimum",
@@ -157,7 +176,8 @@ def main() -> None:
     for split, row in result["bounds"].items():
         print(f"log Z ({split}): held in {row['held']} of {given.repetitions} repetitions")
     for name, row in result["regrets"].items():
-        print(f"{name}: exact {row['exact']:.3f}, estimated {row['mean']:.3f} ± {row['error_mean']:.3f}, covered {row['covered']} of {row['of']}")
+        estimated = f"{row['mean']:.3f} ± {row['error_mean']:.3f}"
+        print(f"{name}: exact {row['exact']:.3f}, estimated {estimated}, covered {row['covered']} of {row['of']}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def scores(run: Path, records: Sequence[Record]) -> Scores:
 
 
 def _place(name: str, tasks: Collection[str]) -> tuple[str, str, str]:
-    """Return the task that a metric is a mean over, its key in a document, and lm-eval's filter; empty if there is none.
+    """Return the task that a metric is a mean over, its key in a document, and lm-eval's filter; empty without one.
 
     Prompts are the documents of ``oracle.regret.train``: its task is ``oracle.train``.
     """

@@ -28,7 +28,7 @@ def sampled(seed: int, samples: int = 64) -> Optimum:
     offered = reward_PN[:, samples // 2 :]
     taken = bounds.accept(offered, BETA, 1.0, rng)
     exact = tuple(r[t] for r, t in zip(offered, taken, strict=True))
-    return Optimum(reward_PN=reward_PN, exact=exact, tried=np.full(3, samples // 2), beta=BETA)
+    return Optimum(rewards=reward_PN, exact=exact, tried=np.full(3, samples // 2), beta=BETA)
 
 
 def test_the_expectations_of_the_bounds_enclose_the_truth() -> None:
@@ -87,14 +87,14 @@ def test_effective_samples_are_all_with_equal_weights_and_one_with_one_large_wei
 
 
 def test_weighted_means_are_those_of_the_tilted_policy() -> None:
-    reward, kl = bounds.tilted_means(sampled(0, 100_000).reward_PN, 1 / BETA)
+    reward, kl = bounds.tilted_means(sampled(0, 100_000).rewards, 1 / BETA)
     assert reward == pytest.approx((OPTIMUM * REWARD).sum(1), abs=0.02)
     assert kl == pytest.approx((OPTIMUM * np.log(OPTIMUM / REFERENCE)).sum(1), abs=0.02)
 
 
 def test_the_frontier_begins_at_the_reference_and_rises() -> None:
     curve = sampled(0).frontier
-    assert (curve.kl[0], curve.reward[0]) == (0.0, sampled(0).reference_P.mean())
+    assert (curve.kl[0], curve.reward[0]) == (0.0, sampled(0).reference.mean())
     assert (np.diff(curve.kl) > 0).all() and (np.diff(curve.reward) > 0).all()
 
 
@@ -139,16 +139,18 @@ def test_regret_is_the_mean_of_its_parts_and_the_sum_of_direction_and_strength()
 
 def test_where_nothing_was_accepted_there_is_no_regret_but_a_reason() -> None:
     full = sampled(0, 256)
-    by = Optimum(reward_PN=full.reward_PN, exact=(np.zeros(0), *full.exact[1:]), tried=full.tried, beta=BETA)
+    by = Optimum(rewards=full.rewards, exact=(np.zeros(0), *full.exact[1:]), tried=full.tried, beta=BETA)
     assert by.unresolved == "not resolved: no exact sample of the optimum was accepted for 1 of 3 prompts"
     assert "regret" not in judge.of_reference(by) and by.summary()["objective"] is None
 
 
 def test_where_one_sample_carries_the_estimate_there_is_no_regret_but_a_reason() -> None:
     full = sampled(0, 256)
-    by = Optimum(reward_PN=full.reward_PN, exact=full.exact, tried=full.tried, beta=0.02)
-    by.reward_PN[0, 0] = 2.0
-    assert by.unresolved.startswith("not resolved: 1 of 3 prompts have fewer than 5 effective samples (least: 1.0 of 256)")
+    by = Optimum(rewards=full.rewards, exact=full.exact, tried=full.tried, beta=0.02)
+    by.rewards[0, 0] = 2.0
+    assert by.unresolved.startswith(
+        "not resolved: 1 of 3 prompts have fewer than 5 effective samples (least: 1.0 of 256)"
+    )
 
 
 def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:

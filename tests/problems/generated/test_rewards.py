@@ -103,7 +103,13 @@ def test_sentiment_is_that_of_the_whole_sentence() -> None:
     assert rewards.find("sentiment").bounds == (-1.0, 1.0)
 
 
-SOURCE = "from una_bench import bounded\n\n@bounded(0, 2)\ndef twos(prompts, completions):\n    return [2.0 for _ in prompts]\n"
+SOURCE = """
+from una_bench import bounded
+
+@bounded(0, 2)
+def twos(prompts, completions):
+    return [2.0 for _ in prompts]
+"""
 
 
 def test_a_function_of_a_file_is_found(tmp_path: Path) -> None:

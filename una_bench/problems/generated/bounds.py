@@ -1,12 +1,13 @@
 """The optimum of a bounded reward, estimated from samples of the reference, with bounds on both sides.
 
-For J(π) = E_π[r] − β·KL(π‖π_ref) the optimum is π*(y|x) = π_ref(y|x)·e^{r/β}/Z(x) with J* = β·E_x log Z(x). From n samples
-of π_ref to a prompt:
+For J(π) = E_π[r] − β·KL(π‖π_ref) the optimum is π*(y|x) = π_ref(y|x)·e^{r/β}/Z(x) with J* = β·E_x log Z(x). From n
+samples of π_ref to a prompt:
 
 * **below**: log of the mean weight e^{r/β}; by Jensen its expectation is below log Z;
-* **above**: a sample accepted with probability e^{(r − r_max)/β} is an exact sample of π*; the log of the mean weight over
-  one of these and m − 1 independent samples of π_ref has an expectation above log Z, because its reciprocal is unbiased for
-  1/Z under that law (bidirectional Monte Carlo, Grosse et al. 2015, arXiv:1511.02543; Zhao et al. 2024, arXiv:2404.17546).
+* **above**: a sample accepted with probability e^{(r − r_max)/β} is an exact sample of π*; the log of the mean weight
+  over one of these and m − 1 independent samples of π_ref has an expectation above log Z, because its reciprocal is
+  unbiased for 1/Z under that law (bidirectional Monte Carlo, Grosse et al. 2015, arXiv:1511.02543; Zhao et al. 2024,
+  arXiv:2404.17546).
 
 The first half of a prompt's samples are the m of the upper bound, the second half and later ones are offered for
 acceptance, so that both are independent. Arrays are (P prompts, n samples), float64; logarithms are natural.
@@ -104,7 +105,7 @@ def best_of_kl(n: int) -> float:
 class Optimum:
     """Samples of one prompt set, and what they say of the optimum."""
 
-    reward_PN: Floats
+    rewards: Floats
     """Rewards of the samples of the reference."""
     exact: tuple[Floats, ...]
     """Rewards of the exact samples of each prompt."""
@@ -115,44 +116,44 @@ class Optimum:
     @cached_property
     def lower(self) -> Floats:
         """Lower bounds of log Z, (P,)."""
-        return lower(self.reward_PN, self.beta)
+        return lower(self.rewards, self.beta)
 
     @cached_property
     def upper(self) -> Floats:
         """Upper bounds of log Z, (P,); NaN where nothing was accepted."""
-        half = self.reward_PN.shape[1] // 2
-        pairs = zip(self.reward_PN[:, :half], self.exact, strict=True)
+        half = self.rewards.shape[1] // 2
+        pairs = zip(self.rewards[:, :half], self.exact, strict=True)
         return np.array([upper(rewards, exact, self.beta) for rewards, exact in pairs])
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean log Z of these prompts: from the lower bound less, to the upper bound and its noise.
+        """95 % interval of the mean log Z of these prompts: both bounds, each with its noise.
 
         The variance of the log of a mean weight is 1/(effective samples) − 1/(samples), by the delta method.
         """
-        half = self.reward_PN[:, : self.reward_PN.shape[1] // 2]
+        half = self.rewards[:, : self.rewards.shape[1] // 2]
         below, above = (
             Z95 * math.sqrt((1 / effective(part, self.beta) - 1 / part.shape[1]).sum()) / len(part)
-            for part in (self.reward_PN, half)
+            for part in (self.rewards, half)
         )
         return float(self.lower.mean()) - below, float(self.upper.mean()) + above
 
     @cached_property
-    def objective_P(self) -> Floats:
+    def objective(self) -> Floats:
         """J* of each prompt: the middle between its bounds."""
         result: Floats = self.beta * (self.lower + self.upper) / 2
         return result
 
     @cached_property
-    def reference_P(self) -> Floats:
+    def reference(self) -> Floats:
         """J(π_ref) = E_ref[r] of each prompt."""
-        result: Floats = self.reward_PN.mean(1)
+        result: Floats = self.rewards.mean(1)
         return result
 
     @property
     def room(self) -> float:
         """J* − J(π_ref), mean over prompts."""
-        return float((self.objective_P - self.reference_P).mean())
+        return float((self.objective - self.reference).mean())
 
     @property
     def width(self) -> float:
@@ -160,21 +161,23 @@ class Optimum:
         return float(self.beta * (self.upper - self.lower).mean())
 
     @cached_property
-    def effective_P(self) -> Floats:
+    def effective_samples(self) -> Floats:
         """Effective samples of each prompt."""
-        return effective(self.reward_PN, self.beta)
+        return effective(self.rewards, self.beta)
 
     @cached_property
     def unresolved(self) -> str:
         """Why no regret can be given; empty if one can."""
         without = int(np.isnan(self.upper).sum())
         if without:
-            return f"not resolved: no exact sample of the optimum was accepted for {without} of {len(self.upper)} prompts"
-        if (least := float(self.effective_P.min())) < LEAST_EFFECTIVE:
-            few = int((self.effective_P < LEAST_EFFECTIVE).sum())
             return (
-                f"not resolved: {few} of {len(self.upper)} prompts have fewer than {LEAST_EFFECTIVE:g} effective samples "
-                f"(least: {least:.1f} of {self.reward_PN.shape[1]}); raise problem.optimum_samples or problem.beta"
+                f"not resolved: no exact sample of the optimum was accepted for {without} of {len(self.upper)} prompts"
+            )
+        if (least := float(self.effective_samples.min())) < LEAST_EFFECTIVE:
+            few = int((self.effective_samples < LEAST_EFFECTIVE).sum())
+            return (
+                f"not resolved: {few} of {len(self.upper)} prompts have fewer than {LEAST_EFFECTIVE:g} effective samples"
+                f" (least: {least:.1f} of {self.rewards.shape[1]}); raise problem.optimum_samples or problem.beta"
             )
         if self.room <= 2 * abs(self.width) or self.room <= 0:
             return f"not resolved: the optimum is within the width of its bounds of the reference ({self.room:.2g})"
@@ -183,10 +186,10 @@ class Optimum:
     @cached_property
     def frontier(self) -> Frontier:
         """Largest mean reward at each mean KL, as far as the samples carry (half of the prompts `LEAST_EFFECTIVE`)."""
-        spread = float(self.reward_PN.std(1).mean()) or 1.0
+        spread = float(self.rewards.std(1).mean()) or 1.0
         inverse = np.geomspace(0.02, 50.0, POINTS) / spread
-        carried = [b for b in inverse if np.median(effective(self.reward_PN, 1 / b)) >= LEAST_EFFECTIVE]
-        points = np.array([[0.0, 0.0, self.reference_P.mean()], *([b, *self._point(self.reward_PN, b)] for b in carried)])
+        carried = [b for b in inverse if np.median(effective(self.rewards, 1 / b)) >= LEAST_EFFECTIVE]
+        points = np.array([[0.0, 0.0, self.reference.mean()], *([b, *self._point(self.rewards, b)] for b in carried)])
         return Frontier(inverse_temperature=points[:, 0], kl=points[:, 1], reward=points[:, 2])
 
     @staticmethod
@@ -197,10 +200,10 @@ class Optimum:
     def band(self) -> tuple[list[float], list[float]]:
         """Return a 95 % band of the frontier's reward at its KLs, over resamples of each prompt's samples."""
         curve, rng = self.frontier, np.random.default_rng(0)
-        prompts, samples = self.reward_PN.shape
+        prompts, samples = self.rewards.shape
         rewards = []
         for _ in range(RESAMPLES):
-            picked = np.take_along_axis(self.reward_PN, rng.integers(samples, size=(prompts, samples)), axis=1)
+            picked = np.take_along_axis(self.rewards, rng.integers(samples, size=(prompts, samples)), axis=1)
             points = np.array([(0.0, picked.mean()), *(self._point(picked, b) for b in curve.inverse_temperature[1:])])
             rewards.append(np.interp(np.sqrt(curve.kl), np.sqrt(points[:, 0]), points[:, 1]))
         half = Z95 * np.std(rewards, axis=0, ddof=1)
@@ -213,29 +216,32 @@ class Optimum:
 
     def summary(self) -> dict[str, Any]:
         """Return figures for the manifest."""
-        reward, kl = tilted_means(self.reward_PN, 1 / self.beta)
+        reward, kl = tilted_means(self.rewards, 1 / self.beta)
         low, high = self.band()
         curve = self.frontier
-        sizes = [n for n in BEST_OF if n <= self.reward_PN.shape[1] // 4]
+        sizes = [n for n in BEST_OF if n <= self.rewards.shape[1] // 4]
         accepted = np.array([len(e) for e in self.exact]) / self.tried
         return {
-            "objective": float(self.objective_P.mean()) if not self.unresolved else None,
+            "objective": float(self.objective.mean()) if not self.unresolved else None,
             "objective_lower": float(self.beta * self.lower.mean()),
             "objective_upper": None if np.isnan(self.upper).any() else float(self.beta * self.upper.mean()),
             "objective_interval": None if np.isnan(self.upper).any() else [self.beta * end for end in self.interval],
-            "objective_reference": float(self.reference_P.mean()),
+            "objective_reference": float(self.reference.mean()),
             "reward": float(reward.mean()),
-            "reward_reference": float(self.reference_P.mean()),
+            "reward_reference": float(self.reference.mean()),
             "kl_ref": float(kl.mean()),
             "beta_at_one_nat": self.beta_at(1.0),
             "unresolved": self.unresolved,
-            "samples": int(self.reward_PN.shape[1]),
-            "effective_samples": {"least": float(self.effective_P.min()), "median": float(np.median(self.effective_P))},
+            "samples": int(self.rewards.shape[1]),
+            "effective_samples": {
+                "least": float(self.effective_samples.min()),
+                "median": float(np.median(self.effective_samples)),
+            },
             "accepted_share": {"least": float(accepted.min()), "mean": float(accepted.mean())},
             "best_of": {
                 "n": sizes,
                 "kl_at_most": [best_of_kl(n) for n in sizes],
-                "reward": [float(best_of(self.reward_PN, n).mean()) for n in sizes],
+                "reward": [float(best_of(self.rewards, n).mean()) for n in sizes],
             },
             "frontier": {
                 "inverse_temperature": curve.inverse_temperature.tolist(),
@@ -252,7 +258,7 @@ def save(folder: Path, parts: dict[str, Optimum]) -> None:
     tables: dict[str, Any] = {}
     for split, part in parts.items():
         tables |= {
-            f"reward_{split}": part.reward_PN,
+            f"reward_{split}": part.rewards,
             f"exact_{split}": np.concatenate(part.exact) if part.exact else np.zeros(0),
             f"exact_counts_{split}": np.array([len(e) for e in part.exact]),
             f"tried_{split}": part.tried,
@@ -265,7 +271,7 @@ def load(folder: Path) -> dict[str, Optimum]:
     with np.load(folder / FILE) as stored:
         return {
             split: Optimum(
-                reward_PN=stored[f"reward_{split}"],
+                rewards=stored[f"reward_{split}"],
                 exact=tuple(np.split(stored[f"exact_{split}"], np.cumsum(stored[f"exact_counts_{split}"])[:-1])),
                 tried=stored[f"tried_{split}"],
                 beta=float(stored["beta"]),

@@ -44,19 +44,19 @@ def judge(reward_PK: Floats, log_ratio_PK: Floats, kl_PK: Floats, by: Optimum) -
 
 def of_reference(by: Optimum) -> dict[str, Figure]:
     """Return the figures of the reference itself, from the samples of the optimum."""
-    return figures(by.reference_P, np.zeros(len(by.reference_P)), by)
+    return figures(by.reference, np.zeros(len(by.reference)), by)
 
 
 def figures(reward_P: Floats, kl_P: Floats, by: Optimum) -> dict[str, Figure]:
     """Return every figure from reward and KL of each prompt; those of an unresolved optimum are missing."""
-    objective_P = reward_P - by.beta * kl_P
-    made = {"objective": _mean(objective_P), "kl_ref": _mean(kl_P), "reward": _mean(reward_P)}
+    objective = reward_P - by.beta * kl_P
+    made = {"objective": _mean(objective), "kl_ref": _mean(kl_P), "reward": _mean(reward_P)}
     if by.unresolved:
         return made
-    lost_P, room = by.objective_P - objective_P, by.room
+    lost_P, room = by.objective - objective, by.room
     regret = float(lost_P.mean()) / room
     # Delta method for a ratio of means; the width of the bounds counts as uniform.
-    over_prompts = _error(lost_P - regret * (by.objective_P - by.reference_P)) / room
+    over_prompts = _error(lost_P - regret * (by.objective - by.reference)) / room
     of_width = abs(1 - regret) * abs(by.width) / math.sqrt(12) / room
     made["regret"] = Figure(value=regret, error=math.hypot(over_prompts, of_width), by_prompt=lost_P / room)
     gap_P = by.frontier.reward_at(float(kl_P.mean())) - reward_P

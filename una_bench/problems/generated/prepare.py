@@ -59,8 +59,7 @@ class Sampler:
         most, pad = self.problem.max_response_length, int(self.tokenizer.pad_token_id)
         drawn = sampling.draw(
             self.model,
-            [one.ids for one in part],
-            counts,
+            [(one.ids, count) for one, count in zip(part, counts, strict=True)],
             Sampling(max_new_tokens=most, eos=self.ends, pad=pad),
             seed=(self.problem.seed, stream),
             progress=lambda done, of: self.say(f"{what}: {done} of {of} samples"),
@@ -153,20 +152,23 @@ def _optimum(problem: GeneratedSettings, part: Sequence[Prompt], split: str, sam
     if np.exp((reward_PN.max() - highest) / problem.beta) < LEAST_ACCEPTED:
         least, most = float(reward_PN.min()), float(reward_PN.max())
         raise UserError(
-            f"The reward {sampler.judge.reward.name} may be up to {highest:g}, but of {rewards.size} samples none was above "
-            f"{most:g} (least: {least:g}). At problem.beta={problem.beta:g} not one in {1 / LEAST_ACCEPTED:,.0f} of the best "
-            "would be accepted as a sample of the optimum. State a `highest` that is reached, or raise problem.beta."
+            f"The reward {sampler.judge.reward.name} may be up to {highest:g}, but of {rewards.size} samples none was "
+            f"above {most:g} (least: {least:g}). At problem.beta={problem.beta:g} not one in "
+            f"{1 / LEAST_ACCEPTED:,.0f} of the best would be accepted as a sample of the optimum. State a `highest` "
+            "that is reached, or raise problem.beta."
         )
     for number in range(1, problem.optimum_rounds + 1):
         lacking = [place for place, each in enumerate(exact) if not len(each)]
         if not lacking:
             break
         again = [part[place] for place in lacking]
-        _, _, more = sampler(again, [count // 2] * len(again), OPTIMUM + stream + 100 * number, f"{what}, round {number + 1}")
+        _, _, more = sampler(
+            again, [count // 2] * len(again), OPTIMUM + stream + 100 * number, f"{what}, round {number + 1}"
+        )
         for place, rewards_P in zip(lacking, more.reshape(len(again), -1), strict=True):
             exact[place] = rewards_P[bounds.accept(rewards_P, problem.beta, highest, rng)]
             tried[place] += len(rewards_P)
-    return Optimum(reward_PN=reward_PN, exact=tuple(exact), tried=tried, beta=problem.beta)
+    return Optimum(rewards=reward_PN, exact=tuple(exact), tried=tried, beta=problem.beta)
 
 
 def _feedback(problem: GeneratedSettings, part: Sequence[Prompt], split: str, sampler: Sampler) -> Any:

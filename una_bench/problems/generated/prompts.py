@@ -76,7 +76,8 @@ def read(
     name, everything, facts = _read(problem.prompts)
     order = [everything[i] for i in np.random.default_rng([problem.seed, 1]).permutation(len(everything))]
     if problem.heldout is None:
-        heldout, train, of_heldout = order[: problem.heldout_prompts], order[problem.heldout_prompts :], {}
+        heldout, train = order[: problem.heldout_prompts], order[problem.heldout_prompts :]
+        of_heldout: dict[str, Any] = {"source": f"{len(heldout)} of these"}
     else:
         _, heldout, of_heldout = _read(problem.heldout)
         heldout = heldout[: problem.heldout_prompts]
@@ -90,10 +91,13 @@ def read(
         )
     rows = {conversations.key(messages): number for number, messages in enumerate(everything, start=1)}
     parts = [
-        [_written(one, template, problem, context, f"{name}, prompt {rows.get(conversations.key(one), 0)}") for one in part]
+        [
+            _written(one, template, problem, context, f"{name}, prompt {rows.get(conversations.key(one), 0)}")
+            for one in part
+        ]
         for part in (train, heldout)
     ]
-    return parts[0], parts[1], {"train": facts, "heldout": of_heldout or {"source": f"{len(heldout)} of these"}}
+    return parts[0], parts[1], {"train": facts, "heldout": of_heldout}
 
 
 def _written(
@@ -106,7 +110,10 @@ def _written(
     ids = template.ids(text)
     most = problem.max_prompt_length
     if most is not None and len(ids) > most:
-        raise UserError(f"{where} has {len(ids)} tokens, more than problem.max_prompt_length={most}. Raise it, or shorten the prompt.")
+        raise UserError(
+            f"{where} has {len(ids)} tokens, more than problem.max_prompt_length={most}. Raise it, or shorten the "
+            "prompt."
+        )
     if context is not None and len(ids) + problem.max_response_length > context:
         raise UserError(
             f"{where} has {len(ids)} tokens, and with problem.max_response_length={problem.max_response_length} more "
@@ -118,9 +125,7 @@ def _written(
 
 def rows(part: list[Prompt], split: str) -> list[dict[str, Any]]:
     """Return the rows of ``prompts.parquet``; ``given`` is JSON."""
-    return [
-        {"prompt": one.text, "prompt_ids": one.ids, "split": split, "given": json.dumps(one.given)} for one in part
-    ]
+    return [{"prompt": one.text, "prompt_ids": one.ids, "split": split, "given": json.dumps(one.given)} for one in part]
 
 
 def size(problem: GeneratedSettings) -> DataSize | None:

@@ -68,4 +68,4 @@ def boxed(prompts: Sequence[Any], completions: Sequence[str]) -> list[float]:
     return [float(bool(BOX.search(text))) for text in completions]
 
 
-BUILT_IN: dict[str, Function] = {f.__name__: f for f in (sentiment, length, valid_json, boxed)}  # type: ignore[attr-defined]
+BUILT_IN: dict[str, Function] = {f.__name__: f for f in (sentiment, length, valid_json, boxed)}

@@ -159,9 +159,7 @@ def find(name: str, *, scale: float = 1.0, seconds: float = 1.0) -> Reward:
             f"The reward {name} must state its bounds as finite numbers, lowest below highest, not "
             f"{limits[0]!r} and {limits[1]!r}. Decorate it: @una_bench.bounded(0, 1)."
         )
-    return Reward(
-        name=name, function=function, lowest=numbers[0], highest=numbers[1], scale=scale, seconds=seconds
-    )
+    return Reward(name=name, function=function, lowest=numbers[0], highest=numbers[1], scale=scale, seconds=seconds)
 
 
 def _imported(name: str) -> Function:

@@ -59,20 +59,20 @@ class _Side:
 @torch.no_grad()
 def draw(
     model: Any,
-    prompts: Sequence[Sequence[int]],
-    counts: Sequence[int],
+    requests: Sequence[tuple[Sequence[int], int]],
     sampling: Sampling,
     *,
     seed: tuple[int, int],
     reference: Any = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Drawn]:
-    """Sample ``counts[i]`` responses to ``prompts[i]`` at temperature 1, in the order of the prompts.
+    """Sample responses at temperature 1: to each prompt as many as its request says, in the order of the requests.
 
     The random numbers of a sample depend on ``seed`` and its place alone: other models draw with the same ones.
     ``reference`` is read beside the policy; None: log-ratio and KL are 0.
     """
-    rows = np.repeat(np.arange(len(prompts)), counts)
+    prompts = [prompt for prompt, _ in requests]
+    rows = np.repeat(np.arange(len(prompts)), [count for _, count in requests])
     numbers_BT = generation.uniform_numbers(len(rows), sampling.max_new_tokens, seed)
     at_once = max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // model.config.get_text_config().vocab_size))
     together = can_share(model) and (reference is None or can_share(reference))
@@ -85,7 +85,7 @@ def draw(
     return out
 
 
-def _apart(  # noqa: PLR0913 - as `_lockstep`
+def _apart(
     model: Any,
     reference: Any,
     prompts: Sequence[Sequence[int]],
@@ -108,7 +108,7 @@ def _apart(  # noqa: PLR0913 - as `_lockstep`
     ]
 
 
-def _lockstep(  # noqa: PLR0913 - two models and what they read
+def _lockstep(
     model: Any,
     reference: Any,
     prompts: Sequence[Sequence[int]],

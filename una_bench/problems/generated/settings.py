@@ -53,7 +53,8 @@ class GeneratedSettings(Problem):
     reward_fingerprint: str = ""
     """Tells versions of the function's file apart; filled in."""
     reward_scale: float = Field(default=1.0, gt=0)
-    """Factor of the reward: with a larger one and as much larger ``beta`` feedback is less noisy, the optimum the same."""
+    """Factor of the reward: with a larger one, and as much larger ``beta``, feedback is less noisy for the same
+    optimum."""
     reward_seconds: float = Field(default=1.0, gt=0)
     """Time that the function may take for a response, on average."""
     beta: float = Field(default=0.5, gt=0)

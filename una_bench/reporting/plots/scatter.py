@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,9 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
         x, y = [p[0] for p in points[:shown]], [p[1] for p in points[:shown]]
         axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
         if "reward_low" in analytic:  # estimated from samples
-            band = [[v for _, v in sorted(zip(analytic["kl"], analytic[side], strict=True))][:shown] for side in BAND]
-            axes.fill_between(x, *band, color=style.INK, alpha=0.15, lw=0)
-        best = analytic.get("best_of") or {}
-        for n, kl_at_most, of_n in zip(best.get("n", ()), best.get("kl_at_most", ()), best.get("reward", ()), strict=True):
-            if kl_at_most <= 1.2 * largest:
-                axes.plot([kl_at_most], [of_n], "x", color=style.INK, ms=4, mew=0.9)
-                axes.annotate(f"best of {n}", (kl_at_most, of_n), (4, -8), textcoords="offset points", fontsize=7)
+            low, high = ([v for _, v in sorted(zip(analytic["kl"], analytic[s], strict=True))][:shown] for s in BAND)
+            axes.fill_between(x, low, high, color=style.INK, alpha=0.15, lw=0)
+    _best_of(axes, analytic.get("best_of") or {}, 1.2 * largest)
     for row in scene.rows:
         _point(axes, scene, row, row.values.get(kl, {}), row.values.get(reward, {}), 1.0)
     axes.set_xlabel(column_heads.title(scene.metrics[kl], "nat"))
@@ -60,6 +56,14 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
     if analytic.get("best_of"):
         caption += " Crosses: the best of n samples of the untrained policy, at the largest KL that it can have."
     return fig, caption
+
+
+def _best_of(axes: Axes, best: Mapping[str, Sequence[float]], largest: float) -> None:
+    """Mark the best of n samples of the untrained policy."""
+    for n, kl, reward in zip(*(best.get(name, ()) for name in ("n", "kl_at_most", "reward")), strict=True):
+        if kl <= largest:
+            axes.plot([kl], [reward], "x", color=style.INK, ms=4, mew=0.9)
+            axes.annotate(f"best of {n:g}", (kl, reward), (4, -8), textcoords="offset points", fontsize=7)
 
 
 def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, factor: float) -> None:
