@@ -24,6 +24,7 @@ from una_bench.problems.exact.policy import sampler
 from una_bench.problems.exact.truth import Truth
 from una_bench.problems.generated import bounds, judge, sampling
 from una_bench.problems.generated.bounds import SPLITS, Optimum
+from una_bench.record import storage
 from una_bench.record.reader import records
 from una_bench.una.generation import Sampling
 
@@ -157,10 +158,9 @@ def _of_regrets(rows: list[tuple[float, float, float]]) -> dict[str, Any]:
 
 def _prepared(run: Path) -> Path:
     """Return the prepared folder of a run."""
-    from una_bench.orchestration import preparation
-    from una_bench.suite import plan, recipe
-
-    return preparation.folder_of(plan.make(recipe.load(str(run / "recipe.yaml"))))
+    problem = next(record.problem for record in records(run) if record.problem)
+    preparation = json.loads((run / "run.json").read_text())["preparation"]
+    return storage.cache_folder() / "prepared" / f"exact-{problem}-{preparation}"
 
 
 def main() -> None:
