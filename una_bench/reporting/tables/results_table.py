@@ -22,6 +22,9 @@ ONE_SEED = "(1 seed): one seed gives no interval"
 SPREAD = "± is half of a 95 % interval over seeds (Student t)"
 DOCUMENTS = "± of tasks also covers the sampling of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
+ESTIMATED = (
+    "regret is estimated from samples, with bounds of the optimum on both sides; its ± also covers prompts and samples"
+)
 RESUMED = "resumed; downtime excluded"
 UNRESOLVED = "not resolved"
 """How a benchmark begins to say why it gives no number."""
@@ -138,6 +141,7 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
         BEST: any(c.best for c in cells),
         TIED: any(c.tied for c in cells),
         MISSING: any(c.text == "n/a" for c in cells),
+        ESTIMATED: any(m.metric.startswith("optimum.") for row in rows for r in row.records for m in r.measurements),
     }
     reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
     not_run = (
