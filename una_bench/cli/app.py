@@ -68,14 +68,14 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=not stream.isatty(), stderr=stderr)
 
 
-def _data_or_note(plan: Plan) -> DataSize | None:
-    """Return the amount of the data for ``--dry-run``; data that stops a run is only a note."""
+def _data(plan: Plan, stopped_by: list[UserError]) -> DataSize | None:
+    """Return the amount of the data for ``--dry-run``, or add what is wrong with it to ``stopped_by``."""
     from una_bench.cli import overview
 
     try:
         return overview.data_of(plan)
     except UserError as error:
-        messages.note(f"This run cannot start: {error}")
+        stopped_by.append(error)
         return None
 
 
@@ -187,7 +187,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,
-        predict=lambda plan, folder: show.plan(_console(), plan, _data_or_note(plan), folder.path),
+        predict=lambda plan, folder, stops: show.plan(_console(), plan, _data(plan, stops), folder.path),
         announce=announce,
         show=results,
         quiet=quiet,
