@@ -177,7 +177,8 @@ class Optimum:
             few = int((self.effective_samples < LEAST_EFFECTIVE).sum())
             return (
                 f"not resolved: {few} of {len(self.upper)} prompts have fewer than {LEAST_EFFECTIVE:g} effective "
-                f"samples (least: {least:.1f} of {self.rewards.shape[1]}); raise problem.optimum_samples or problem.beta"
+                f"samples (least: {least:.1f} of {self.rewards.shape[1]}); raise problem.optimum_samples or "
+                "problem.beta"
             )
         if self.room <= 2 * abs(self.width) or self.room <= 0:
             return f"not resolved: the optimum is within the width of its bounds of the reference ({self.room:.2g})"
