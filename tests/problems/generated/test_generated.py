@@ -101,6 +101,14 @@ def test_a_changed_reward_file_is_another_problem(tmp_path: Path) -> None:
         before.prepare(tmp_path / "out", lambda _: None)
 
 
+def test_a_prepared_problem_keeps_the_reward_that_it_was_judged_by(tmp_path: Path) -> None:
+    prepared = prepared_with(tmp_path)
+    (tmp_path / "reward.py").unlink()
+    table, reward = prepared.responses(), registry.true_reward(prepared)
+    assert reward is not None
+    assert reward(table.prompt.tolist(), table.completion.tolist()) == pytest.approx(table.reward.tolist())
+
+
 def test_the_code_of_the_packages_it_uses_counts_for_its_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = registry.problem_type("generated")
     before = source_code.of_preparation(kind)
