@@ -266,6 +266,17 @@ def test_both_bounds_and_the_effective_samples_stand_in_the_record(prepared: Pre
     assert lower < upper and measured["optimum.effective_samples.train"].value >= 5
 
 
+def test_the_best_of_n_stands_beside_the_untrained_policy_alone(prepared: Prepared, tmp_path: Path) -> None:
+    by = bounds.load(prepared.path)["train"]
+    base = _measure(prepared, prepared.policy, tmp_path)
+    reward = bounds.best_of(by.rewards, 4).mean()
+    regret = (by.objective.mean() - (reward - by.beta * bounds.best_of_kl(4))) / by.room
+    found = [base[f"optimum.best_of_4_{name}.train"].value for name in ("reward", "regret")]
+    assert found == pytest.approx([reward, regret])
+    other = _measure(prepared, other_policy(prepared, tmp_path / "other"), tmp_path / "out")
+    assert not any("best_of" in name for name in other)
+
+
 def test_what_is_estimated_says_so(prepared: Prepared, tmp_path: Path) -> None:
     how = _measure(prepared, prepared.policy, tmp_path)["oracle.regret.train"].how
     assert "estimated, from the 64 samples a prompt" in how and "exact, all" not in how

@@ -210,6 +210,11 @@ class Optimum:
         half = Z95 * np.std(rewards, axis=0, ddof=1)
         return (curve.reward - half).tolist(), (curve.reward + half).tolist()
 
+    @property
+    def best_of_sizes(self) -> list[int]:
+        """Sizes of `BEST_OF` whose expected reward these samples tell."""
+        return [n for n in BEST_OF if n <= self.rewards.shape[1] // 4]
+
     def beta_at(self, kl: float) -> float | None:
         """Return the β whose optimum has this mean KL; None beyond the frontier."""
         curve = self.frontier
@@ -220,7 +225,7 @@ class Optimum:
         reward, kl = tilted_means(self.rewards, 1 / self.beta)
         low, high = self.band()
         curve = self.frontier
-        sizes = [n for n in BEST_OF if n <= self.rewards.shape[1] // 4]
+        sizes = self.best_of_sizes
         accepted = np.array([len(e) for e in self.exact]) / self.tried
         return {
             "objective": float(self.objective.mean()) if not self.unresolved else None,
