@@ -1,6 +1,6 @@
 """The estimated optimum beside the exact one, on a run of the suite exact, whose truth is enumerable.
 
-    una-bench run exact --seeds 0 --out results/runs/exact && python benchmarks/studies/optimum.py results/runs/exact
+    una-bench run exact --seeds 0 --out results/runs/exact && python benchmarks/studies/estimated_optimum.py results/runs/exact
 
 Samples of π_ref are drawn and judged 100 times over. For each repetition: do the bounds (with their sampling error)
 hold the true mean log Z; and does each method's estimated regret, from new samples of its checkpoint, agree with the
@@ -27,7 +27,7 @@ from una_bench.problems.generated.bounds import SPLITS, Optimum
 from una_bench.record import storage
 from una_bench.una.generation import Sampling
 
-OUT = Path(__file__).parents[2] / "results" / "studies" / "optimum.json"
+OUT = Path(__file__).parents[2] / "results" / "studies" / "estimated_optimum.json"
 SAMPLES, POLICY_SAMPLES = 512, 8
 """To each prompt, of the reference and of a policy. The optimum of exact is 1.6 nats away, that of sentiment 1."""
 
@@ -118,7 +118,7 @@ def study(run: Path, repetitions: int) -> dict[str, Any]:
                     )
     return {
         "schema": 1,
-        "kind": "optimum",
+        "kind": "estimated_optimum",
         "repetitions": repetitions,
         "samples": SAMPLES,
         "policy_samples": POLICY_SAMPLES,
