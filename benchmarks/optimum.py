@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class OptimumEstimate(Benchmark):
             measured += [_measurement(name, split, figure, how, by) for name, figure in figures.items()]
             if by.unresolved:
                 measured.append(_unresolved(split, by))
-            measured += _of_optimum(split, by)
+            measured += [*_of_optimum(split, by), *(_best_of(split, by) if untrained else ())]
             _keep(checkpoint.out / f"oracle.{split}.samples.jsonl", figures, shown)
         return measured
 
@@ -140,6 +140,21 @@ def _of_optimum(split: str, by: Optimum) -> list[Measurement]:
     least = f"least of {len(by.effective_samples)} prompts, of {by.rewards.shape[1]} samples each"
     metric = f"optimum.effective_samples.{split}"
     return [*made, Measurement.one(metric, "1", Better.NEITHER, float(by.effective_samples.min()), least)]
+
+
+def _best_of(split: str, by: Optimum) -> Iterator[Measurement]:
+    """Yield reward and regret of the best of n samples of the untrained policy, which costs no training."""
+    from una_bench.problems.generated import bounds, judge
+
+    for n in by.best_of_sizes:
+        made = judge.of_best(n, by)
+        for name in ("reward", "regret"):
+            if name in made:
+                unit, better, _ = FIGURES[name]
+                limit = f"at its largest KL, {bounds.best_of_kl(n):.2f} nats: at most this" if name == "regret" else ""
+                about = f"best of {n} samples of the untrained policy, expected by order statistics {limit}".strip()
+                metric = f"optimum.best_of_{n}_{name}.{split}"
+                yield Measurement.one(metric, unit, better, made[name].value, about)
 
 
 def _keep(path: Path, figures: Mapping[str, Figure], shown: list[tuple[str, str]]) -> None:

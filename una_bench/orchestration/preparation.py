@@ -81,9 +81,10 @@ def facts(plan: Plan, prepared: Prepared) -> dict[str, Any]:
     reward = settings.get("reward_model")
     sources = {
         "policy": settings.get("policy"),
-        "data": settings.get("dataset"),
+        "data": settings.get("dataset") or settings.get("prompts"),
         "heldout": settings.get("heldout"),
-        "reward": (reward.get("name") or reward.get("init")) if isinstance(reward, dict) else None,
+        "reward": settings.get("reward_function")
+        or ((reward.get("name") or reward.get("init")) if isinstance(reward, dict) else None),
     }
     names = {part: source.get("source") if isinstance(source, dict) else source for part, source in sources.items()}
     return {

@@ -101,6 +101,14 @@ def test_a_changed_reward_file_is_another_problem(tmp_path: Path) -> None:
         before.prepare(tmp_path / "out", lambda _: None)
 
 
+def test_a_prepared_problem_keeps_the_reward_that_it_was_judged_by(tmp_path: Path) -> None:
+    prepared = prepared_with(tmp_path)
+    (tmp_path / "reward.py").unlink()
+    table, reward = prepared.responses(), registry.true_reward(prepared)
+    assert reward is not None
+    assert reward(table.prompt.tolist(), table.completion.tolist()) == pytest.approx(table.reward.tolist())
+
+
 def test_the_code_of_the_packages_it_uses_counts_for_its_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = registry.problem_type("generated")
     before = source_code.of_preparation(kind)
@@ -256,6 +264,17 @@ def test_both_bounds_and_the_effective_samples_stand_in_the_record(prepared: Pre
     measured = _measure(prepared, prepared.policy, tmp_path)
     lower, upper = (measured[f"optimum.{side}.train"].value for side in ("lower", "upper"))
     assert lower < upper and measured["optimum.effective_samples.train"].value >= 5
+
+
+def test_the_best_of_n_stands_beside_the_untrained_policy_alone(prepared: Prepared, tmp_path: Path) -> None:
+    by = bounds.load(prepared.path)["train"]
+    base = _measure(prepared, prepared.policy, tmp_path)
+    reward = bounds.best_of(by.rewards, 4).mean()
+    regret = (by.objective.mean() - (reward - by.beta * bounds.best_of_kl(4))) / by.room
+    found = [base[f"optimum.best_of_4_{name}.train"].value for name in ("reward", "regret")]
+    assert found == pytest.approx([reward, regret])
+    other = _measure(prepared, other_policy(prepared, tmp_path / "other"), tmp_path / "out")
+    assert not any("best_of" in name for name in other)
 
 
 def test_what_is_estimated_says_so(prepared: Prepared, tmp_path: Path) -> None:

@@ -176,8 +176,9 @@ class Optimum:
         if (least := float(self.effective_samples.min())) < LEAST_EFFECTIVE:
             few = int((self.effective_samples < LEAST_EFFECTIVE).sum())
             return (
-                f"not resolved: {few} of {len(self.upper)} prompts have fewer than {LEAST_EFFECTIVE:g} effective samples"
-                f" (least: {least:.1f} of {self.rewards.shape[1]}); raise problem.optimum_samples or problem.beta"
+                f"not resolved: {few} of {len(self.upper)} prompts have fewer than {LEAST_EFFECTIVE:g} effective "
+                f"samples (least: {least:.1f} of {self.rewards.shape[1]}); raise problem.optimum_samples or "
+                "problem.beta"
             )
         if self.room <= 2 * abs(self.width) or self.room <= 0:
             return f"not resolved: the optimum is within the width of its bounds of the reference ({self.room:.2g})"
@@ -209,6 +210,11 @@ class Optimum:
         half = Z95 * np.std(rewards, axis=0, ddof=1)
         return (curve.reward - half).tolist(), (curve.reward + half).tolist()
 
+    @property
+    def best_of_sizes(self) -> list[int]:
+        """Sizes of `BEST_OF` whose expected reward these samples tell."""
+        return [n for n in BEST_OF if n <= self.rewards.shape[1] // 4]
+
     def beta_at(self, kl: float) -> float | None:
         """Return the β whose optimum has this mean KL; None beyond the frontier."""
         curve = self.frontier
@@ -219,7 +225,7 @@ class Optimum:
         reward, kl = tilted_means(self.rewards, 1 / self.beta)
         low, high = self.band()
         curve = self.frontier
-        sizes = [n for n in BEST_OF if n <= self.rewards.shape[1] // 4]
+        sizes = self.best_of_sizes
         accepted = np.array([len(e) for e in self.exact]) / self.tried
         return {
             "objective": float(self.objective.mean()) if not self.unresolved else None,

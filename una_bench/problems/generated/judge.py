@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from una_bench.problems.exact.optimum import Floats
-from una_bench.problems.generated.bounds import Optimum
+from una_bench.problems.generated.bounds import Optimum, best_of, best_of_kl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,11 @@ def judge(reward_PK: Floats, log_ratio_PK: Floats, kl_PK: Floats, by: Optimum) -
 def of_reference(by: Optimum) -> dict[str, Figure]:
     """Return the figures of the reference itself, from the samples of the optimum."""
     return figures(by.reference, np.zeros(len(by.reference)), by)
+
+
+def of_best(n: int, by: Optimum) -> dict[str, Figure]:
+    """Return the figures of the best of ``n`` samples of the reference, at the largest KL that it can have."""
+    return figures(best_of(by.rewards, n), np.full(len(by.rewards), best_of_kl(n)), by)
 
 
 def figures(reward_P: Floats, kl_P: Floats, by: Optimum) -> dict[str, Figure]:

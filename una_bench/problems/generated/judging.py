@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,9 @@ from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models import weight_files
 from una_bench.problems.generated import rewards
+
+COPY = "reward_function.py"
+"""The user's file in the prepared folder, if the reward is a function of one."""
 
 if TYPE_CHECKING:
     from una_bench.problems.generated.rewards import Reward
@@ -54,5 +59,20 @@ def reward_of(problem: GeneratedSettings, folder: Path) -> Judge:
     policy = Prepared(folder).policy
     tokenizer = AutoTokenizer.from_pretrained(policy, **weight_files.loading(policy))
     table = pd.read_parquet(folder / "prompts.parquet")
+    reward = find(problem) if not (folder / COPY).is_file() else _from_copy(problem, folder)
     given = {prompt: json.loads(text) for prompt, text in zip(table["prompt"], table["given"], strict=True)}
-    return Judge(find(problem), given, tokenizer)
+    return Judge(reward, given, tokenizer)
+
+
+def _from_copy(problem: GeneratedSettings, folder: Path) -> Reward:
+    """Return the function as it was when the problem was prepared, also on another machine."""
+    name = f"{folder / COPY}:{problem.reward_function.rpartition(':')[2]}"
+    reward = rewards.find(name, scale=problem.reward_scale, seconds=problem.reward_seconds)
+    return replace(reward, name=problem.reward_function)
+
+
+def keep_copy(problem: GeneratedSettings, folder: Path) -> None:
+    """Keep a user's file with a reward function in the prepared folder."""
+    file = Path(problem.reward_function.rpartition(":")[0])
+    if file.suffix == ".py":
+        shutil.copyfile(file, folder / COPY)

@@ -82,6 +82,7 @@ def prepare(problem: GeneratedSettings, out: Path, say: Say) -> None:
     rows = [row for split, part in parts.items() for row in prompts.rows(part, split)]
     pd.DataFrame(rows).to_parquet(out / "prompts.parquet", index=False)
     write_policy(model, template, out / "policy")
+    judging.keep_copy(problem, out)
     judge = Judge(reward, {one.text: one.given for part in parts.values() for one in part}, template.tokenizer)
     with process_tuning.fixed(THREADS):
         sampler = Sampler(problem, out, judge, say)
