@@ -127,6 +127,12 @@ class Method(Settings):
     """Citation with section or equation."""
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules that training imports, the trainer's above all: imported first, they are no memory of the training."""
+    trainer: ClassVar[str] = ""
+    """TRL's trainer behind it, as ``trl.experimental.orpo.ORPOTrainer``; empty: none."""
+    last_trl: ClassVar[str] = ""
+    """Last TRL release that has ``trainer``, as ``1.12``; empty: newer ones have it too."""
+    regresses: ClassVar[bool] = False
+    """Whether it regresses the implicit reward on labels, scores or rewards, as UNA does."""
 
     learning_rate: Positive = 1e-3
     """Peak learning rate, per optimizer step."""

@@ -1,0 +1,42 @@
+"""Regression to relative rewards, online."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pydantic import model_validator
+
+from una_bench.interfaces.method import Feedback, Job, Resident
+from una_bench.training.rollout_settings import Rollouts
+from una_bench.training.una_settings import UnaMethod
+
+if TYPE_CHECKING:
+    from una_bench.instruments.probe import Probe
+
+
+class Rebel(UnaMethod, Rollouts):
+    """REBEL: differences of implicit rewards within a prompt are regressed on differences of rewards; no value model.
+
+    The step size eta is 1/beta, with which the penalty towards the rollout's policy and that towards the reference
+    become one.
+    """
+
+    label = "REBEL"
+    feedback = Feedback.PROMPTS
+    resident = frozenset({Resident.REFERENCE, Resident.REWARD})
+    regresses = True
+    paper = "Gao et al. 2024, arXiv:2404.16767, Algorithm 1"
+    preload = ("una_bench.training.una", "una_bench.una.online")
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if self.num_generations < 2:
+            raise ValueError("REBEL compares the responses to a prompt: it needs num_generations of at least 2")
+        return self
+
+    def train(self, job: Job, probe: Probe) -> Path:
+        """Train on generated responses, judged by the job's reward."""
+        from una_bench.training.una import train_online
+
+        return train_online(self, job, probe, space="reward", loss_type="difference")
