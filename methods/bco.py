@@ -20,6 +20,7 @@ class Bco(Method):
     resident = frozenset({Resident.REFERENCE})
     paper = "Jung et al. 2024, arXiv:2404.04656, Eq. 9"
     trainer = "trl.experimental.bco.BCOTrainer"
+    last_trl = "1.13"
     preload = ("una_bench.training.trl.bridge", "trl.experimental.bco")
 
     beta: Positive = 0.1

@@ -33,8 +33,8 @@ class Grpo(Rollouts):
     beta: NotNegative = 0.05
     """Weight of the KL term, per token; 0, TRL's default, keeps no reference model."""
     loss_type: Loss = "dapo"
-    """TRL's name of the loss: ``dapo`` (its default) averages over tokens of a batch, ``grpo`` over those of a response,
-    ``dr_grpo`` divides by a constant."""
+    """TRL's name of the loss: ``dapo`` (its default) averages over the tokens of a batch, ``grpo`` over those of a
+    response, ``dr_grpo`` divides by a constant."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """Unit of the advantage: the rewards' deviation among responses to a prompt, in the batch, or none."""
     epsilon: Positive = 0.2

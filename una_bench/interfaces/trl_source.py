@@ -16,24 +16,26 @@ def _folder() -> Path:
 
 
 def has(trainer: str) -> bool:
-    """Return whether the installed TRL has a trainer, given with its module: ``trl.experimental.orpo.ORPOTrainer``."""
+    """Return whether the installed TRL has a trainer, as ``trl.experimental.orpo.ORPOTrainer``; every one has none."""
+    if not trainer:
+        return True
     package = _folder().joinpath(*trainer.split(".")[1:-1])
     return package.is_dir() or package.with_suffix(".py").is_file()
 
 
-def missing(trainer: str, last: str) -> str:
-    """Return why a trainer cannot be used and what to install, and nothing if the installed TRL has it.
+def missing(trainer: str, last: str) -> tuple[str, str] | None:
+    """Return why a trainer cannot be used and what to do; None if the installed TRL has it.
 
     ``last`` is the last release that has it, as ``1.12``; empty: any later one.
     """
-    if not trainer or has(trainer):
-        return ""
-    name = trainer.rpartition(".")[2]
+    if has(trainer):
+        return None
+    name, installed = trainer.rpartition(".")[2], f"TRL {version('trl')} is installed"
     if not last:
-        return f"needs {name}, which TRL {version('trl')} lacks. Install a newer one: pip install --upgrade trl"
+        return f"needs {name}, and {installed}", "Install a newer one: pip install --upgrade trl"
     return (
-        f"needs TRL {last}, the last release with {name}; TRL {version('trl')} is installed. Run it in an environment "
-        f"with that release: pip install 'trl=={last}.*'"
+        f"needs TRL {last}, the last release with {name}; {installed}",
+        f"Run it in an environment of its own: pip install 'trl=={last}.*'",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from transformers import TrainingArguments
 
@@ -66,7 +67,7 @@ class UNAConfig(TrainingArguments):
     """With dropout, the log-ratio of an untrained policy would not be 0."""
     logits_chunk_size: int | None = None
     """Response tokens whose logits are in memory at once; None: chosen by vocabulary size."""
-    _losses = ("mse", "bce")
+    _losses: ClassVar[tuple[str, ...]] = ("mse", "bce")
     remove_unused_columns: bool = False
     data_seed: int | None = None
     """Seed of the row order (online: prompt order); None: ``seed``."""
@@ -104,7 +105,7 @@ class OnlineUNAConfig(UNAConfig):
     ``responses_per_rollout`` is trained on ``num_iterations`` times.
     """
 
-    _losses = ("mse", "bce", "difference")
+    _losses: ClassVar[tuple[str, ...]] = ("mse", "bce", "difference")
     learning_rate: float = 5e-6
     num_generations: int = 4
     """K, responses per prompt."""

@@ -86,8 +86,8 @@ def una_reward(reward: Tensor, explicit: Tensor) -> Tensor:
 def reward_difference(error: Tensor, group: Tensor) -> Tensor:
     """Regress differences of implicit rewards on those of raw ones, over all pairs of a prompt's responses.
 
-    REBEL (arXiv:2404.16767, Algorithm 1) minimizes (1/eta (log pi(a)/pi_t(a) - log pi(b)/pi_t(b)) - (R(a) - R(b)))^2 for two
-    responses a, b, with a reward R that contains the penalty -beta log pi_t/pi_ref. At eta = 1/beta, pi_t drops out:
+    REBEL (arXiv:2404.16767, Algorithm 1) minimizes (1/eta (log pi(a)/pi_t(a) - log pi(b)/pi_t(b)) - (R(a) - R(b)))^2
+    for two responses a, b, with -beta log pi_t/pi_ref in the reward R. At eta = 1/beta, pi_t drops out:
     with ``error`` = beta l - R, R without the penalty, this is (error_a - error_b)^2. The mean over all pairs of K
     responses is computed from their deviations from the mean: 2 K / (K - 1) (error - mean)^2 of each response.
 
@@ -99,7 +99,8 @@ def reward_difference(error: Tensor, group: Tensor) -> Tensor:
     _, number, counts = group.unique(return_inverse=True, return_counts=True)
     size = counts.to(error.dtype)
     mean = error.new_zeros(len(counts)).index_add(0, number, error) / size
-    return (2 * size / (size - 1))[number] * (error - mean[number]).square()
+    per_response: Tensor = (2 * size / (size - 1))[number] * (error - mean[number]).square()
+    return per_response
 
 
 def log_partition_of_quantiles(beta: float) -> float:

@@ -84,13 +84,15 @@ def side_rows(table: pd.DataFrame) -> PreparedRows:
     paired = pairs(table)
     prompts = ids(paired["prompt_ids"])
     sides = (_with_prompt(prompts, ids(paired[f"{side}_ids"]), side) for side in ("chosen", "rejected"))
-    return PreparedRows.from_dict({name: column for side in sides for name, column in side.items()})
+    rows: PreparedRows = PreparedRows.from_dict({name: column for side in sides for name, column in side.items()})
+    return rows
 
 
 def labeled_rows(table: pd.DataFrame) -> PreparedRows:
     """Return one row per response, as BCOTrainer tokenizes it."""
     columns = _with_prompt(ids(table["prompt_ids"]), ids(table["completion_ids"]), "completion")
-    return PreparedRows.from_dict(columns | {"label": [bool(label) for label in table["label"]]})
+    rows: PreparedRows = PreparedRows.from_dict(columns | {"label": [bool(label) for label in table["label"]]})
+    return rows
 
 
 SIDES = Given(

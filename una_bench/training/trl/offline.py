@@ -42,7 +42,7 @@ class Given:
     """Whether it gets the preferred response of each pair, twice, and not the other."""
 
 
-class PreparedRows(Dataset):  # type: ignore[misc] # datasets is not typed
+class PreparedRows(Dataset):
     """A dataset of tokens that stays as it is, for trainers that would tokenize it and add tokens of their own."""
 
     def map(self, *_: Any, **__: Any) -> PreparedRows:
@@ -54,7 +54,7 @@ class PreparedRows(Dataset):  # type: ignore[misc] # datasets is not typed
         return self
 
 
-class Epochs(TrainerCallback):  # type: ignore[misc]
+class Epochs(TrainerCallback):
     """Sets a sampler's epoch; after a resume, a dataloader that skips batches may not do so."""
 
     def __init__(self, sampler: LengthSampler) -> None:

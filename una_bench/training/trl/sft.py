@@ -77,9 +77,10 @@ def fine_tune(  # noqa: PLR0913 - model, tokenizer and data, and the knobs of on
 def response_rows(table: pd.DataFrame) -> PreparedRows:
     """Return one row per response in SFTTrainer's processed form: tokens as prepared, no loss on the prompt."""
     prompts, completions = ids(table["prompt_ids"]), ids(table["completion_ids"])
-    return PreparedRows.from_dict(
+    rows: PreparedRows = PreparedRows.from_dict(
         {
             "input_ids": [[*p, *c] for p, c in zip(prompts, completions, strict=True)],
             "labels": [[*[NO_LOSS] * len(p), *c] for p, c in zip(prompts, completions, strict=True)],
         }
     )
+    return rows
