@@ -46,7 +46,7 @@ class Grpo(Rollouts):
     @classmethod
     def _compares(cls, value: int) -> int:
         if value < 2:
-            raise ValueError("GRPO compares the responses to a prompt: it needs num_generations of at least 2")
+            raise ValueError("at least 2 are needed, since GRPO compares the responses to a prompt")
         return value
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from pydantic import model_validator
+from pydantic import field_validator
 
 from una_bench.interfaces.method import Feedback, Job, Resident
 from una_bench.training.rollout_settings import Rollouts
@@ -29,11 +29,12 @@ class Rebel(UnaMethod, Rollouts):
     paper = "Gao et al. 2024, arXiv:2404.16767, Algorithm 1"
     preload = ("una_bench.training.una", "una_bench.una.online")
 
-    @model_validator(mode="after")
-    def _several(self) -> Self:
-        if self.num_generations < 2:
-            raise ValueError("REBEL compares the responses to a prompt: it needs num_generations of at least 2")
-        return self
+    @field_validator("num_generations")
+    @classmethod
+    def _compares(cls, value: int) -> int:
+        if value < 2:
+            raise ValueError("at least 2 are needed, since REBEL compares the responses to a prompt")
+        return value
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on generated responses, judged by the job's reward."""

@@ -36,7 +36,7 @@ class Rloo(Rollouts):
     @classmethod
     def _leaves_one_out(cls, value: int) -> int:
         if value < 2:
-            raise ValueError("RLOO compares the responses to a prompt: it needs num_generations of at least 2")
+            raise ValueError("at least 2 are needed, since RLOO compares the responses to a prompt")
         return value
 
     def train(self, job: Job, probe: Probe) -> Path:

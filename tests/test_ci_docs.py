@@ -17,7 +17,6 @@ import yaml
 from una_bench.cli import app
 from una_bench.gate import baseline
 from una_bench.instruments.probe import Probe
-from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job
 from una_bench.suite import recipe
 

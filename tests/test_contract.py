@@ -15,16 +15,13 @@ from una_bench.interfaces.prepared import Prepared
 from una_bench.record.schema import Measurement
 from una_bench.suite import plan
 
-LACKING = {n for n in registry.method_names() if trl_source.missing(registry.method(n).trainer, registry.method(n).last_trl)}
-"""Methods whose trainer the installed TRL does not have: they are rows that were not run."""
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 TRAINED = [
-    pytest.param(n, marks=pytest.mark.skipif(n in LACKING, reason="needs another TRL"))
-    for n in registry.method_names()
-    if registry.method(n).feedback is not Feedback.NONE
+    name
+    for name, kind in ((n, registry.method(n)) for n in registry.method_names())
+    if kind.feedback is not Feedback.NONE and trl_source.has(kind.trainer)
 ]
 BUDGET = 2048  # two rollouts of 256 responses, four times over
-SHORT = 128  # two steps of 64
 
 
 @pytest.fixture(scope="module")

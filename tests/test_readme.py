@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from una_bench.interfaces import registry
+from una_bench.suite import recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

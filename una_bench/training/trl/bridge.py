@@ -51,16 +51,28 @@ def configuration(method: Method, job: Job, *, without: Collection[str] = (), **
     return kind(**common_arguments(method, job) | own | fixed)
 
 
-def train_given(method: Method, job: Job, probe: Probe, given: Given, **fixed: Any) -> Path:
+def train_given(
+    method: Method,
+    job: Job,
+    probe: Probe,
+    given: Given,
+    *,
+    twist: type = object,
+    without: Collection[str] = (),
+    **fixed: Any,
+) -> Path:
     """Train on prepared responses with the method's trainer, which gets the tokens as prepared, in random order.
 
-    ``fixed`` are arguments of the trainer's configuration that are no settings of the method.
+    ``twist`` is a class whose methods go before those of the trainer. ``without`` are settings of the method that the
+    trainer's configuration does not have, and ``fixed`` arguments of it that are no settings of the method.
     """
     longest = job.max_prompt_length + job.max_new_tokens  # None would be 512 for some trainers
     batch = job.batch_responses // given.responses_per_row
-    arguments = configuration(method, job, **{"max_length": longest, "per_device_train_batch_size": batch} | fixed)
+    arguments = configuration(
+        method, job, without=without, **{"max_length": longest, "per_device_train_batch_size": batch} | fixed
+    )
 
-    class AsGiven(InAnyOrder, trainer_class(method)):  # type: ignore[misc] # a class of TRL
+    class AsGiven(twist, InAnyOrder, trainer_class(method)):  # type: ignore[misc] # a class of TRL
         columns = given.columns
 
         def train(self, *args: Any, **kwargs: Any) -> Any:
