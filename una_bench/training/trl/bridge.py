@@ -20,7 +20,6 @@ from una_bench.training.trl.offline import (
     InAnyOrder,
     PreparedRows,
     ids,
-    reference_pass,
     train_rows,
 )
 from una_bench.training.trl.sft import response_rows
@@ -57,7 +56,7 @@ def train_given(
     probe: Probe,
     given: Given,
     *,
-    twist: type = object,
+    twist: type | None = None,
     without: Collection[str] = (),
     **fixed: Any,
 ) -> Path:
@@ -72,16 +71,9 @@ def train_given(
         method, job, without=without, **{"max_length": longest, "per_device_train_batch_size": batch} | fixed
     )
 
-    class AsGiven(twist, InAnyOrder, trainer_class(method)):  # type: ignore[misc] # a class of TRL
-        columns = given.columns
-
-        def train(self, *args: Any, **kwargs: Any) -> Any:
-            if getattr(self.args, "precompute_ref_log_probs", False):
-                with reference_pass(self, self.probe):
-                    self.get_train_dataloader()  # computes them once
-            return super().train(*args, **kwargs)
-
-    return train_rows(AsGiven, arguments, given, method, job, probe)
+    bases = (*([twist] if twist else []), InAnyOrder, trainer_class(method))
+    kind = type(bases[-1].__name__, bases, {"columns": given.columns})
+    return train_rows(kind, arguments, given, method, job, probe)
 
 
 def _with_prompt(prompts: list[list[int]], completions: list[list[int]], prefix: str) -> dict[str, Any]:

@@ -84,6 +84,14 @@ class InAnyOrder(AsPrepared):
     """Mixin of a TRL trainer that takes its rows in the order of `transformers.Trainer`, not in one of its own."""
 
     columns: tuple[tuple[str, str], ...]
+    get_train_dataloader: Any
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, with reference log-probabilities that are to be computed once computed before."""
+        if getattr(self.args, "precompute_ref_log_probs", False):
+            with reference_pass(self, self.probe):
+                self.get_train_dataloader()
+        return super().train(*args, **kwargs)  # type: ignore[misc] # of the trainer behind
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         data = self.train_dataset if train_dataset is None else train_dataset
