@@ -56,6 +56,7 @@ def train_generating(method: Method, job: Job, probe: Probe, *, pairs: bool = Fa
             peft_config=lora_config(job),
         )
     per_rollout = max(1, rollout * getattr(arguments, "num_iterations", 1) // job.batch_responses)
+    trainer.steps_per_rollout = per_rollout  # TRL does not save its rollout
     if job.budget.planned and job.optimizer_steps < 2 * per_rollout:
         probe.warmup = 0  # the rates would leave out the only rollout, and with it all generation
     seen = _Seen(trainer, probe)
