@@ -130,7 +130,13 @@ def test_a_command_in_a_block_works(command: str, call: Any, capsys: pytest.Capt
     if words[0] == "gate":
         assert call(["baseline", "update", *RUNS[2:4], *words[2:]]) == 0
     dry = ["--dry-run"] if words[0] in {"run", "reproduce"} and "--dry-run" not in words else []
-    assert call([*words, *dry]) == 0, capsys.readouterr().err
+    status, said = call([*words, *dry]), capsys.readouterr().err
+    assert status == 0 or ("--dry-run" in (*words, *dry) and lacks_only_inputs(said)), said
+
+
+def lacks_only_inputs(said: str) -> bool:
+    """Whether a dry run was understood, and only models and data are not on this machine."""
+    return "This run cannot start: Inputs of the suite" in said and "una-bench: " not in said
 
 
 @pytest.mark.parametrize("command", SENTENCES)
@@ -145,7 +151,13 @@ def test_a_command_in_a_sentence_is_one_that_the_command_line_takes(command: str
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_setting_fits_a_suite(setting: str, call: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert any(call(["run", suite, "--set", setting, "--dry-run"]) == 0 for suite in SUITES), capsys.readouterr().err
+    said = []
+    for suite in SUITES:
+        status = call(["run", suite, "--set", setting, "--dry-run"])
+        said.append(capsys.readouterr().err)
+        if status == 0 or lacks_only_inputs(said[-1]):
+            return
+    pytest.fail("\n".join(said))
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\b(?:una_bench|methods|benchmarks|tests)/[\w./-]*\w", EVERY))))

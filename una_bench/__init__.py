@@ -4,6 +4,7 @@ What people who use or extend it import is here, lazily, so that ``import una_be
 
     from una_bench import UNATrainer, UNAConfig, OnlineUNATrainer, OnlineUNAConfig
     from una_bench import Method, Job, Probe, Feedback, Resident, Benchmark, Checkpoint, Measurement, Problem, Prepared
+    from una_bench import bounded
 
 Helpers for the trainers of methods are in `una_bench.training`. Deeper paths may move.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from una_bench.interfaces.method import Resident as Resident
     from una_bench.interfaces.prepared import Prepared as Prepared
     from una_bench.interfaces.problem import Problem as Problem
+    from una_bench.problems.generated.reward_functions import bounded as bounded
     from una_bench.record.schema import Measurement as Measurement
     from una_bench.una.config import OnlineUNAConfig as OnlineUNAConfig
     from una_bench.una.config import UNAConfig as UNAConfig
@@ -43,6 +45,7 @@ _HOMES = {
     "una_bench.interfaces.method": ("Feedback", "Job", "Method", "Resident"),
     "una_bench.interfaces.prepared": ("Prepared",),
     "una_bench.interfaces.problem": ("Problem",),
+    "una_bench.problems.generated.reward_functions": ("bounded",),
     "una_bench.record.schema": ("Measurement",),
     "una_bench.una.config": ("OnlineUNAConfig", "UNAConfig"),
     "una_bench.una.online": ("OnlineUNATrainer",),

@@ -52,7 +52,7 @@ def test_a_dry_run_says_what_would_stop_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert call(["run", "smollm2", "--set", "problem.policy=nope/none", "--dry-run"], monkeypatch) == 0
+    assert call(["run", "smollm2", "--set", "problem.policy=nope/none", "--dry-run"], monkeypatch) == 2
     said = capsys.readouterr()
     assert "una_score-s0" in said.out and "nope/none (of unknown size: it is not on this machine yet)" in said.out
     assert "This run cannot start: Inputs of the suite smollm2 are not on this machine" in said.err

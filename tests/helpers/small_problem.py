@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from text_models import scored_rows, write_model, write_rows
@@ -37,7 +37,9 @@ def prepared_with(folder: Path, **changed: Any) -> Prepared:
     return Prepared(folder / "out")
 
 
-def train(name: str, prepared: Prepared, out: Path, **more: Any) -> Probe:
+def train(
+    name: str, prepared: Prepared, out: Path, reward: Literal["learned", "true"] = "learned", **more: Any
+) -> Probe:
     """Train one rollout or batch of four responses."""
     small = {"responses_per_rollout": 4, "num_generations": 2, "num_iterations": 1}
     small |= {"num_ppo_epochs": 1, "num_mini_batches": 2, "local_rollout_forward_batch_size": 4}
@@ -51,6 +53,7 @@ def train(name: str, prepared: Prepared, out: Path, **more: Any) -> Probe:
         batch_responses=4,
         max_prompt_length=100,
         max_new_tokens=8,
+        reward=reward,
     )
     probe = Probe(device="cpu")
     method(warmup_steps=0, **settings, **more).train(job, probe)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import namedtuple
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +100,29 @@ def test_what_the_ledger_asks_for_is_told(method: str, tiny_job: Job) -> None:
     online = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} if method in settings else None
     assert facts.get("sampling") == online
     assert facts["energy"]
+
+
+def test_a_package_that_is_imported_while_training_is_named_beside_what_it_changes(
+    tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_strange_package.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    original = common.training_bytes
+    monkeypatch.setattr(
+        common, "training_bytes", lambda *a, **k: import_module("a_strange_package") and original(*a, **k)
+    )
+    found = left(tiny_job)
+    assert found["facts"]["packages_imported_while_training"] == ["a_strange_package"]
+    (peak,) = [m for m in found["measurements"] if m["metric"] == "memory.peak"]
+    assert "includes the import of a_strange_package while training" in peak["how"]
+
+
+def test_what_libraries_import_because_it_is_there_is_imported_before_the_memory_baseline(tmp_path: Path) -> None:
+    (tmp_path / "deepspeed.py").write_text("")
+    code = "import sys, una_bench.worker.preload; assert 'deepspeed' in sys.modules"
+    places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "UNA_BENCH_WARM": "1", "PYTHONPATH": places}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
 
 
 Usage = namedtuple("Usage", "total used free")

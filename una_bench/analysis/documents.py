@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -39,11 +39,9 @@ def scores(run: Path, records: Sequence[Record]) -> Scores:
     for record in records:
         documents = kept(run, record)
         for m in record.measurements:
-            family, _, rest = m.metric.partition(".")
-            task = next((t for t in documents if family == "task" and rest.startswith(t + ".")), None)
-            if task is None or not m.samples:
+            task, metric, filtered = _place(m.metric, documents)
+            if not task or not m.samples:
                 continue
-            metric, _, filtered = rest.removeprefix(task + ".").partition(".")
             by_id = {
                 str(d.get("doc_id")): float(d[metric])
                 for d in documents[task]
@@ -52,6 +50,21 @@ def scores(run: Path, records: Sequence[Record]) -> Scores:
             if by_id and math.isclose(fmean(by_id.values()), m.value, abs_tol=1e-6):
                 by_metric[record.cell, m.metric] = by_id
     return by_metric
+
+
+def _place(name: str, tasks: Collection[str]) -> tuple[str, str, str]:
+    """Return the task that a metric is a mean over, its key in a document, and lm-eval's filter; empty without one.
+
+    Prompts are the documents of ``oracle.regret.train``: its task is ``oracle.train``.
+    """
+    family, _, rest = name.partition(".")
+    if family == "task":
+        task = next((t for t in tasks if rest.startswith(t + ".")), "")
+        metric, _, filtered = rest.removeprefix(task + ".").partition(".")
+        return task, metric, filtered
+    metric, _, split = rest.partition(".")
+    task = f"{family}.{split}"
+    return (task if task in tasks else ""), metric, ""
 
 
 def paired(rows: Sequence[Row], base: Row, metric: str, document_scores: Scores) -> list[stats.Effect] | None:

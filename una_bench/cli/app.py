@@ -68,14 +68,14 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=not stream.isatty(), stderr=stderr)
 
 
-def _data_or_note(plan: Plan) -> DataSize | None:
-    """Return the amount of the data for ``--dry-run``; data that stops a run is only a note."""
+def _data(plan: Plan, stopped_by: list[UserError]) -> DataSize | None:
+    """Return the amount of the data for ``--dry-run``, or add what is wrong with it to ``stopped_by``."""
     from una_bench.cli import overview
 
     try:
         return overview.data_of(plan)
     except UserError as error:
-        messages.note(f"This run cannot start: {error}")
+        stopped_by.append(error)
         return None
 
 
@@ -126,6 +126,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     tasks_path: Annotated[str, typer.Option(help="Folder of lm-eval task files of your own.")] = "",
     methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
+    scale: Annotated[str, typer.Option(help="A scale of the suite: `small` tests that it runs.")] = "",
     set_: launch.Changes = [],  # noqa: B006
     out: launch.Out = None,
     baseline: Baseline = "",
@@ -163,7 +164,8 @@ def run(  # noqa: PLR0913 - one parameter an option
     if bundle is not None:
         suite = bundles.use(bundle, suite)
     engine = launch.engine(executor, slurm)
-    recipe = recipes.load(suite, [*given.changes(suite), *set_, *slurm_settings.changes(slurm)])
+    scaled = [("scale", scale)] if scale else []
+    recipe = recipes.load(suite, [*scaled, *given.changes(suite), *set_, *slurm_settings.changes(slurm)])
     chosen = (_names(methods) if methods else (), _seeds(seeds) if seeds else ())
     plan = plans.make(recipe, *chosen, device=engines.device(recipe, engine), most_workers=engines.most_workers(engine))
     if bundle is not None:
@@ -185,7 +187,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,
-        predict=lambda plan, folder: show.plan(_console(), plan, _data_or_note(plan), folder.path),
+        predict=lambda plan, folder, stops: show.plan(_console(), plan, _data(plan, stops), folder.path),
         announce=announce,
         show=results,
         quiet=quiet,

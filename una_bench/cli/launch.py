@@ -60,7 +60,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     out: Path | None,
     dry_run: bool,
     keep_old_code: bool,
-    predict: Callable[[Plan, RunFolder], None],
+    predict: Callable[[Plan, RunFolder, list[UserError]], None],
     require: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
     announce: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
     show: Callable[[Finished], None],
@@ -68,7 +68,8 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
 ) -> None:
     """Run ``plan`` with ``options`` of the runner and ``show`` its results, or only ``predict`` what it needs.
 
-    ``require`` refuses what this machine cannot run; ``announce`` prints what a run is going to do.
+    ``predict`` adds what would stop the run, and the command then ends with status 2 as the run would. ``require``
+    refuses what this machine cannot run; ``announce`` prints what a run is going to do.
     """
     from una_bench.orchestration import code_changes, engines, missing_inputs, preparation
     from una_bench.orchestration.run_folder import RunFolder
@@ -79,8 +80,9 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
         plan = code_changes.keep(plan, folder)
     for line in code_changes.notes(plan, folder):
         messages.note(line)
+    stopped_by: list[UserError] = []
     if dry_run:
-        predict(plan, folder)
+        predict(plan, folder, stopped_by)
     else:
         engines.require(options.get("executor", engines.Engine.LOCAL), plan.recipe)
         require(plan, folder)
@@ -90,9 +92,11 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     except UserError as error:
         if not dry_run:
             raise
-        messages.note(f"This run cannot start: {error}")
+        stopped_by.append(error)
     if dry_run:
-        return
+        for reason in stopped_by:
+            messages.note(f"This run cannot start: {reason}")
+        raise typer.Exit(2 if stopped_by else 0)
     preparation.check(plan)
     folder.check(plan)
     announce(plan, folder)

@@ -74,7 +74,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,
-        predict=lambda plan, folder: capacity.show(console, plan, aim.assumed, here(folder)),
+        predict=lambda plan, folder, _: capacity.show(console, plan, aim.assumed, here(folder)),
         require=require,
         show=results,
         quiet=quiet,

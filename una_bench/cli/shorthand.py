@@ -55,13 +55,16 @@ class Shorthand:
                 f"{option} {value}: the suite {suite} makes its own model and data. Use a suite for language models: "
                 f"una-bench run {OWN} --model MODEL --data DATA."
             )
-        return [*self._problem(), *self._leaderboard(suite, raw.get("benchmarks") or {})]
+        return [*self._problem(kind), *self._leaderboard(suite, raw.get("benchmarks") or {})]
 
-    def _problem(self) -> list[Change]:
+    def _problem(self, kind: str) -> list[Change]:
+        generated = "prompts" in registry.problem_type(kind).model_fields if kind else False
         changes: list[Change] = []
         if self.model:
             changes += [("problem.policy", self.model), ("problem.policy_revision", ""), ("problem.chat_template", "")]
-        if self.data:
+        if self.data and generated:  # responses are the model's own
+            changes += [("problem.prompts", self.data), ("problem.heldout", None)]
+        elif self.data:
             changes += [("problem.dataset", self.data), ("problem.heldout", None)]
             changes += [("problem.score_range", None), ("problem.columns", {})]
         if self.heldout:

@@ -17,6 +17,9 @@ from una_bench.record import reader
 from una_bench.record.schema import Better, Status
 from una_bench.reporting.tables.comparable_runs import refuse_mixed
 
+SHOWN_ITEMS = 3
+"""Number of items of a list in words that a message names."""
+
 
 class Outcome(StrEnum):
     """Result of comparing one figure."""
@@ -102,8 +105,10 @@ def _judge(entry: Entry, gauge: Gauge, other: str) -> tuple[Outcome, str]:
     if limits is None:
         return Outcome.NOT_COMPARED, other
     if isinstance(entry.value, str) or isinstance(gauge.value, str):
-        detail = f"{show(gauge.value, gauge.unit)} against {show(entry.value, entry.unit)}, must be equal"
-        return (Outcome.AS_EXPECTED, "") if entry.value == gauge.value else (Outcome.REGRESSION, detail)
+        if entry.value == gauge.value:
+            return Outcome.AS_EXPECTED, ""
+        now, before = _unlike(str(gauge.value), str(entry.value)), _unlike(str(entry.value), str(gauge.value))
+        return Outcome.REGRESSION, f"{show(now, gauge.unit)} against {show(before, entry.unit)}, must be equal"
     low, high = (entry.value, entry.value) if isinstance(limits, str) else limits
     below, above = low is not None and gauge.value < low, high is not None and gauge.value > high
     if not below and not above:
@@ -116,6 +121,14 @@ def _judge(entry: Entry, gauge: Gauge, other: str) -> tuple[Outcome, str]:
     allowed = "only that" if low == high else " ".join(parts)
     bound = f"allowed {allowed} ({entry.source}{'; elsewhere: ' + other if other else ''})"
     return (Outcome.IMPROVEMENT if better else Outcome.REGRESSION), f"{change}, {bound}"
+
+
+def _unlike(value: str, other: str) -> str:
+    """Return the first items of a list in words that another one lacks."""
+    items, others = value.split(figures.BETWEEN), set(other.split(figures.BETWEEN))
+    lacking = [item for item in items if item not in others]
+    more = [f"{len(lacking) - SHOWN_ITEMS} more"] if len(lacking) > SHOWN_ITEMS else []
+    return figures.BETWEEN.join([*lacking[:SHOWN_ITEMS], *more]) or "nothing"
 
 
 def show(value: float | str, unit: str) -> str:

@@ -52,12 +52,22 @@ HASHES = {
 COUNTS = {
     "count.responses": "responses_trained",
     "count.optimizer_steps": "optimizer_steps",
+    "count.rows_dropped": "rows_dropped",
+    "count.rows_truncated": "rows_truncated",
     "tokens.prompt": "prompt_tokens",
     "tokens.response": "response_tokens",
     "tokens.padding": "padding_tokens",
 }
 UNCHANGED, CHANGED = "as at the start", "changed while training"
 LOSS = "loss"
+LEARNING_RATE = "learning_rate"
+RATES = (LEARNING_RATE, "lr")
+"""Names under which trainers log it; the second is that of TRL's PPO."""
+SETTINGS = "settings"
+BETWEEN = "; "
+"""What separates the items of a figure that is a list in words."""
+OF_THE_MACHINE = {"device", "threads"}
+"""Settings of a cell that are compared as its machine."""
 POINTS = 3
 """Number of points of the loss curve that are compared: the first, the last, and evenly between."""
 RESIDENT = "memory.resident."
@@ -94,6 +104,13 @@ def _deterministic(record: Record) -> Iterator[Gauge]:
             tokens = int(facts.get(COUNTS["tokens.response"], 0)) if name.startswith("tokens.") else 0
             of = "the response tokens" if tokens else ""
             yield Gauge(name=name, kind=Kind.DETERMINISTIC, value=int(facts[fact]), scale=tokens, of=of, drawn=drawn)
+    settings = {**record.job, **record.settings}
+    items = (f"{name}={value}" for name, value in sorted(settings.items()) if name not in OF_THE_MACHINE)
+    yield Gauge(name=SETTINGS, kind=Kind.DETERMINISTIC, value=BETWEEN.join(items))
+    rates = next((c for c in record.curves if c.metric in RATES and c.y), None)
+    if rates is not None:
+        points = (f"{y:.6g} after {x:.0f}" for x, y in zip(rates.x, rates.y, strict=True))
+        yield Gauge(name=LEARNING_RATE, kind=Kind.DETERMINISTIC, value=BETWEEN.join(points))
     curve = next((c for c in record.curves if c.metric == LOSS and c.y), None)
     if curve is not None:
         last, scale = len(curve.y) - 1, max(abs(y) for y in curve.y)

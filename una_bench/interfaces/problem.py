@@ -21,6 +21,8 @@ class Problem(Settings):
     """One line for ``una-bench show``."""
     own_tasks: ClassVar[tuple[str, ...] | None] = None
     """Names of the lm-eval tasks that preparation writes; None: unknown before."""
+    also: ClassVar[tuple[str, ...]] = ()
+    """Other packages of una_bench whose code prepares it, as ``problems/preference``."""
     revision: ClassVar[int] = 1
     """To increase when the same settings prepare different files, so that caches are rebuilt."""
 

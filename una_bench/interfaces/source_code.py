@@ -43,7 +43,7 @@ def of_class(kind: type) -> Parts:
 def of_preparation(kind: type[Problem]) -> str:
     """Return one hash of all code that runs when a problem of this kind is prepared."""
     home = kind.__module__.removeprefix("una_bench.").split(".")
-    parts = of_packages("/".join(home[:2])) if home[0] == "problems" else of_class(kind)
+    parts = of_packages("/".join(home[:2]), *kind.also) if home[0] == "problems" else of_class(kind)
     return content_hash(of_engine() | parts)[:DIGITS]
 
 

@@ -126,6 +126,13 @@ def _merged(adapter: Model, trusted: str, say: Say) -> Model:
     return Model(name=adapter.name, folder=folder, source=source, revision=revision, trusted=base.trusted, notes=notes)
 
 
+def parameter_count(name: str) -> int | None:
+    """Return the parameters of a model, None if it is not on this machine."""
+    name = adapters.base_name(Path(name))[0] if adapters.is_adapter(Path(name)) else name
+    folder = added_folder(name) if is_added(name) else Path(name)
+    return weight_files.parameter_count(folder) if (folder / "config.json").is_file() else None
+
+
 def fingerprint(name: str) -> str:
     """Return a quick fingerprint of a model's version on this machine; empty if it is not here."""
     folder = added_folder(name) if name in CARRIED else Path(name)

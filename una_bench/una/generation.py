@@ -39,12 +39,12 @@ class _Draw(LogitsProcessor):
         self.uniform_BT, self.sampling, self.step = uniform_BT, sampling, 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        token_B1 = _drawn(scores, self.uniform_BT[:, self.step], self.sampling)
+        token_B1 = drawn(scores, self.uniform_BT[:, self.step], self.sampling)
         self.step += 1
         return torch.full_like(scores, -torch.inf).scatter_(-1, token_B1, 0.0)
 
 
-def _drawn(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> Tensor:
+def drawn(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> Tensor:
     """Return the token of each row, sampled by inverse CDF from its uniform number, (B, 1)."""
     logits_BV = _cut(logits_BV.float() / sampling.temperature, sampling)
     shares_BV = logits_BV.softmax(-1).cumsum(-1)
@@ -137,7 +137,7 @@ def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, 
     cache = growing_cache(ids_BT.shape[1] + sampling.max_new_tokens - 1)
     for step in range(sampling.max_new_tokens):
         logits_BTV = read_on(policy, ids_BT, real_BT, cache, keep=1)
-        ids_BT = _drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
+        ids_BT = drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
         for row, token in zip(rows, ids_BT[:, 0].tolist(), strict=True):
             written[row].append(token)
             finished |= {row} if token in sampling.eos else set()

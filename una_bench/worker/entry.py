@@ -153,12 +153,16 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     )
     probe.facts["precision"] = job.precision
     set_seed(job.seed)
+    imported = set(sys.modules)
     started = time.perf_counter()
     try:
         checkpoint = method.train(job, probe) if isinstance(method, Method) else job.prepared
     except BaseException as error:
         phases.note(error, step=probe.totals["optimizer_steps"])
         raise
+    late = {name.partition(".")[0] for name in sys.modules.keys() - imported}
+    if strange := sorted(late - {name.partition(".")[0] for name in imported} - sys.stdlib_module_names):
+        probe.facts["packages_imported_while_training"] = strange
     trained = probe.totals["optimizer_steps"] > 0
     result = {
         "checkpoint": "" if checkpoint == prepared.policy else str(checkpoint.relative_to(job.out)),
@@ -182,13 +186,14 @@ def _final(checkpoint: Path) -> dict[str, str]:
 
 
 def _measured(probe: Probe, benchmarks: Mapping[str, Benchmark]) -> list[dict[str, Any]]:
-    """Return the readings of the instruments, marked as resumed for resumed trainings."""
+    """Return the readings of the instruments, with what else they hold in resumed trainings and late imports."""
     measured = [m for b in benchmarks.values() for m in b.read(probe)]
     times = int(probe.facts.get("resumed", 0))
-    resumed = [f"resumed {times} times; the time between two processes is not counted"] if times else []
+    notes = [f"resumed {times} times; the time between two processes is not counted"] if times else []
+    strange = ", ".join(probe.facts.get("packages_imported_while_training", ()))
+    notes += [f"includes the import of {strange} while training"] if strange else []
     return [
-        m.model_copy(update={"how": "; ".join(filter(None, [m.how, *resumed]))}).model_dump(mode="json")
-        for m in measured
+        m.model_copy(update={"how": "; ".join(filter(None, [m.how, *notes]))}).model_dump(mode="json") for m in measured
     ]
 
 

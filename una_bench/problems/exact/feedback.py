@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,23 +50,36 @@ def draw_feedback(
 
     prompt = np.repeat(rng.permutation(np.resize(prompts, pairs)), 2)
     response = sampler(logp_reference, rng)(prompt)
-    true = reward[prompt, response]
-    first, second = true[0::2], true[1::2]
-    first_wins = (rng.random(pairs) < _sigmoid(first - second)) ^ (rng.random(pairs) < noise.label)
-    label = (rng.random(2 * pairs) < _sigmoid(true)) ^ (rng.random(2 * pairs) < noise.label)
-    judged = true + noise.score * rng.standard_normal(2 * pairs)
+    judged = judge_pairs(reward[prompt, response], noise, rng)
     texts = [language.prompts()[p] for p in prompt]
     completions = [language.marked(language.responses()[r]) for r in response]
     return pd.DataFrame(
         {
-            "pair": np.arange(2 * pairs) // 2,
+            "pair": judged.pop("pair"),
             "prompt": texts,
             "completion": completions,
             "prompt_ids": [language.token_ids(text) for text in texts],
             "completion_ids": [language.token_ids(text) for text in completions],
-            "reward": judged,
-            "score": _sigmoid(judged),
-            "label": label,
-            "chosen": np.stack([first_wins, ~first_wins], 1).ravel(),
+            **judged,
         }
     )
+
+
+def judge_pairs(true: Floats, noise: Noise, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Return the columns of feedback on responses, two in turn a pair: ``pair, reward, score, label, chosen``.
+
+    ``true`` are their true rewards, (2 · pairs,). Preferences are Bradley-Terry on them, labels Bernoulli(σ(r)), scores
+    σ(r + noise).
+    """
+    pairs = len(true) // 2
+    first, second = true[0::2], true[1::2]
+    first_wins = (rng.random(pairs) < _sigmoid(first - second)) ^ (rng.random(pairs) < noise.label)
+    label = (rng.random(2 * pairs) < _sigmoid(true)) ^ (rng.random(2 * pairs) < noise.label)
+    judged = true + noise.score * rng.standard_normal(2 * pairs)
+    return {
+        "pair": np.arange(2 * pairs) // 2,
+        "reward": judged,
+        "score": _sigmoid(judged),
+        "label": label,
+        "chosen": np.stack([first_wins, ~first_wins], 1).ravel(),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,17 @@ def of_problem(problem: PreferenceSettings) -> list[Need]:
             raise UserError(
                 f"There is no {option} yet. Give yours with --{option}: una-bench run --model MODEL --data DATA."
             )
+    return of_parts(
+        problem, [("data", problem.dataset), *([("held-out data", problem.heldout)] if problem.heldout else [])]
+    )
+
+
+def of_parts(problem: PreferenceSettings, sources: Sequence[tuple[str, Source]]) -> list[Need]:
+    """Return the missing models of a problem, and those of ``sources`` (role, source) that are missing."""
     reward = problem.reward_model
     models = [("policy", problem.policy, problem.policy_revision)]
     if reward and (reward.name or reward.init):
         models.append(("reward model", reward.name or reward.init, reward.revision))
-    sources = [("data", problem.dataset), *([("held-out data", problem.heldout)] if problem.heldout else [])]
     needs = [_model(*model) for model in models] + [_data(*source) for source in sources]
     return [need for need in needs if need]
 

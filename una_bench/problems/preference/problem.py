@@ -41,8 +41,6 @@ class Preference(PreferenceSettings):
 
     def parameter_count(self) -> int | None:
         """Return the parameters of the policy, None if it is not on this machine."""
-        from una_bench.models import adapters, catalog, weight_files
+        from una_bench.models import catalog
 
-        name = adapters.base_name(Path(self.policy))[0] if adapters.is_adapter(Path(self.policy)) else self.policy
-        folder = catalog.added_folder(name) if catalog.is_added(name) else Path(name)
-        return weight_files.parameter_count(folder) if (folder / "config.json").is_file() else None
+        return catalog.parameter_count(self.policy)

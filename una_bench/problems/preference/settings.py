@@ -16,6 +16,16 @@ from una_bench.problems.preference.judged_response import HELPSTEER_WEIGHTS
 from una_bench.problems.preference.sources import Source
 
 
+def read_template(given: str) -> str:
+    """Return a chat template, given as such or as a file, by its content, so that it is part of the settings."""
+    if not given or "{{" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except OSError:
+        raise ValueError("it is neither an existing file nor a Jinja template") from None
+
+
 class RewardModel(Settings):
     """Settings of the reward model, which is trained on the pairs or given."""
 
@@ -174,13 +184,7 @@ class PreferenceSettings(Problem):
     @field_validator("chat_template")
     @classmethod
     def _read_template(cls, given: str) -> str:
-        """Replace a file name by its content, so that it is part of the settings."""
-        if not given or "{{" in given:
-            return given
-        try:
-            return Path(given).read_text(encoding="utf-8")
-        except OSError:
-            raise ValueError("it is neither an existing file nor a Jinja template") from None
+        return read_template(given)
 
     @field_validator("score_weights")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Mapping[int, float]
+BAND = ("reward_low", "reward_high")
 
 
 def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
@@ -37,6 +38,10 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
         shown = 1 + sum(x <= 1.2 * largest for x, _ in points)  # further ones would stretch the other axis
         x, y = [p[0] for p in points[:shown]], [p[1] for p in points[:shown]]
         axes.plot(x, y, color=style.INK, lw=1.2, label="best possible at this KL")
+        if "reward_low" in analytic:  # estimated from samples
+            low, high = ([v for _, v in sorted(zip(analytic["kl"], analytic[s], strict=True))][:shown] for s in BAND)
+            axes.fill_between(x, low, high, color=style.INK, alpha=0.15, lw=0)
+    _best_of(axes, analytic.get("best_of") or {}, 1.2 * largest)
     for row in scene.rows:
         _point(axes, scene, row, row.values.get(kl, {}), row.values.get(reward, {}), 1.0)
     axes.set_xlabel(column_heads.title(scene.metrics[kl], "nat"))
@@ -45,7 +50,20 @@ def frontier(scene: style.Scene) -> tuple[Figure, str] | None:
         axes.set_xlim(-0.04 * largest, 1.2 * largest)
     style.legend(fig, axes)
     caption = "Large: mean over seeds with its 95 % interval; small: each seed."
-    return fig, caption + (" Line: the highest reward that any policy can reach at that KL." if analytic else "")
+    if analytic:
+        caption += " Line: the highest reward that any policy can reach at that KL"
+        caption += ", estimated, with its 95 % band." if "reward_low" in analytic else "."
+    if analytic.get("best_of"):
+        caption += " Crosses: the best of n samples of the untrained policy, at the largest KL that it can have."
+    return fig, caption
+
+
+def _best_of(axes: Axes, best: Mapping[str, Sequence[float]], largest: float) -> None:
+    """Mark the best of n samples of the untrained policy."""
+    for n, kl, reward in zip(*(best.get(name, ()) for name in ("n", "kl_at_most", "reward")), strict=True):
+        if kl <= largest:
+            axes.plot([kl], [reward], "x", color=style.INK, ms=4, mew=0.9)
+            axes.annotate(f"best of {n:g}", (kl, reward), (4, -8), textcoords="offset points", fontsize=7)
 
 
 def _point(axes: Axes, scene: style.Scene, row: Row, xs: Values, ys: Values, factor: float) -> None:

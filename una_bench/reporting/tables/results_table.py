@@ -22,7 +22,12 @@ ONE_SEED = "(1 seed): one seed gives no interval"
 SPREAD = "± is half of a 95 % interval over seeds (Student t)"
 DOCUMENTS = "± of tasks also covers the sampling of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
+ESTIMATED = (
+    "regret is estimated from samples, with bounds of the optimum on both sides; its ± also covers prompts and samples"
+)
 RESUMED = "resumed; downtime excluded"
+UNRESOLVED = "not resolved"
+"""How a benchmark begins to say why it gives no number."""
 REASON = 160
 """Most characters shown of the reason why a task was not run."""
 
@@ -106,6 +111,8 @@ def _missing(row: Row, metric: Metric) -> str:
     """Return why a row has no value."""
     if len(row.failed) == len(row.records):
         return str(row.failed[0].status).replace("_", " ")
+    if row.not_run.get(metric.name, "").startswith(UNRESOLVED):
+        return UNRESOLVED
     return "not run" if metric.name in row.not_run else "n/a"
 
 
@@ -134,6 +141,7 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
         BEST: any(c.best for c in cells),
         TIED: any(c.tied for c in cells),
         MISSING: any(c.text == "n/a" for c in cells),
+        ESTIMATED: any(m.metric.startswith("optimum.") for row in rows for r in row.records for m in r.measurements),
     }
     reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
     not_run = (
