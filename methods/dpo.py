@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from una_bench.interfaces import trl_source
 from una_bench.interfaces.method import Feedback, Job, Method, Resident
 from una_bench.interfaces.settings import Positive, Share
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
+
+    Loss = str
+else:
+    Loss = Literal[trl_source.losses("trl.trainer.dpo_trainer")]  # of the TRL that is installed
 
 
 class Dpo(Method):
@@ -19,27 +24,12 @@ class Dpo(Method):
     feedback = Feedback.PAIRWISE
     resident = frozenset({Resident.REFERENCE})
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
+    trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""
-    loss_type: Literal[
-        "sigmoid",
-        "hinge",
-        "ipo",
-        "exo_pair",
-        "nca_pair",
-        "robust",
-        "bco_pair",
-        "sppo_hard",
-        "aot",
-        "aot_unpaired",
-        "apo_zero",
-        "apo_down",
-        "discopop",
-        "sft",
-        "sigmoid_norm",
-    ] = "sigmoid"
+    loss_type: Loss = "sigmoid"
     """TRL's name of the loss; ``sigmoid`` is the paper's."""
     label_smoothing: Share = 0.0
     """Share of pairs taken to be labeled the wrong way round."""

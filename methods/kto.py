@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from una_bench.interfaces.method import Feedback, Job, Method, Resident
 from una_bench.interfaces.settings import NotNegative, Positive
@@ -23,10 +23,13 @@ class Kto(Method):
     feedback = Feedback.BINARY
     resident = frozenset({Resident.REFERENCE})
     paper = "Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7 and 8"
+    trainer = "trl.trainer.kto_trainer.KTOTrainer"
     preload = ("una_bench.training.trl.kto",)
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""
+    loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
+    """``kto``, or ``apo_zero_unpaired`` (arXiv:2408.06266), whose reference point is 0: no mismatched responses."""
     desirable_weight: NotNegative = 1.0
     """Weight of desirable responses."""
     undesirable_weight: NotNegative = 1.0
@@ -36,6 +39,11 @@ class Kto(Method):
     precompute_ref_log_probs: bool = False
     """Run the reference model once before training and not in every step. A prompt then borrows the same response in
     every pass, as in TRL's own order; without it each pass mismatches anew."""
+
+    @property
+    def display(self) -> str:
+        """Label with the loss, where it is not KTO's."""
+        return self.label if self.loss_type == "kto" else "APO-zero (unpaired)"
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on labeled responses, one batch a step."""

@@ -27,6 +27,8 @@ class Ppo(Method):
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD, Resident.VALUE})
     paper = "Schulman et al. 2017, arXiv:1707.06347, Eq. 7; Ziegler et al. 2019, arXiv:1909.08593"
+    trainer = "trl.experimental.ppo.PPOTrainer"
+    last_trl = "1.12"
     preload = ("una_bench.training.trl.ppo",)
 
     responses_per_rollout: Count = 256

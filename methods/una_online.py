@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import model_validator
 
-from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Resident
-from una_bench.interfaces.settings import Count
+from una_bench.training.rollout_settings import Rollouts
 from una_bench.training.una_settings import UnaScoreRegression
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
 
 
-class UnaOnline(UnaScoreRegression):
+class UnaOnline(UnaScoreRegression, Rollouts):
     """UNA with generated responses and a reward; no value model."""
 
     label = "UNA-online"
@@ -30,35 +28,14 @@ class UnaOnline(UnaScoreRegression):
     """``sigmoid``, ``quantile`` or ``identity``; None: ``sigmoid`` in score space, ``identity`` in reward space."""
     anchor: Literal["reference", "rollout"] = "reference"
     """``reference`` (as published) or ``rollout`` (as in the released code)."""
-    num_generations: Count = 4
-    """Responses per prompt."""
-    responses_per_rollout: Count = 256
-    """Responses generated at a time."""
-    num_iterations: Count = 4
-    """Times that the responses of one rollout are trained on."""
     missing_eos_penalty: float | None = None
     """Taken off the raw reward of a response that does not end."""
 
     @model_validator(mode="after")
-    def _whole_groups(self) -> Self:
-        if self.responses_per_rollout % self.num_generations:
-            raise ValueError(
-                f"responses_per_rollout={self.responses_per_rollout} is no multiple of num_generations="
-                f"{self.num_generations}: choose one that is"
-            )
+    def _several(self) -> Self:
         if self.offset == "prompt_mean" and self.num_generations < 2:
             raise ValueError("offset=prompt_mean needs num_generations of at least 2")
         return self
-
-    def within(self, budget: Budget, batch_responses: int) -> Self:
-        """Shorten the rollout where the budget would leave a part of its responses untrained."""
-        if not budget.planned:
-            return self
-        trained = budget.steps(batch_responses) * batch_responses
-        unit = math.lcm(batch_responses, self.num_generations)
-        rollout = max(1, trained // self.num_iterations // unit) * unit
-        shorter = self.model_copy(update={"responses_per_rollout": rollout})
-        return self if rollout >= self.responses_per_rollout else shorter
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on generated responses, judged by the job's reward."""

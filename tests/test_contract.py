@@ -9,14 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from una_bench.instruments.probe import Probe
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, trl_source
 from una_bench.interfaces.method import Feedback, Job
 from una_bench.interfaces.prepared import Prepared
 from una_bench.record.schema import Measurement
 from una_bench.suite import plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-TRAINED = [n for n in registry.method_names() if registry.method(n).feedback is not Feedback.NONE]
+TRAINED = [
+    name
+    for name, kind in ((n, registry.method(n)) for n in registry.method_names())
+    if kind.feedback is not Feedback.NONE and trl_source.has(kind.trainer)
+]
 BUDGET = 2048  # two rollouts of 256 responses, four times over
 
 

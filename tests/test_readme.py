@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from una_bench.interfaces import registry
+from una_bench.suite import recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,5 +51,5 @@ def test_the_committed_result_has_every_method_on_three_seeds() -> None:
     from una_bench.record import reader
 
     records = reader.records(RESULT)
-    for name in set(registry.method_names()) - {"base"}:
+    for name in set(recipe.load("exact").methods) - {"base"}:
         assert {r.seed for r in records if r.method == name} == {0, 1, 2}

@@ -80,6 +80,24 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["init", "mine.txt"], "mine.txt is not the name of a recipe. Choose one that ends in .yaml."),
     (["init", "nowhere/mine.yaml"], "nowhere/mine.yaml cannot be written: No such file or directory."),
     (["init", "mine.yaml", "--from", "exakt"], "There is no suite 'exakt'. Did you mean 'exact'?"),
+    (
+        ["run", "--methods", "ofline"],
+        "There is no method 'ofline'. Did you mean 'offline'?",
+    ),
+    (
+        ["run", "--methods", "grpo", "--set", "grpo.num_generations=1"],
+        "'settings.grpo.num_generations' is 1: at least 2 are needed, since GRPO compares the responses to a prompt.",
+    ),
+    (
+        ["run", "--methods", "orpo", "--set", "orpo.precompute_ref_log_probs=true"],
+        "precompute_ref_log_probs must be left out, since ORPO has no reference model.",
+    ),
+    (
+        ["run", "--methods", "rloo", "--set", "rloo.precompute_ref_log_probs=true"],
+        "precompute_ref_log_probs must be left out, since RLOO has new responses to score in every rollout.",
+    ),
+    (["run", "--set", "grpo.loss_type=dr_grop"], "'settings.grpo.loss_type' is 'dr_grop'. Did you mean 'dr_grpo'?"),
+    (["run", "--set", "robust_dpo.label_smoothing=0.5"], "'settings.robust_dpo.label_smoothing' is 0.5"),
     (["run", "--baseline", "dop"], "There is no method 'dop'. Did you mean 'dpo'?"),
     (["run", "--retry", "all"], "--retry all is not supported. Use --retry failed."),
     (["run", "--out", "/proc/una"], "--out /proc/una cannot be written: No such file or directory."),

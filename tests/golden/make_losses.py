@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mpmath import diff, exp, log, mp, mpf
+from mpmath import diff, exp, log, mp, mpf, quad
 
 mp.dps = 50
 BETA, OFFSET = mpf("0.3"), mpf("-0.7")
@@ -47,6 +47,17 @@ def pair(chosen: Any, rejected: Any) -> Any:
     return log(1 + exp(-BETA * (chosen - rejected)))
 
 
+def differences(ratios: Any) -> Any:
+    """REBEL of all responses as those of one prompt: the mean of the squares of its pairs, eta = 1 / beta."""
+    error = [BETA * x - r for x, r in zip(ratios, EXPLICIT, strict=True)]
+    pairs = [(a, b) for i, a in enumerate(error) for b in error[:i]]
+    return sum((a - b) ** 2 for a, b in pairs) / len(pairs)
+
+
+def differences_at(place: int) -> Any:
+    return lambda x: differences([*LOGRATIO[:place], x, *LOGRATIO[place + 1 :]])
+
+
 def main() -> None:
     expected: dict[str, Any] = {
         "dpo": {
@@ -60,6 +71,14 @@ def main() -> None:
             "losses": [float(loss(x, t)) for x, t in pairs],
             "grad": [float(diff(lambda x, t=t, loss=loss: loss(x, t), x)) for x, t in pairs],
         }
+    count = len(LOGRATIO)
+    partial = [diff(differences_at(i), LOGRATIO[i]) for i in range(count)]
+    expected["reward_difference"] = {"mean": float(differences(LOGRATIO)), "grad": [float(g) for g in partial]}
+    # Z of a reward that is uniform in (0, 1), as the integral that defines it
+    expected["log_partition_of_quantiles"] = {
+        str(float(beta)): float(log(quad(lambda q, beta=beta: exp(q / beta), [0, 1])))
+        for beta in (mpf("0.02"), BETA, mpf("5"))
+    }
     inputs = {
         "beta": float(BETA), "offset": float(OFFSET), "label": LABEL,
         **{k: [float(v) for v in values] for k, values in {

@@ -150,6 +150,19 @@ def test_a_group_is_every_method_of_that_family() -> None:
     assert registry.expand_methods(["una"]) == ["una_binary", "una_online", "una_pairwise", "una_score"]
 
 
+def test_groups_are_by_what_methods_learn_from() -> None:
+    groups = registry.groups()
+    assert {"ppo", "grpo", "rloo", "online_dpo", "rebel", "una_online"} <= set(groups["online"])
+    assert {"dpo", "kto", "ipo", "bco", "orpo", "simpo", "sft_chosen", "una_score"} <= set(groups["offline"])
+    assert {"qrpo", "rebel", "una_binary", "una_online", "una_score"} == set(groups["regression"])
+    assert {*groups["online"], *groups["offline"], "base"} == set(groups["all"])
+    assert not set(groups["online"]) & set(groups["offline"])
+
+
+def test_the_default_run_stays_what_it_was() -> None:
+    assert recipe.load("exact").methods == tuple(registry.expand_methods(["base", "ppo", "dpo", "kto", "una"]))
+
+
 def test_a_bare_setting_is_for_every_method() -> None:
     loaded = recipe.load("preference", ["learning_rate=1e-3"])
     rates = {name: [v.learning_rate for v in recipe.variants(loaded, name)] for name in loaded.methods}

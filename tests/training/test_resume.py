@@ -21,9 +21,27 @@ from una_bench.training import resume
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 
-RESUMING = ["dpo", "kto", "una_pairwise", "una_binary", "una_score", "una_online"]
+RESUMING = [
+    "bco",
+    "grpo",
+    "ipo",
+    "online_dpo",
+    "orpo",
+    "rebel",
+    "rloo",
+    "sft_chosen",
+    "dpo",
+    "kto",
+    "una_pairwise",
+    "una_binary",
+    "una_score",
+    "una_online",
+]
 SETTINGS: dict[str, dict[str, Any]] = {
     "una_online": {"responses_per_rollout": 16, "num_iterations": 2},
+    "grpo": {"responses_per_rollout": 16, "num_iterations": 1},
+    "rloo": {"responses_per_rollout": 16, "num_iterations": 2},
+    "rebel": {"responses_per_rollout": 16, "num_iterations": 2},
     "una_score": {"offset": "learned"},
     "una_binary": {"offset": "ema"},
     "dpo": {"precompute_ref_log_probs": True},

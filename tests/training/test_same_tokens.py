@@ -12,14 +12,16 @@ from text_models import TEMPLATE, write_model, write_reward_model, write_rows
 from transformers import AutoTokenizer
 from transformers.generation import GenerationMixin
 
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, trl_source
 from una_bench.interfaces.method import Feedback
 from una_bench.interfaces.prepared import Prepared
 from una_bench.training import una
 from una_bench.training.trl import offline
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-METHODS = [name for name in registry.method_names() if name != "base"]
+BY_TRAINER = {registry.method(name).trainer or name: name for name in reversed(registry.method_names())}
+"""One method of each trainer: the others are the same trainer with another loss."""
+METHODS = [n for n in BY_TRAINER.values() if n != "base" and trl_source.has(registry.method(n).trainer)]
 ONLINE = [name for name in METHODS if registry.method(name).feedback is Feedback.PROMPTS]
 Tokens = tuple[int, ...]
 
@@ -77,9 +79,13 @@ class SeenError(Exception):
     """Ends a training at its first batch."""
 
 
-def offline_batch(batch: Mapping[str, Any]) -> None:
-    rows = zip(batch["input_ids"], batch["attention_mask"].bool(), batch["completion_mask"].bool(), strict=True)
-    raise SeenError({(tuple(ids[real & ~own].tolist()), tuple(ids[own].tolist())) for ids, real, own in rows})
+def offline_batch(batch: Mapping[str, Any], columns: Any) -> None:
+    pairs = set()
+    for mask, name in columns:
+        own = batch[name] != offline.NO_LOSS if name.endswith("labels") else batch[name].bool()
+        rows = zip(batch[mask.replace("attention_mask", "input_ids")], batch[mask].bool(), own, strict=True)
+        pairs |= {(tuple(ids[real & ~own].tolist()), tuple(ids[own].tolist())) for ids, real, own in rows}
+    raise SeenError(pairs)
 
 
 def una_batch(batch: Mapping[str, Any]) -> None:
@@ -121,6 +127,9 @@ def test_a_method_gets_the_tokens_that_are_prepared(
     with pytest.raises(SeenError) as seen:
         train(method, prepared[0], tmp_path)
     got, expected = seen.value.args[0], tokens(prepared[0])
+    if method == "sft_chosen":  # it does not learn from the other response
+        chosen = prepared[0].responses().query("chosen")
+        expected = {(tuple(p), tuple(c)) for p, c in zip(chosen.prompt_ids, chosen.completion_ids, strict=True)}
     if method in ONLINE:  # its responses are its own
         got, expected = ({prompt for prompt, _ in each} for each in (got, expected))
     assert got == expected

@@ -74,6 +74,26 @@ def test_half_precision_is_computed_in_float32(name: str) -> None:
     torch.testing.assert_close(SINGLE[name](half), SINGLE[name](half.float()), rtol=0, atol=0)
 
 
+def test_differences_are_those_worked_out_with_fifty_digits_over_all_pairs() -> None:
+    x = I["logratio"].clone().requires_grad_()
+    loss = losses.reward_difference(BETA * x - I["explicit"], torch.zeros(len(x))).mean()
+    loss.backward()
+    close(loss.detach(), OWN["expected"]["reward_difference"]["mean"], 1e-12)
+    assert x.grad is not None
+    close(x.grad, OWN["expected"]["reward_difference"]["grad"], 1e-12)
+
+
+def test_differences_are_taken_within_a_prompt_and_do_not_see_what_its_responses_share() -> None:
+    error, group = torch.tensor([3.0, 1.0, 10.0, 10.0]), torch.tensor([7, 7, 2, 2])
+    close(losses.reward_difference(error, group), [4.0, 4.0, 0.0, 0.0], 1e-6)
+    close(losses.reward_difference(error + 5.0 * group, group), [4.0, 4.0, 0.0, 0.0], 1e-5)
+
+
+@pytest.mark.parametrize(("beta", "expected"), OWN["expected"]["log_partition_of_quantiles"].items())
+def test_the_partition_function_of_quantiles_is_its_integral(beta: str, expected: float) -> None:
+    assert losses.log_partition_of_quantiles(float(beta)) == pytest.approx(expected, rel=1e-12)
+
+
 def test_una_pairwise_is_trls_dpo_to_the_bit() -> None:
     torch.manual_seed(0)
     policy_w, policy_l, ref_w, ref_l = torch.randn(4, 4096) * 40

@@ -12,14 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from una_bench.errors import UserError, nearest
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, trl_source
 
 if TYPE_CHECKING:
+    from una_bench.interfaces.method import Method
     from una_bench.interfaces.prepared import DataSize
     from una_bench.orchestration.runner import Finished
     from una_bench.suite.plan import Plan
 
 MIB = 2**20
+HEADINGS = ("offline", "online")
+"""Groups in which methods are listed; each method is in one, or in none."""
 
 
 def catalog(console: Console) -> None:
@@ -27,13 +30,18 @@ def catalog(console: Console) -> None:
     import yaml
 
     heads = ("method", "label", "learns from", "keeps in memory beside the policy")
+    groups = registry.groups()
     table = Table(*heads, title="Methods", title_justify="left")
-    for name in registry.method_names():
-        method = registry.method(name)
-        table.add_row(name, method.label, method.feedback, ", ".join(sorted(method.resident)) or "nothing")
+    named = {name for group in HEADINGS for name in groups[group]}
+    rest = [name for name in registry.method_names() if name not in named]
+    for names in (rest, *(groups[group] for group in HEADINGS)):
+        for name in names:
+            method = registry.method(name)
+            table.add_row(name, method.label, method.feedback, ", ".join(sorted(method.resident)) or "nothing")
+        table.add_section()
     console.print(table)
-    groups = sorted({m.partition("_")[0] for m in registry.method_names() if "_" in m})
-    console.print(f"Groups: all, {', '.join(groups)}\n")
+    for group, names in groups.items():
+        console.print(f"Group {group}: {', '.join(names)}" if group != "all" else "Group all: every method\n")
     table = Table("benchmark", "what it measures", title="Benchmarks", title_justify="left")
     for name in registry.benchmark_names():
         table.add_row(name, registry.benchmark(name).about)
@@ -68,11 +76,24 @@ def _method(console: Console, name: str) -> None:
     console.print(f"[bold]{escape(method.label)}[/bold] ({name})")
     console.print(f"Learns from {method.feedback} feedback; keeps {resident} in memory beside the policy.")
     console.print(f"Source: {escape(method.paper)}")
+    groups = [group for group, names in registry.groups().items() if name in names]
+    console.print(f"Groups: {', '.join(groups)}")
+    console.print(f"TRL: {escape(_trl(method))}")
     console.print(escape((method.__doc__ or "").strip()))
     table = Table("setting", "default")
     for setting, value in method().settings().items():
         table.add_row(setting, str(value))
     console.print(table)
+
+
+def _trl(method: type[Method]) -> str:
+    """Return which TRL a method needs, and whether the installed one does."""
+    name = method.trainer.rpartition(".")[2]
+    if not name:
+        return "not used"
+    needed = f"{name}, in releases up to {method.last_trl}" if method.last_trl else name
+    lacking = trl_source.missing(method.trainer, method.last_trl)
+    return f"{needed}. This environment cannot run it: {'. '.join(lacking)}" if lacking else needed
 
 
 def plan(console: Console, planned: Plan, data: DataSize | None, folder: Path) -> None:

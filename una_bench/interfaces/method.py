@@ -7,7 +7,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
@@ -127,6 +129,12 @@ class Method(Settings):
     """Citation with section or equation."""
     preload: ClassVar[tuple[str, ...]] = ()
     """Modules that training imports, the trainer's above all: imported first, they are no memory of the training."""
+    trainer: ClassVar[str] = ""
+    """TRL's trainer behind it, as ``trl.experimental.orpo.ORPOTrainer``; empty: none."""
+    last_trl: ClassVar[str] = ""
+    """Last TRL release that has ``trainer``, as ``1.12``; empty: newer ones have it too."""
+    regresses: ClassVar[bool] = False
+    """Whether it regresses the implicit reward on labels, scores or rewards, as UNA does."""
 
     learning_rate: Positive = 1e-3
     """Peak learning rate, per optimizer step."""
@@ -151,6 +159,21 @@ class Method(Settings):
     group_by_length: bool = False
     """Batch rows of similar length, with batches in random order: less padding. Ignored by methods that generate their
     responses and with ``offset=prompt_mean``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_what_is_precomputed(cls, settings: Any) -> Any:
+        asked = isinstance(settings, dict) and "precompute_ref_log_probs" in settings
+        if asked and "precompute_ref_log_probs" not in cls.model_fields:
+            why = (
+                "no reference model"
+                if Resident.REFERENCE not in cls.resident and cls.trainer
+                else "new responses to score in every rollout"
+                if cls.feedback is Feedback.PROMPTS
+                else "its reference log-probabilities computed once already"
+            )
+            raise ValueError(f"precompute_ref_log_probs must be left out, since {cls.label} has {why}")
+        return settings
 
     @property
     def display(self) -> str:

@@ -113,28 +113,38 @@ def true_reward(prepared: Prepared) -> RewardFunction | None:
     return problem(prepared.manifest["settings"]).true_reward(prepared.path)
 
 
-def expand_methods(names: Sequence[str]) -> list[str]:
-    """Resolve names and groups to methods, in registry order without duplicates.
+def groups() -> dict[str, list[str]]:
+    """Return the methods of each group: by prefix (``una``), by what they learn from, and ``all``."""
+    from una_bench.interfaces.method import Feedback
 
-    ``all`` is every method; other groups are prefixes: ``una`` stands for all ``una_...``.
-    """
+    methods = method_names()
+    kinds = {name: method(name) for name in methods}
+    given = {Feedback.PAIRWISE, Feedback.BINARY, Feedback.SCORE}
+    return {
+        "una": [name for name in methods if name.startswith("una_")],
+        "offline": [name for name, kind in kinds.items() if kind.feedback in given],
+        "online": [name for name, kind in kinds.items() if kind.feedback is Feedback.PROMPTS],
+        "regression": [name for name, kind in kinds.items() if kind.regresses],
+        "all": methods,
+    }
+
+
+def expand_methods(names: Sequence[str]) -> list[str]:
+    """Resolve names and `groups` to methods, in registry order without duplicates."""
     methods = method_names()
     chosen: set[str] = set()
     for raw in names:
         name = canonical(raw)
-        group = [m for m in methods if m.startswith(name + "_")]
-        if name == "all":
-            chosen.update(methods)
-        elif name in methods:
+        if name in methods:
             chosen.add(name)
-        elif name and group:
-            chosen.update(group)
-        else:
-            groups = sorted({m.partition("_")[0] for m in methods if "_" in m} | {"all"})
-            hint = nearest(name, [*methods, *groups])
+            continue
+        members = groups()
+        if name not in members:
+            hint = nearest(name, [*methods, *members])
             raise UserError(
-                f"There is no method '{raw}'.{hint} Choose from: {', '.join(methods)}; groups: {', '.join(groups)}."
+                f"There is no method '{raw}'.{hint} Choose from: {', '.join(methods)}; groups: {', '.join(members)}."
             )
+        chosen.update(members[name])
     return [m for m in methods if m in chosen]
 
 

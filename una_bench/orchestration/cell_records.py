@@ -60,9 +60,9 @@ def failed_record(common: Mapping[str, Any], outcome: Outcome, phase: str) -> Re
     )
 
 
-def not_applicable_record(common: Mapping[str, Any], reason: str) -> Record:
-    """Return the record of a cell whose method cannot learn from the data."""
-    failure = Failure(phase="prepare", step=None, reason=reason, advice="", log_tail=())
+def not_applicable_record(common: Mapping[str, Any], reason: str, advice: str = "") -> Record:
+    """Return the record of a cell whose method cannot learn from the data, or is not run until ``advice`` is taken."""
+    failure = Failure(phase="prepare", step=None, reason=reason, advice=advice, log_tail=())
     return Record.model_validate(
         {**common, "status": Status.NOT_APPLICABLE, "failure": failure, "environment": {}, "seconds": 0.0}
     )

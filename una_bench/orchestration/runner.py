@@ -14,7 +14,7 @@ from typing import Any
 from rich.markup import escape
 
 from una_bench.errors import UserError
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, trl_source
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.method import Feedback
 from una_bench.interfaces.prepared import Prepared
@@ -87,6 +87,8 @@ class Runner:
         self.prepared = Prepared(preparation.folder_of(plan))
         self.budgeted = plan
         """The plan with its budget in responses, once the data is prepared."""
+        self.not_applicable: dict[str, tuple[str, str]] = {}
+        """Why a cell cannot be trained with these data or this TRL and what to do, by name."""
         benchmarks = [registry.benchmark(name) for name in plan.recipe.benchmarks]
         self.evaluates = any(benchmark.evaluate is not Benchmark.evaluate for benchmark in benchmarks)
 
@@ -99,7 +101,7 @@ class Runner:
             if self.pool.import_seconds:  # something had to be prepared
                 self.time.once_seconds = self.time.clock() - self.time.began
             manifest = self.prepared.manifest
-            not_applicable = self._not_applicable()
+            self.not_applicable = self._not_applicable()
             self.folder.write_info(self.plan, manifest, command=options.command, baseline=options.baseline)
             if self.plan.recipe.budget.epochs is not None:
                 self.budgeted = self.plan.with_responses(self.prepared.responses_to_train_on)
@@ -107,7 +109,7 @@ class Runner:
             for line in self.budgeted.notes():
                 self.report.say(escape(line))
             self._note_kept()
-            self._leave_out(not_applicable)
+            self._leave_out(self.not_applicable)
             missing = self._missing()
             if missing:
                 self._train([c for c in missing if not self.folder.trained(c)])
@@ -132,7 +134,10 @@ class Runner:
         return [
             c
             for c in self.plan.cells
-            if c.key not in last or last[c.key].status not in final or code_changes.of_record(last[c.key], c)
+            if c.key not in last
+            or last[c.key].status not in final
+            or (last[c.key].status is Status.NOT_APPLICABLE and c.name not in self.not_applicable)  # no longer
+            or code_changes.of_record(last[c.key], c)
         ]
 
     def _note_kept(self) -> None:
@@ -143,29 +148,37 @@ class Runner:
             if code and code != wanted and not code_changes.of_record(record, cells[record.key]):
                 self.folder.append(record.model_copy(update={"facts": {**record.facts, "code": wanted}}))
 
-    def _not_applicable(self) -> dict[str, str]:
-        """Return the reason by name of each cell whose method learns from feedback that the data does not give.
+    def _not_applicable(self) -> dict[str, tuple[str, str]]:
+        """Return the reason and the advice by name of each cell that the data or the installed TRL cannot train.
 
         Raises:
             UserError: No method that trains is left.
         """
-        reasons = self.prepared.manifest.get("not_applicable", {})
-        cells = [(c, reasons.get(registry.method(c.method).feedback)) for c in self.plan.cells if c.trains]
-        if cells and all(reason for _, reason in cells):
-            lines = dict.fromkeys(f"{cell.label}: {reason}" for cell, reason in cells)
-            able = [n for n in registry.method_names() if registry.method(n).feedback not in {*reasons, Feedback.NONE}]
-            raise UserError(
-                f"No method of this run can learn from the data ({'; '.join(lines)}). Choose among --methods "
-                f"{','.join(able)}."
-            )
-        return {cell.name: reason for cell, reason in cells if reason}
+        without = self.prepared.manifest.get("not_applicable", {})
 
-    def _leave_out(self, reasons: Mapping[str, str]) -> None:
-        """Write the records of cells that are not applicable."""
+        def reason(name: str) -> tuple[str, str] | None:
+            kind = registry.method(name)
+            lacking = trl_source.missing(kind.trainer, kind.last_trl)
+            return lacking or ((without[kind.feedback], "") if kind.feedback in without else None)
+
+        cells = [(cell, reason(cell.method)) for cell in self.plan.cells if cell.trains]
+        if cells and all(why for _, why in cells):
+            lines = dict.fromkeys(f"{cell.label}: {why[0]}" for cell, why in cells if why)
+            trained = (n for n in registry.method_names() if registry.method(n).feedback is not Feedback.NONE)
+            cannot = "be trained here" if any(why[1] for _, why in cells if why) else "learn from the data"
+            raise UserError(
+                f"No method of this run can {cannot} ({'; '.join(lines)}). Choose among --methods "
+                f"{','.join(name for name in trained if not reason(name))}."
+            )
+        return {cell.name: why for cell, why in cells if why}
+
+    def _leave_out(self, reasons: Mapping[str, tuple[str, str]]) -> None:
+        """Write the records of cells that are not trained."""
         for cell in self._missing():
-            if reason := reasons.get(cell.name):
-                self.report.say(f"[yellow]not applicable[/yellow] {escape(cell.name)}: {escape(reason)}")
-                self.folder.append(not_applicable_record(self._common(cell), reason))
+            if why := reasons.get(cell.name):
+                kind = "not run" if why[1] else "not applicable"
+                self.report.say(f"[yellow]{kind}[/yellow] {escape(cell.name)}: {escape('. '.join(filter(None, why)))}")
+                self.folder.append(not_applicable_record(self._common(cell), *why))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -36,7 +36,7 @@ class Status(StrEnum):
     DIVERGED = "diverged"
     INTERRUPTED = "interrupted"
     NOT_APPLICABLE = "not_applicable"
-    """The data cannot give the feedback that the method learns from."""
+    """The data cannot give the feedback that the method learns from, or the installed TRL has no trainer for it."""
 
 
 class _Frozen(BaseModel):

@@ -33,8 +33,9 @@ Tally = Callable[[Mapping[str, Any]], Mapping[str, int]]
 LOG_POINTS, LOG_STEPS = 100, 10
 """Minimum points of a training curve, given that many steps, and maximum steps between points: training can be stopped
 and resumed only there."""
-_SUMMARY = ("epoch", "total_flos", "train_", "num_tokens")
-"""Logs that are not curves: the trainer's final summary, and TRL's token counter, which a resumed training loses."""
+_SUMMARY = ("epoch", "total_flos", "train_", "num_tokens", "step_time")
+"""Logs that are not curves: the trainer's final summary, and TRL's counter of tokens, which a resumed training loses,
+and its clock."""
 
 
 def common_arguments(method: Method, job: Job) -> dict[str, Any]:

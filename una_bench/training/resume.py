@@ -41,8 +41,11 @@ def last_state(folder: Path) -> Path | None:
     return None
 
 
-def callback(probe: Probe, job: Job) -> Any:
-    """Return the callback that saves a state every ``job.checkpoint_minutes`` and on a stop request."""
+def callback(probe: Probe, job: Job, every: int = 1) -> Any:
+    """Return the callback that saves a state every ``job.checkpoint_minutes`` and on a stop request.
+
+    It does so only after a multiple of ``every`` steps.
+    """
     from transformers import TrainerCallback
 
     class Saving(TrainerCallback):
@@ -50,7 +53,7 @@ def callback(probe: Probe, job: Job) -> Any:
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             finished = state.global_step >= state.max_steps or control.should_training_stop
-            if finished or state.global_step % args.logging_steps:
+            if finished or state.global_step % args.logging_steps or state.global_step % every:
                 return
             stop = stop_request.requested()
             if stop or time.monotonic() - self.saved > job.checkpoint_minutes * 60:
@@ -68,9 +71,12 @@ def callback(probe: Probe, job: Job) -> Any:
 
 
 def train(trainer: Any, probe: Probe, job: Job) -> None:
-    """Train from the last saved state, if there is one; raise `Interrupted` on a stop request."""
+    """Train from the last saved state, if there is one; raise `Interrupted` on a stop request.
+
+    A trainer that cannot save its current rollout says how many steps one is for: ``steps_per_rollout``.
+    """
     folder = Path(trainer.args.output_dir)
-    trainer.add_callback(callback(probe, job))
+    trainer.add_callback(callback(probe, job, getattr(trainer, "steps_per_rollout", 1)))
     state = last_state(folder)
     if state is not None:
         seal = sealed_folder.read(state)

@@ -13,10 +13,10 @@ from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import record_feedback, record_rows
 from una_bench.instruments.flops import watch, watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
-from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import Prepared
 from una_bench.training import resume
 from una_bench.training.common import common_arguments, fit, load_policy, lora_config, record_facts
+from una_bench.training.rewards import required_reward
 from una_bench.una.batch_splitting import padded_tokens
 
 if TYPE_CHECKING:
@@ -34,9 +34,12 @@ _SETTINGS = ("beta", "space", "loss_type", "reduction", *_OFFSET_SETTINGS)
 _ONLINE_SETTINGS = ("normalization", "anchor", *_ROLLOUT_SETTINGS)
 
 
-def una_arguments(method: Method, job: Job, responses_per_row: int = 1) -> dict[str, Any]:
-    """Return keyword arguments of a `UNAConfig`: the shared ones, the method's own, and its batch size."""
-    settings = method.settings()
+def una_arguments(method: Method, job: Job, responses_per_row: int = 1, **fixed: Any) -> dict[str, Any]:
+    """Return keyword arguments of a `UNAConfig`: the shared ones, the method's own, and its batch size.
+
+    ``fixed`` are arguments that are no settings of the method.
+    """
+    settings = method.settings() | fixed
     rows = job.batch_responses // responses_per_row
     at_once = settings.get("per_device_train_batch_size") or rows
     if rows % at_once:
@@ -88,8 +91,13 @@ def _reference_folder(job: Job) -> Path:
     return folder
 
 
-def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1) -> Path:
-    """Train on the dataset that ``rows`` makes of the prepared responses; the reference pass is a separate phase."""
+def train_offline(
+    method: Method, job: Job, probe: Probe, rows: Rows, *, responses_per_row: int = 1, **fixed: Any
+) -> Path:
+    """Train on the dataset that ``rows`` makes of the prepared responses; the reference pass is a separate phase.
+
+    ``fixed`` are arguments of the `UNAConfig` that are no settings of the method.
+    """
     from una_bench.una.config import UNAConfig
     from una_bench.una.trainer import UNATrainer
 
@@ -109,7 +117,7 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
             completion_ids=[row[name] for row in data for name in names],
         )
     args = UNAConfig(
-        **una_arguments(method, job, responses_per_row),
+        **una_arguments(method, job, responses_per_row, **fixed),
         reference="precomputed",
         reference_cache=str(_reference_folder(job)),
     )
@@ -125,17 +133,11 @@ def train_offline(method: Method, job: Job, probe: Probe, rows: Rows, *, respons
     return fit(trainer, probe, job, tally=tally)
 
 
-def _reward(prepared: Prepared, job: Job, batch: int) -> Any:
-    """Return the reward of generated responses, a function on texts; None if there is none."""
-    from una_bench.models.reward_scorer import Scorer, reads_text
+def train_online(method: Method, job: Job, probe: Probe, **fixed: Any) -> Path:
+    """Train on generated responses to the prepared prompts, scored by the learned or the true reward.
 
-    if job.reward != "learned":
-        return registry.true_reward(prepared)
-    return prepared.reward and Scorer(prepared, job.device, batch=None if reads_text(prepared) else batch)
-
-
-def train_online(method: Method, job: Job, probe: Probe) -> Path:
-    """Train on generated responses to the prepared prompts, scored by the learned or the true reward."""
+    ``fixed`` are arguments of the `OnlineUNAConfig` that are no settings of the method.
+    """
     from una_bench.models.reward_scorer import Scorer
     from una_bench.una.config import OnlineUNAConfig
     from una_bench.una.online import OnlineUNATrainer
@@ -145,7 +147,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     prompts = prepared.prompts()
     record_facts(probe, model=model, tokenizer=tokenizer, prompt_ids=prompts["prompt_ids"], completion_ids=None)
     args = OnlineUNAConfig(
-        **una_arguments(method, job),
+        **una_arguments(method, job, **fixed),
         max_completion_length=job.max_new_tokens,
         temperature=job.temperature,
         keep_special_tokens=True,  # rewards see whether a response ended or was truncated
@@ -154,9 +156,7 @@ def train_online(method: Method, job: Job, probe: Probe) -> Path:
     if job.budget.planned and job.optimizer_steps < 2 * per_rollout:
         probe.warmup = 0  # the rates would leave out the only rollout, and with it all generation
     with probe.phase("load"):
-        reward = _reward(prepared, job, args.per_device_eval_batch_size)
-    if reward is None:
-        raise UserError(f"This problem has no {job.reward} reward. Choose another reward, or methods that need none.")
+        reward = required_reward(prepared, job, args.per_device_eval_batch_size)
     columns = [name for name in ("prompt", "prompt_ids", "log_partition") if name in prompts.columns]
     with probe.phase("prepare"):
         trainer = OnlineUNATrainer(

@@ -27,6 +27,8 @@ class UnaMethod(Method):
 class UnaRegression(UnaMethod):
     """UNA as a regression of the implicit reward r = β·log(π_θ/π_ref) + f(x) + c on labels or scores."""
 
+    regresses = True
+
     loss_type: Literal["mse", "bce"] = "mse"
     """``mse``, or ``bce`` (with a score as soft label)."""
     offset: Literal["none", "ema", "prompt_mean", "learned", "partition"] = "none"

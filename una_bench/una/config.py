@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from transformers import TrainingArguments
 
@@ -36,7 +37,8 @@ class UNAConfig(TrainingArguments):
     space: str = "score"
     """``score``: fit sigmoid(r) to a score in [0, 1], as in the paper. ``reward``: fit r to the raw reward by MSE."""
     loss_type: str = "mse"
-    """``mse`` (UNA Eq. 11, 13) or ``bce`` (Eq. 12; on scores the cross-entropy with a soft label). Unused for pairs."""
+    """``mse`` (UNA Eq. 11, 13), ``bce`` (Eq. 12; on scores the cross-entropy with a soft label), or ``difference`` (in
+    reward space, online: REBEL's loss on differences within a prompt). Unused for pairs."""
     reduction: str = "mean"
     """Over the rows of a device batch: ``mean``, or ``sum`` as in the released code. Either is then averaged over
     accumulation steps and processes, so both agree at one row per device, as the released code runs."""
@@ -65,6 +67,7 @@ class UNAConfig(TrainingArguments):
     """With dropout, the log-ratio of an untrained policy would not be 0."""
     logits_chunk_size: int | None = None
     """Response tokens whose logits are in memory at once; None: chosen by vocabulary size."""
+    _losses: ClassVar[tuple[str, ...]] = ("mse", "bce")
     remove_unused_columns: bool = False
     data_seed: int | None = None
     """Seed of the row order (online: prompt order); None: ``seed``."""
@@ -75,13 +78,15 @@ class UNAConfig(TrainingArguments):
             self.data_seed = self.seed
         _positive("beta", self.beta)
         _choose("space", self.space, "score", "reward")
-        _choose("loss_type", self.loss_type, "mse", "bce")
+        _choose("loss_type", self.loss_type, *self._losses)
         _choose("reduction", self.reduction, "mean", "sum")
         _choose("offset", self.offset, "none", "ema", "prompt_mean", "learned", "partition")
         if self.reference is not None:
             _choose("reference", self.reference, "frozen", "adapter_off", "precomputed")
         if self.space == "reward" and self.loss_type == "bce":
             raise UserError("loss_type='bce' needs scores in [0, 1]; with space='reward' use loss_type='mse'.")
+        if self.loss_type == "difference" and self.space != "reward":
+            raise UserError("loss_type='difference' is a regression on raw rewards: use space='reward'.")
         low_high = [float(bound) for bound in self.score_range]
         if len(low_high) != 2 or not all(map(math.isfinite, low_high)) or low_high[0] >= low_high[1]:
             raise UserError(f"score_range={self.score_range} must be the lowest and the highest score, in this order.")
@@ -100,6 +105,7 @@ class OnlineUNAConfig(UNAConfig):
     ``responses_per_rollout`` is trained on ``num_iterations`` times.
     """
 
+    _losses: ClassVar[tuple[str, ...]] = ("mse", "bce", "difference")
     learning_rate: float = 5e-6
     num_generations: int = 4
     """K, responses per prompt."""
@@ -153,12 +159,14 @@ class OnlineUNAConfig(UNAConfig):
                 f"responses_per_rollout={self.responses_per_rollout} must be a multiple of"
                 f" num_generations={self.num_generations}."
             )
-        if self.offset != "prompt_mean":
-            return
+        if self.offset == "prompt_mean" or self.loss_type == "difference":
+            self._keep_groups("offset='prompt_mean'" if self.offset == "prompt_mean" else "loss_type='difference'")
+
+    def _keep_groups(self, setting: str) -> None:
         if self.num_generations < 2:
-            raise UserError("offset='prompt_mean' needs num_generations of at least 2.")
+            raise UserError(f"{setting} needs num_generations of at least 2.")
         if self.per_device_train_batch_size % self.num_generations:
             raise UserError(
                 f"per_device_train_batch_size={self.per_device_train_batch_size} must be a multiple of num_generations="
-                f"{self.num_generations}: offset='prompt_mean' keeps the responses of a prompt in one batch."
+                f"{self.num_generations}: {setting} keeps the responses of a prompt in one batch."
             )

@@ -13,6 +13,8 @@ unless the caller detached them.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
@@ -79,3 +81,33 @@ def una_reward(reward: Tensor, explicit: Tensor) -> Tensor:
     """
     reward = wide(reward)
     return (reward - explicit.to(reward.dtype)).square()
+
+
+def reward_difference(error: Tensor, group: Tensor) -> Tensor:
+    """Regress differences of implicit rewards on those of raw ones, over all pairs of a prompt's responses.
+
+    REBEL (arXiv:2404.16767, Algorithm 1) minimizes (1/eta (log pi(a)/pi_t(a) - log pi(b)/pi_t(b)) - (R(a) - R(b)))^2
+    for two responses a, b, with -beta log pi_t/pi_ref in the reward R. At eta = 1/beta, pi_t drops out:
+    with ``error`` = beta l - R, R without the penalty, this is (error_a - error_b)^2. The mean over all pairs of K
+    responses is computed from their deviations from the mean: 2 K / (K - 1) (error - mean)^2 of each response.
+
+    ``error`` is the implicit minus the raw reward of each response, (B,), and ``group`` the number of its prompt, (B,);
+    each has at least two. Return a loss per response, squared units of reward, (B,), whose mean over a prompt's
+    responses is the mean over its pairs.
+    """
+    error = wide(error)
+    _, number, counts = group.unique(return_inverse=True, return_counts=True)
+    size = counts.to(error.dtype)
+    mean = error.new_zeros(len(counts)).index_add(0, number, error) / size
+    per_response: Tensor = (2 * size / (size - 1))[number] * (error - mean[number]).square()
+    return per_response
+
+
+def log_partition_of_quantiles(beta: float) -> float:
+    """Return log Z = log E[exp(q / beta)] of a reward q that is uniform in (0, 1), nats.
+
+    QRPO (arXiv:2507.08068) regresses the implicit reward on the quantile of a response's reward under the reference
+    policy. Quantiles are uniform there whatever the reward, so Z is exact and the same for all prompts:
+    Z = beta (exp(1 / beta) - 1). ``beta`` is per nat, above 0.
+    """
+    return 1 / beta + math.log(beta) + math.log1p(-math.exp(-1 / beta))

@@ -42,7 +42,9 @@ def batch_loss(
     if len(rows.target):
         value = offset(rows)
         reward = rows.reward + value
-        if args.space == "reward":
+        if args.loss_type == "difference":
+            parts.append(losses.reward_difference(rows.reward - rows.target, rows.group))
+        elif args.space == "reward":
             parts.append(losses.una_reward(reward, rows.target))
         else:
             parts.append(losses.una_score(reward, rows.target, loss_type=args.loss_type))

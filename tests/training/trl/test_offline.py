@@ -13,7 +13,7 @@ import torch
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job
-from una_bench.training.trl import dpo, kto, offline
+from una_bench.training.trl import bridge, dpo, kto, offline
 
 UNENDED = pd.DataFrame(
     {
@@ -97,9 +97,34 @@ def test_padding_is_counted_apart_from_tokens() -> None:
         "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]),
         "completion_mask": torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0]]),
     }
-    assert offline.tally(batch) == {
+    assert offline.tally(batch, dpo.PAIRS.columns) == {
         "responses": 2,
         "prompt_tokens": 4,
         "response_tokens": 3,
         "padding_tokens": 1,
     }
+
+
+def test_both_sides_of_a_pair_are_counted_and_padded_to_one_width() -> None:
+    table = UNENDED.assign(completion_ids=[[1, 2, 3, 4], [1, 0], [2, 0], [3, 3, 3, 3]])
+    rows = bridge.side_rows(table)[:]
+    batch = {name: padded(rows[name], -100 if name.endswith("labels") else 0) for name in rows}
+    assert offline.tally(batch, bridge.SIDES.columns) == {
+        "responses": 4,
+        "prompt_tokens": 8,
+        "response_tokens": 12,
+        "padding_tokens": 4,
+    }
+
+
+def padded(rows: list[list[int]], value: int) -> torch.Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def test_prepared_rows_stay_as_they_are() -> None:
+    rows = bridge.labeled_rows(UNENDED)
+    assert rows.map(lambda row: {"label": not row["label"]}) is rows
+    assert rows.filter(lambda row: False) is rows
+    assert rows[0]["completion_input_ids"] == [9, 10, 1, 2, 3, 4]
+    assert rows[0]["completion_labels"] == [-100, -100, 1, 2, 3, 4]

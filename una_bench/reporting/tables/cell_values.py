@@ -79,6 +79,7 @@ def _status(record: Record) -> str:
     """Return how a cell ended, with the reason where that says more than "failed"."""
     status = str(record.status).replace("_", " ")
     if record.status is Status.NOT_APPLICABLE and record.failure:
+        status = "not run" if record.failure.advice else status
         return f"{status}: {formatting.clean(record.failure.reason)}"
     return status
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import TrainerCallback
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from una_bench.interfaces.prepared import pairs
 from una_bench.training.common import common_arguments, own_settings
-from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
+from una_bench.training.trl.offline import AsPrepared, Epochs, Given, ids, reference_pass, train_rows
 from una_bench.una.examples import LengthSampler
 
 if TYPE_CHECKING:
@@ -20,16 +19,6 @@ if TYPE_CHECKING:
 
     from una_bench.instruments.probe import Probe
     from una_bench.interfaces.method import Job, Method
-
-
-class _Epochs(TrainerCallback):
-    """Sets a sampler's epoch; after a resume, a dataloader that skips batches may not do so."""
-
-    def __init__(self, sampler: LengthSampler) -> None:
-        self.sampler = sampler
-
-    def on_epoch_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
-        self.sampler.set_epoch(int(state.epoch or 0))
 
 
 class _DPO(AsPrepared, DPOTrainer):
@@ -48,12 +37,15 @@ class _DPO(AsPrepared, DPOTrainer):
             return super()._get_train_sampler(train_dataset)
         lengths = _pair_lengths(self.train_dataset if train_dataset is None else train_dataset)
         sampler = LengthSampler(lengths, self.args.per_device_train_batch_size, self.args.data_seed)
-        self.add_callback(_Epochs(sampler))
+        self.add_callback(Epochs(sampler))
         return sampler
 
 
-def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
-    """Train with TRL's DPOTrainer on the prepared pairs; a step has half as many pairs as responses."""
+def train_dpo(method: Method, job: Job, probe: Probe, **fixed: Any) -> Path:
+    """Train with TRL's DPOTrainer on the prepared pairs; a step has half as many pairs as responses.
+
+    ``fixed`` are arguments of `trl.DPOConfig` that are no settings of the method, its ``loss_type`` above all.
+    """
     from trl import DPOConfig
 
     arguments = DPOConfig(
@@ -61,9 +53,9 @@ def train_dpo(method: Method, job: Job, probe: Probe) -> Path:
         per_device_train_batch_size=job.batch_responses // 2,
         max_length=None,  # preparation has bounded lengths for all methods alike
         precompute_ref_batch_size=job.batch_responses,
-        **own_settings(method),
+        **own_settings(method) | fixed,
     )
-    return train_rows(_DPO, arguments, pair_rows, job, probe, feedback=method.feedback)
+    return train_rows(_DPO, arguments, PAIRS, method, job, probe)
 
 
 def pair_rows(table: pd.DataFrame) -> Dataset:
@@ -71,6 +63,10 @@ def pair_rows(table: pd.DataFrame) -> Dataset:
     from datasets import Dataset
 
     return Dataset.from_dict({str(name): ids(column) for name, column in pairs(table).items()})
+
+
+PAIRS = Given(rows=pair_rows, columns=(("attention_mask", "completion_mask"),), responses_per_row=2)
+"""Rows of DPOTrainer; its batches hold both responses of a pair in one column."""
 
 
 def _pair_lengths(dataset: Dataset) -> np.ndarray:

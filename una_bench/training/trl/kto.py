@@ -11,7 +11,7 @@ from trl.trainer.kto_trainer import KTOTrainer
 
 from una_bench.errors import UserError
 from una_bench.training.common import common_arguments, own_settings
-from una_bench.training.trl.offline import AsPrepared, ids, reference_pass, train_rows
+from una_bench.training.trl.offline import AsPrepared, Given, ids, reference_pass, train_rows
 from una_bench.una.examples import length_grouped
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
             probe.facts["feedback"] |= dict(zip(("desirable_weight", "undesirable_weight"), weights, strict=True))
         return labeled(table, job, once=once, grouped=grouped)
 
-    return train_rows(_KTO, arguments, rows, job, probe, feedback=method.feedback)
+    given = Given(rows=rows, columns=(("attention_mask", "completion_mask"),))
+    return train_rows(_KTO, arguments, given, method, job, probe)
 
 
 def balanced(table: pd.DataFrame) -> tuple[float, float]:

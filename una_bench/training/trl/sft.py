@@ -12,18 +12,15 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from una_bench.training.common import peft_config, quiet_arguments, silence
-from una_bench.training.trl.offline import ids
+from una_bench.training.trl.offline import NO_LOSS, PreparedRows, ids
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import Dataset
 
     from una_bench.interfaces.method import Lora
 
 AT_ONCE = 4
 """Largest number of responses in one pass, whose logits are in memory; a step adds up the gradients of several."""
-NO_LOSS = -100
-"""Label of a token without a loss."""
 
 
 def fine_tune(  # noqa: PLR0913 - model, tokenizer and data, and the knobs of one plain training
@@ -67,7 +64,7 @@ def fine_tune(  # noqa: PLR0913 - model, tokenizer and data, and the knobs of on
         trainer = SFTTrainer(
             model=model,
             args=arguments,
-            train_dataset=_rows(table),
+            train_dataset=response_rows(table),
             processing_class=tokenizer,
             peft_config=peft_config(lora),
         )
@@ -77,14 +74,13 @@ def fine_tune(  # noqa: PLR0913 - model, tokenizer and data, and the knobs of on
     return trained if lora is None else trained.merge_and_unload(), trainer.state.global_step
 
 
-def _rows(table: pd.DataFrame) -> Dataset:
+def response_rows(table: pd.DataFrame) -> PreparedRows:
     """Return one row per response in SFTTrainer's processed form: tokens as prepared, no loss on the prompt."""
-    from datasets import Dataset
-
     prompts, completions = ids(table["prompt_ids"]), ids(table["completion_ids"])
-    return Dataset.from_dict(
+    rows: PreparedRows = PreparedRows.from_dict(
         {
             "input_ids": [[*p, *c] for p, c in zip(prompts, completions, strict=True)],
             "labels": [[*[NO_LOSS] * len(p), *c] for p, c in zip(prompts, completions, strict=True)],
         }
     )
+    return rows
