@@ -1,6 +1,7 @@
 """The estimated optimum beside the exact one, on a run of the suite exact, whose truth is enumerable.
 
-    una-bench run exact --seeds 0 --out results/runs/exact && python benchmarks/studies/estimated_optimum.py results/runs/exact
+    una-bench run exact --seeds 0 --out results/runs/exact
+    python benchmarks/studies/estimated_optimum.py results/runs/exact
 
 Samples of π_ref are drawn and judged 100 times over. For each repetition: do the bounds (with their sampling error)
 hold the true mean log Z; and does each method's estimated regret, from new samples of its checkpoint, agree with the
