@@ -30,7 +30,7 @@ from una_bench.orchestration import process_pool
 ROOT = Path(__file__).parent.parent
 PAGES = {str(p.relative_to(ROOT)): p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
 EVERY = "\n".join([*PAGES.values(), (ROOT / "results" / "README.md").read_text(encoding="utf-8")])
-SUITES = ("exact", "smollm2", "una-table4")
+SUITES = ("exact", "smollm2", "una-table4", "sentiment")
 """Suites that a setting within a sentence is tried on, in order; it must fit one."""
 CONFIG = {"model_type": "llama", "vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 RUNS = ("RUN", "OTHER", "a", "b", "c", "seeds", "results/runs/ci")

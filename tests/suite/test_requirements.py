@@ -179,7 +179,7 @@ def test_reproduce_refuses_such_a_machine_before_anything_is_written(
 def test_a_dry_run_shows_time_memory_and_disk_and_what_is_missing(
     too_small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(["reproduce", "una-table4", "--preset", "authors_code", "--dry-run"], monkeypatch) == 0
+    assert call(["reproduce", "una-table4", "--preset", "authors_code", "--dry-run"], monkeypatch) == 2
     text = " ".join(capsys.readouterr().out.split())
     assert all(word in text for word in ("Time: ", "Memory: ", "Disk: ", "una_online[beta=3.0]-s42", "too small"))
     assert "for 170 tokens per prompt and 1024 per response" in text

@@ -200,5 +200,5 @@ def test_a_run_of_nothing_but_such_methods_is_refused(recipe: Path) -> None:
     assert (done.returncode, " ".join(done.stderr.split())) == (
         2,
         "una-bench: No method of this run can learn from the data (DPO: the data has no pairs; UNA-pairwise: the data "
-        "has no pairs). Choose among --methods kto,una_binary,una_score.",
+        "has no pairs). Choose among --methods bco,kto,qrpo,una_binary,una_score.",
     )
