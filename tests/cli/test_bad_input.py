@@ -126,7 +126,7 @@ COMMANDS: list[tuple[list[str], str]] = [
 ]
 USAGE: list[tuple[list[str], str]] = [
     (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-    (["run", "--sed", "3"], "No such option: --sed (Possible options: --seeds, --set)"),
+    (["run", "--sed", "3"], "No such option: --sed (Possible options: --scale, --seeds, --set)"),
     (["run", "exact", "extra"], "Got unexpected extra argument(s) (extra)"),
     (["run", "--seeds"], "Option '--seeds' requires an argument."),
     (["report"], "Missing argument 'RUN'."),
