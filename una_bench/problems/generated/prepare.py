@@ -15,7 +15,7 @@ from una_bench.errors import UserError
 from una_bench.evaluation.checkpoints import load_initial
 from una_bench.interfaces.prepared import Prepared
 from una_bench.machine import process_tuning
-from una_bench.models import catalog, sizes
+from una_bench.models import sizes
 from una_bench.problems.exact.feedback import Noise, judge_pairs
 from una_bench.problems.generated import bounds, judging, prompts, sampling
 from una_bench.problems.generated.bounds import Optimum
@@ -23,14 +23,12 @@ from una_bench.problems.generated.judging import Judge
 from una_bench.problems.generated.prompts import Prompt
 from una_bench.problems.generated.sampling import Drawn
 from una_bench.problems.preference import model_checks, reward_model
-from una_bench.problems.preference.policy import make_template, write_policy
+from una_bench.problems.preference.policy import find_policy, make_template, write_policy
 from una_bench.record.hashes import path_hash
 from una_bench.una.generation import Sampling, end_tokens
 
 if TYPE_CHECKING:
-    from una_bench.models.model import Model
     from una_bench.problems.generated.settings import GeneratedSettings
-    from una_bench.problems.preference.template import Template
 
 Say = Callable[[str], None]
 THREADS = 2
@@ -75,7 +73,9 @@ def prepare(problem: GeneratedSettings, out: Path, say: Say) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     reward = judging.find(problem)  # refused before anything is loaded
-    model, template = _policy(problem, say)
+    as_given = problem.as_preference()
+    model = find_policy(as_given, say)
+    template = make_template(as_given, model)
     train, heldout, facts = prompts.read(problem, template, sizes.context(sizes.configuration(model)))
     parts = {"train": train, "heldout": heldout}
     longest = max(len(one.ids) for part in parts.values() for one in part)
@@ -121,18 +121,6 @@ def prepare(problem: GeneratedSettings, out: Path, say: Say) -> None:
         "hashes": {part.name: path_hash(part) for part in sorted(out.iterdir())},
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def _policy(problem: GeneratedSettings, say: Say) -> tuple[Model, Template]:
-    model = catalog.resolve(
-        problem.policy, revision=problem.policy_revision, trusted=problem.trust_remote_code, say=say
-    )
-    if problem.policy_fingerprint not in {"", catalog.fingerprint(problem.policy)}:
-        raise UserError(
-            f"The files of {problem.policy} have changed since the recipe was written. Restore them, or remove "
-            "problem.policy_fingerprint."
-        )
-    return model, make_template(problem.as_preference(), model)
 
 
 def _optimum(problem: GeneratedSettings, part: Sequence[Prompt], split: str, sampler: Sampler) -> Optimum:

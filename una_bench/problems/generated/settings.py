@@ -104,6 +104,7 @@ class GeneratedSettings(Problem):
         return Preference.model_construct(
             policy=self.policy,
             policy_revision=self.policy_revision,
+            policy_fingerprint=self.policy_fingerprint,
             trust_remote_code=self.trust_remote_code,
             template=self.template,
             chat_template=self.chat_template,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,19 @@ def load_tokenizer(model: Model) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:
         line = str(error).strip().partition("\n")[0]
         raise UserError(f"The tokenizer of {model.name} cannot be loaded: {line}") from None
+
+
+def find_policy(problem: PreferenceSettings, say: Callable[[str], None]) -> Model:
+    """Return the initial policy, or raise `UserError` if its files are others than when the recipe was written."""
+    model = catalog.resolve(
+        problem.policy, revision=problem.policy_revision, trusted=problem.trust_remote_code, say=say
+    )
+    if problem.policy_fingerprint not in {"", catalog.fingerprint(problem.policy)}:
+        raise UserError(
+            f"The files of {problem.policy} have changed since the recipe was written. Restore them, or remove "
+            "problem.policy_fingerprint."
+        )
+    return model
 
 
 def make_template(problem: PreferenceSettings, model: Model) -> Template:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
 from una_bench.interfaces.prepared import Prepared
-from una_bench.models import catalog, sizes
+from una_bench.models import sizes
 from una_bench.problems.preference import (
     formats,
     lengths,
@@ -25,7 +25,7 @@ from una_bench.problems.preference import (
 )
 from una_bench.problems.preference.judged_response import Scoring
 from una_bench.problems.preference.pairs import RULES, Example, make_examples
-from una_bench.problems.preference.policy import make_template, write_policy
+from una_bench.problems.preference.policy import find_policy, make_template, write_policy
 from una_bench.problems.preference.tables import Limits, Written
 from una_bench.problems.preference.template import Template
 from una_bench.record.hashes import content_hash, path_hash
@@ -40,14 +40,7 @@ Say = Callable[[str], None]
 def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
     """Write everything that `una_bench.interfaces.prepared` describes."""
     out.mkdir(parents=True, exist_ok=True)
-    model = catalog.resolve(
-        problem.policy, revision=problem.policy_revision, trusted=problem.trust_remote_code, say=say
-    )
-    if problem.policy_fingerprint not in {"", catalog.fingerprint(problem.policy)}:
-        raise UserError(
-            f"The files of {problem.policy} have changed since the recipe was written. Restore them, or remove "
-            "problem.policy_fingerprint."
-        )
+    model = find_policy(problem, say)
     if problem.reward_model:  # refused before the data is read
         reward_model.resolve(problem, problem.reward_model, say)
     template = make_template(problem, model)
