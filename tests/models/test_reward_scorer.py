@@ -14,7 +14,7 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job
 from una_bench.interfaces.prepared import Prepared
 from una_bench.models.reward_scorer import RewardModel, Scorer, read_rewards
-from una_bench.training import una
+from una_bench.training.rewards import required_reward
 from una_bench.training.trl import ppo, scoring
 
 PADDING = {"none": None, "end": END, "apart": UNKNOWN}
@@ -75,7 +75,7 @@ def test_a_reward_model_by_itself_reads_at_the_last_token(prepared: Prepared, te
 
 
 def test_una_online_reads_at_the_last_token(prepared: Prepared, texts: Any, expected: Any, tmp_path: Path) -> None:
-    assert una._reward(prepared, job(prepared, tmp_path), 5)(*texts) == expected
+    assert required_reward(prepared, job(prepared, tmp_path), 5)(*texts) == expected
 
 
 def test_ppo_reads_at_the_last_token(prepared: Prepared, expected: Any, tmp_path: Path) -> None:
