@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from una_bench.benchmarks.oracle import FIGURES
+from una_bench.benchmarks.oracle import BEST_OF, FIGURES
 
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
 from una_bench.interfaces.settings import Count, WholeNumber
@@ -104,8 +104,9 @@ def _optima(folder: Path) -> dict[str, Optimum]:
 
 
 def _measurement(name: str, split: str, figure: Figure, how: str, by: Optimum) -> Measurement:
-    unit, better, about = FIGURES[name]
-    about = f"{about}; {HOW[name]}" if name == "regret" else HOW.get(name, about)
+    figure_name = name.rpartition(".")[2]
+    unit, better, about = FIGURES[figure_name]
+    about = f"{about}; {HOW[figure_name]}" if figure_name == "regret" else HOW.get(figure_name, about)
     return Measurement(
         metric=f"oracle.{name}.{split}",
         unit=unit,
@@ -143,18 +144,14 @@ def _of_optimum(split: str, by: Optimum) -> list[Measurement]:
 
 
 def _best_of(split: str, by: Optimum) -> Iterator[Measurement]:
-    """Yield reward and regret of the best of n samples of the untrained policy, which costs no training."""
+    """Yield the figures of the best of n samples of the untrained policy, which costs no training."""
     from una_bench.problems.generated import bounds, judge
 
-    for n in by.best_of_sizes:
-        made = judge.of_best(n, by)
-        for name in ("reward", "regret"):
-            if name in made:
-                unit, better, _ = FIGURES[name]
-                limit = f"at its largest KL, {bounds.best_of_kl(n):.2f} nats: at most this" if name == "regret" else ""
-                about = f"best of {n} samples of the untrained policy, expected by order statistics {limit}".strip()
-                metric = f"optimum.best_of_{n}_{name}.{split}"
-                yield Measurement.one(metric, unit, better, made[name].value, about)
+    for n in BEST_OF:
+        if n in by.best_of_sizes:
+            how = f"expected by order statistics, at the largest KL, {bounds.best_of_kl(n):.2f} nats, from its samples"
+            for name, figure in judge.of_best(n, by).items():
+                yield _measurement(f"best_of_{n}.{name}", split, figure, how, by)
 
 
 def _keep(path: Path, figures: Mapping[str, Figure], shown: list[tuple[str, str]]) -> None:

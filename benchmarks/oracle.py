@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +29,8 @@ FIGURES = {
 }
 """Metric -> unit, direction, description."""
 WATCHED = ("regret", "kl_ref", "reward")
+BEST_OF = (4, 16)
+"""Samples of the untrained policy of which the best is taken, a policy at no training cost."""
 
 
 class Oracle(Benchmark):
@@ -61,14 +63,20 @@ class Oracle(Benchmark):
         from una_bench.evaluation.checkpoints import load_checkpoint
 
         policy, _ = load_checkpoint(checkpoint)
-        figures = _judge(policy, _truth(checkpoint.prepared.path))
-        measured = []
-        for name, value in figures.items():
-            unit, better, about = FIGURES[name.partition(".")[0]]
-            how = f"{about}; exact, all 2,801 responses enumerated"
-            if math.isfinite(value):
-                measured.append(Measurement.one(f"oracle.{name}", unit, better, value, how))
+        truth = _truth(checkpoint.prepared.path)
+        measured = list(_measurements("oracle", _judge(policy, truth)))
+        if checkpoint.path == checkpoint.prepared.policy:
+            for n in BEST_OF:
+                measured += _measurements(f"oracle.best_of_{n}", truth.judge_best_of(n))
         return measured
+
+
+def _measurements(prefix: str, figures: Mapping[str, float]) -> Iterator[Measurement]:
+    for name, value in figures.items():
+        unit, better, about = FIGURES[name.partition(".")[0]]
+        if math.isfinite(value):
+            how = f"{about}; exact, all 2,801 responses enumerated"
+            yield Measurement.one(f"{prefix}.{name}", unit, better, value, how)
 
 
 @lru_cache(maxsize=1)

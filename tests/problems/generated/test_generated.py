@@ -271,7 +271,7 @@ def test_the_best_of_n_stands_beside_the_untrained_policy_alone(prepared: Prepar
     base = _measure(prepared, prepared.policy, tmp_path)
     reward = bounds.best_of(by.rewards, 4).mean()
     regret = (by.objective.mean() - (reward - by.beta * bounds.best_of_kl(4))) / by.room
-    found = [base[f"optimum.best_of_4_{name}.train"].value for name in ("reward", "regret")]
+    found = [base[f"oracle.best_of_4.{name}.train"].value for name in ("reward", "regret")]
     assert found == pytest.approx([reward, regret])
     other = _measure(prepared, other_policy(prepared, tmp_path / "other"), tmp_path / "out")
     assert not any("best_of" in name for name in other)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from una_bench import formatting
-from una_bench.analysis import aggregate, frame, stats
+from una_bench.analysis import aggregate, best_of, frame, stats
 from una_bench.analysis.documents import Scores
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better, Record
@@ -22,6 +22,7 @@ ONE_SEED = "(1 seed): one seed gives no interval"
 SPREAD = "± is half of a 95 % interval over seeds (Student t)"
 DOCUMENTS = "± of tasks also covers the sampling of documents (standard errors of the benchmark)"
 MISSING = "n/a: not measured"
+BEST_OF_N = "best of n: the sample with the highest true reward among n of the untrained policy; n times the generation"
 ESTIMATED = (
     "regret is estimated from samples, with bounds of the optimum on both sides; its ± also covers prompts and samples"
 )
@@ -39,7 +40,7 @@ def results(records: Sequence[Record], *, baseline: str | None = None, documents
     ``documents`` (`una_bench.analysis.documents.scores`) those of tasks are also paired by document.
     """
     metrics = frame.metrics(records)
-    rows = aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics))
+    rows = best_of.with_best_of(aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics)))
     chosen = column_heads.main(metrics)
     if len(column_heads.tasks(metrics)) > column_heads.MOST_TASKS:
         at = next((i for i, m in enumerate(chosen) if m.name.startswith(("throughput.", "memory."))), len(chosen))
@@ -141,6 +142,7 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
         BEST: any(c.best for c in cells),
         TIED: any(c.tied for c in cells),
         MISSING: any(c.text == "n/a" for c in cells),
+        BEST_OF_N: any(row.method == best_of.METHOD for row in rows),
         ESTIMATED: any(m.metric.startswith("optimum.") for row in rows for r in row.records for m in r.measurements),
     }
     reasons = {m.name: row.not_run[m.name] for m in metrics for row in rows if m.name in row.not_run}
