@@ -8,11 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
 from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
     from una_bench.interfaces.prepared import Prepared
+    from una_bench.problems.exact.optimum import Floats
     from una_bench.problems.exact.truth import Truth
 
 FIGURES = {
@@ -67,7 +70,7 @@ class Oracle(Benchmark):
         measured = list(_measurements("oracle", _judge(policy, truth)))
         if checkpoint.path == checkpoint.prepared.policy:
             for n in BEST_OF:
-                measured += _measurements(f"oracle.best_of_{n}", truth.judge_best_of(n))
+                measured += _measurements(f"oracle.best_of_{n}", _judge_best_of(n, truth))
         return measured
 
 
@@ -77,6 +80,33 @@ def _measurements(prefix: str, figures: Mapping[str, float]) -> Iterator[Measure
         if math.isfinite(value):
             how = f"{about}; exact, all 2,801 responses enumerated"
             yield Measurement.one(f"{prefix}.{name}", unit, better, value, how)
+
+
+def _judge_best_of(n: int, truth: Truth) -> dict[str, float]:
+    from una_bench.problems.exact.optimum import judge
+
+    return {
+        f"{name}.{split}": value
+        for split, by in truth.standards.items()
+        for name, value in judge(best_of(by.logp_reference, by.reward, n), by).items()
+    }
+
+
+def best_of(logp_reference: Floats, reward: Floats, n: int) -> Floats:
+    """Return the log-probabilities of the best of ``n`` samples of the reference; equal rewards share by chance.
+
+    The largest of n rewards is at most r with probability F(r)^n, F being the distribution of one reward.
+    """
+    logp = np.full_like(logp_reference, -np.inf)
+    for row, (logp_R, reward_R) in enumerate(zip(logp_reference, reward, strict=True)):
+        _, level_R = np.unique(reward_R, return_inverse=True)
+        probability_R = np.exp(logp_R)
+        mass_L = np.bincount(level_R, probability_R)
+        upto_L = np.minimum(1.0, mass_L.cumsum())
+        won_L = upto_L**n - np.concatenate([[0.0], upto_L[:-1]]) ** n
+        with np.errstate(divide="ignore"):
+            logp[row] = logp_R + (np.log(won_L) - np.log(mass_L))[level_R]
+    return logp
 
 
 @lru_cache(maxsize=1)

@@ -44,23 +44,6 @@ def expected(logp: Floats, reward: Floats) -> Floats:
     return result
 
 
-def best_of(logp_reference: Floats, reward: Floats, n: int) -> Floats:
-    """Return the log-probabilities of the best of ``n`` samples of the reference; equal rewards share by chance.
-
-    The largest of n rewards is at most r with probability F(r)^n, F being the distribution of one reward.
-    """
-    logp = np.full_like(logp_reference, -np.inf)
-    for row, (logp_R, reward_R) in enumerate(zip(logp_reference, reward, strict=True)):
-        _, level_R = np.unique(reward_R, return_inverse=True)
-        probability_R = np.exp(logp_R)
-        mass_L = np.bincount(level_R, probability_R)
-        upto_L = np.minimum(1.0, mass_L.cumsum())
-        won_L = upto_L**n - np.concatenate([[0.0], upto_L[:-1]]) ** n
-        with np.errstate(divide="ignore"):
-            logp[row] = logp_R + (np.log(won_L) - np.log(mass_L))[level_R]
-    return logp
-
-
 @dataclass(frozen=True, slots=True)
 class Frontier:
     """Largest mean reward at each mean KL: π_ref·e^{r/b}/Z over temperatures b, means over one prompt set.

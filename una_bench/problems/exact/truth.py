@@ -54,14 +54,6 @@ class Truth:
             for name, value in optimum.judge(logp[self.rows(split)], standard).items()
         }
 
-    def judge_best_of(self, n: int) -> dict[str, float]:
-        """Measure the best of ``n`` samples of the reference, names as in `judge`."""
-        return {
-            f"{name}.{split}": value
-            for split, by in self.standards.items()
-            for name, value in optimum.judge(optimum.best_of(by.logp_reference, by.reward, n), by).items()
-        }
-
     def summary(self) -> dict[str, Any]:
         """Return figures of the optimum and points of the frontier, for the manifest."""
         summary: dict[str, Any] = {}
