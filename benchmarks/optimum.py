@@ -27,6 +27,7 @@ HOW = {
     "reward": "E[r], known reward",
 }
 """Figure -> what is said of it where that is not what `oracle` says."""
+BEST_OF_HOW = "expected by order statistics of its samples, at the largest KL that the best of n can have"
 
 
 class OptimumEstimate(Benchmark):
@@ -57,10 +58,12 @@ class OptimumEstimate(Benchmark):
                 figures, shown = self._sampled(checkpoint, split, by)
                 how = f"{self.samples} samples a prompt at temperature 1"
             measured += [_measurement(name, split, figure, how, by) for name, figure in figures.items()]
+            best = dict(_best_of(split, by)) if untrained else {}
+            measured += [_measurement(name, split, figure, BEST_OF_HOW, by) for name, figure in best.items()]
             if by.unresolved:
                 measured.append(_unresolved(split, by))
-            measured += [*_of_optimum(split, by), *(_best_of(split, by) if untrained else ())]
-            _keep(checkpoint.out / f"oracle.{split}.samples.jsonl", figures, shown)
+            measured += _of_optimum(split, by)
+            _keep(checkpoint.out / f"oracle.{split}.samples.jsonl", figures | best, shown)
         return measured
 
     def _sampled(
@@ -143,15 +146,13 @@ def _of_optimum(split: str, by: Optimum) -> list[Measurement]:
     return [*made, Measurement.one(metric, "1", Better.NEITHER, float(by.effective_samples.min()), least)]
 
 
-def _best_of(split: str, by: Optimum) -> Iterator[Measurement]:
+def _best_of(split: str, by: Optimum) -> Iterator[tuple[str, Figure]]:
     """Yield the figures of the best of n samples of the untrained policy, which costs no training."""
-    from una_bench.problems.generated import bounds, judge
+    from una_bench.problems.generated import judge
 
     for n in BEST_OF:
         if n in by.best_of_sizes:
-            how = f"expected by order statistics, at the largest KL, {bounds.best_of_kl(n):.2f} nats, from its samples"
-            for name, figure in judge.of_best(n, by).items():
-                yield _measurement(f"best_of_{n}.{name}", split, figure, how, by)
+            yield from ((f"best_of_{n}.{name}", figure) for name, figure in judge.of_best(n, by).items())
 
 
 def _keep(path: Path, figures: Mapping[str, Figure], shown: list[tuple[str, str]]) -> None:

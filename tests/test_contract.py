@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry, trl_source
-from una_bench.interfaces.method import Feedback, Job
+from una_bench.interfaces.method import Feedback, Job, Lora
 from una_bench.interfaces.prepared import Prepared
 from una_bench.record.schema import Measurement
 from una_bench.suite import plan
@@ -105,6 +105,24 @@ def test_a_method_counts_operations(name: str, trained: dict[str, tuple[Path, Pr
 
 def test_every_method_starts_from_the_same_weights(trained: dict[str, tuple[Path, Probe]]) -> None:
     assert len({probe.facts["initial_weights_sha256"] for _, probe in trained.values()}) == 1
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_method_trains_with_what_recipes_of_language_models_set(
+    name: str, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    lengths = {"max_prompt_length": 2, "max_new_tokens": 4}
+    job = Job(
+        prepared=tiny_prepared,
+        out=tmp_path,
+        seed=0,
+        budget_responses=BUDGET,
+        batch_responses=64,
+        lora=Lora(r=2),
+        **lengths,
+    )
+    settings = {"group_by_length": True, "warmup_steps": 1}
+    assert registry.method(name)(**settings).train(job, Probe()).name == "checkpoint"
 
 
 @pytest.mark.parametrize("name", registry.benchmark_names())

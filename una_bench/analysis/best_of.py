@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from una_bench.analysis.frame import Row
@@ -23,17 +23,15 @@ def _sizes(row: Row) -> list[int]:
 
 
 def _row(row: Row, n: int) -> Row:
+    matches = [match for name in row.values if (match := METRIC.fullmatch(name)) and int(match[1]) == n]
+    recorded = {f"oracle.{match[2]}": match[0] for match in matches}
     return replace(
         row,
         method=METHOD,
         variant=f"n={n}",
         label=f"Best of {n} (no training)",
-        values=_of(row.values, n),
-        errors=_of(row.errors, n),
+        values={metric: row.values[name] for metric, name in recorded.items()},
+        errors={metric: row.errors[name] for metric, name in recorded.items() if name in row.errors},
         not_run={},
+        recorded=recorded,
     )
-
-
-def _of(figures: Mapping[str, Mapping[int, float]], n: int) -> dict[str, Mapping[int, float]]:
-    matches = ((METRIC.fullmatch(name), by_seed) for name, by_seed in figures.items())
-    return {f"oracle.{match[2]}": by_seed for match, by_seed in matches if match and int(match[1]) == n}

@@ -62,7 +62,7 @@ def _place(name: str, tasks: Collection[str]) -> tuple[str, str, str]:
         task = next((t for t in tasks if rest.startswith(t + ".")), "")
         metric, _, filtered = rest.removeprefix(task + ".").partition(".")
         return task, metric, filtered
-    metric, _, split = rest.partition(".")
+    metric, _, split = rest.rpartition(".")
     task = f"{family}.{split}"
     return (task if task in tasks else ""), metric, ""
 
@@ -97,7 +97,8 @@ def _matrix(row: Row, base: Row, metric: str, document_scores: Scores) -> list[l
 
 
 def _by_seed(row: Row, metric: str, document_scores: Scores) -> dict[int, Mapping[str, float]]:
-    return {r.seed: document_scores[r.cell, metric] for r in row.records if (r.cell, metric) in document_scores}
+    name = row.recorded.get(metric, metric)
+    return {r.seed: document_scores[r.cell, name] for r in row.records if (r.cell, name) in document_scores}
 
 
 def samples(run: Path, records: Sequence[Record]) -> list[dict[str, str]]:

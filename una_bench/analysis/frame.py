@@ -94,6 +94,8 @@ class Row:
     """Metric -> seed -> standard error over documents, if given."""
     not_run: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Metric -> reason why a benchmark could not measure it."""
+    recorded: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Metric -> its name in the records, where that is another."""
 
     @property
     def fixed(self) -> bool:
@@ -205,6 +207,11 @@ def find(table: Sequence[Row], name: str) -> Row:
             f"'{name}' has several variants. Choose one of: {', '.join(f'{r.method}[{r.variant}]' for r in hits)}."
         )
     return hits[0]
+
+
+def first(table: Sequence[Row], method: str) -> str | None:
+    """Return the label of a method's first row, its first variant in the recipe's order; None without the method."""
+    return next((row.label for row in table if row.method == method), None)
 
 
 def long(records: Sequence[Record]) -> pd.DataFrame:

@@ -60,7 +60,9 @@ app.command("gate")(gate_commands.gate)
 
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, as `una-bench run` printed them.", metavar="RUN...")]
 OneRun = Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")]
-Baseline = Annotated[str, typer.Option("--baseline", help="Method to show the differences to. Reports use dpo.")]
+Baseline = Annotated[
+    str, typer.Option("--baseline", help="Method to show the differences to, its first variant. Reports use dpo.")
+]
 
 
 def _console(*, stderr: bool = False) -> Console:

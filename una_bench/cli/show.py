@@ -145,7 +145,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     The terminal shows the long tables of differences to the baseline only with ``differences``.
     """
     from una_bench import formatting
-    from una_bench.analysis import documents
+    from una_bench.analysis import documents, frame
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.record import reader, storage
     from una_bench.record.schema import Status
@@ -154,7 +154,7 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     from una_bench.reporting.tables import render, results_table
     from una_bench.reporting.tables.terminal import Terminal
 
-    chosen = baseline if any(r.method == baseline for r in finished.records) else None
+    chosen = frame.first(frame.rows(finished.records), baseline)
     info = reader.run_info(finished.run)
     result = results_table.results(
         finished.records, baseline=chosen, documents=documents.scores(finished.run, finished.records)
@@ -164,6 +164,8 @@ def results(console: Console, finished: Finished, *, baseline: str, differences:
     figures.all(finished.records, info, finished.run / "plots", baseline=chosen)
     page = report.write(finished.run, baseline=chosen)
     console.print(Terminal(result if differences else replace(result, then=())))
+    if differences and chosen is None:
+        console.print(f"No differences: this run has no row of the baseline '{baseline}'.")
     ledger = fairness.ledger(finished.records)
     differing = [line.topic for line in ledger if line.verdict is fairness.Verdict.DIFFERS]
     if differing:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from una_bench import formatting
 from una_bench.analysis import documents, frame
 from una_bench.analysis.frame import Row
-from una_bench.errors import UserError
 from una_bench.record import reader, storage
 from una_bench.record.schema import Record, Status
 from una_bench.reporting import fairness, summary
@@ -43,9 +41,7 @@ def write(run: Path, *, baseline: str | None = None) -> Path:
     records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
     usual = info.get("baseline")
     if not baseline and usual and isinstance(usual, str):
-        with suppress(UserError):
-            frame.find(frame.rows(records), usual)
-            baseline = usual
+        baseline = frame.first(frame.rows(records), usual)
     samples, scores = documents.samples(run, records), documents.scores(run, records)
     storage.write_text(path, page(records, info, baseline=baseline, samples=samples, scores=scores))
     return path

@@ -61,6 +61,21 @@ def test_regrets_are_paired_by_prompt(tmp_path: Path) -> None:
     assert "| +0.10 ± 0.12 (not resolved) |" in text
 
 
+def test_the_best_of_n_is_paired_by_prompt_with_figures_of_its_own(tmp_path: Path) -> None:
+    trained = record("dpo", 0, measurements=(measurement("oracle.regret.train", "1", Better.LOWER, 0.5),))
+    own = (("oracle.regret.train", 1.0), ("oracle.best_of_4.regret.train", 0.2))
+    base = record("base", 0, measurements=tuple(measurement(name, "1", Better.LOWER, v) for name, v in own))
+    scores = {
+        ("dpo-s0", "oracle.regret.train"): {"0": 0.4, "1": 0.6},
+        ("base-s0", "oracle.regret.train"): {"0": 0.9, "1": 1.1},
+        ("base-s0", "oracle.best_of_4.regret.train"): {"0": 0.2, "1": 0.2},
+    }
+    text = render.markdown(results_table.results([trained, base], baseline="dpo", documents=scores))
+    difference = text.partition("Difference to DPO")[2]
+    assert next(line for line in difference.splitlines() if "Best of 4" in line).split("|")[2].startswith(" −0.3")
+    assert next(line for line in difference.splitlines() if "Base" in line).split("|")[2].startswith(" +0.5")
+
+
 BEST = {"n": [2, 4], "kl_at_most": [0.19, 0.64], "reward": [1.4, 1.9]}
 
 

@@ -75,7 +75,12 @@ def _in_pairs(job: Job) -> dict[str, Any]:
     """Return the arguments of a trainer that generates two responses a prompt in each step."""
     longest = job.max_prompt_length + job.max_new_tokens
     batch = job.batch_responses // 2
-    return {"per_device_train_batch_size": batch, "max_new_tokens": job.max_new_tokens, "max_length": longest}
+    return {
+        "per_device_train_batch_size": batch,
+        "max_new_tokens": job.max_new_tokens,
+        "max_length": longest,
+        "train_sampling_strategy": "random",  # prompts have no responses to group by length
+    }
 
 
 def _in_rollouts(method: Method, job: Job) -> dict[str, Any]:
