@@ -76,6 +76,22 @@ def test_the_best_of_n_is_paired_by_prompt_with_figures_of_its_own(tmp_path: Pat
     assert next(line for line in difference.splitlines() if "Base" in line).split("|")[2].startswith(" +0.5")
 
 
+@pytest.mark.parametrize("error", [0.0, 0.1], ids=["exact", "estimated"])
+def test_untrained_rows_are_compared_by_prompt_or_exactly(error: float) -> None:
+    def of(name: str, value: float) -> Measurement:
+        return measurement(name, "1", Better.LOWER, value, error or None)
+
+    base = record(
+        "base", 0, measurements=(of("oracle.regret.train", 1.0), of("oracle.best_of_4.regret.train", 0.2), LOWER)
+    )
+    scores = {
+        ("base-s0", "oracle.regret.train"): {"0": 0.9, "1": 1.0, "2": 1.1},
+        ("base-s0", "oracle.best_of_4.regret.train"): {"0": 0.15, "1": 0.2, "2": 0.25},
+    }
+    text = render.markdown(results_table.results([base], documents=scores if error else {}))
+    assert "~ not resolved" not in text and results_table.BEST in text
+
+
 BEST = {"n": [2, 4], "kl_at_most": [0.19, 0.64], "reward": [1.4, 1.9]}
 
 

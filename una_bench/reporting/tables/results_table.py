@@ -8,12 +8,12 @@ from dataclasses import replace
 from statistics import fmean
 
 from una_bench import formatting
-from una_bench.analysis import aggregate, best_of, frame, stats
+from una_bench.analysis import aggregate, best_of, frame
 from una_bench.analysis.documents import Scores
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better, Record
 from una_bench.reporting.tables import cell_values, column_heads, differences
-from una_bench.reporting.tables.cell_values import Format, column, estimate, line, matched
+from una_bench.reporting.tables.cell_values import Format, column, estimate, line
 from una_bench.reporting.tables.table import Cell, Group, Line, Table
 
 BEST = "* best in its column: its difference to every other row with two seeds or more is resolved"
@@ -73,7 +73,10 @@ def of_metrics(
     groups = []
     for heading, members in grouped(rows):
         most = max((len(v) for row in members for v in row.values.values()), default=0)
-        cells = [_result_cells(members, m, form, most) for m, (_, form) in zip(metrics, columns, strict=True)]
+        cells = [
+            _result_cells(members, m, form, most, documents or {})
+            for m, (_, form) in zip(metrics, columns, strict=True)
+        ]
         of_rows = (line(row, tuple(entries[i] for entries in cells)) for i, row in enumerate(members))
         groups.append(Group(heading=heading, lines=tuple(of_rows)))
     lines = [one for group in groups for one in group.lines]
@@ -94,8 +97,8 @@ def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     ]
 
 
-def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int) -> list[Cell]:
-    best, tied = _leaders(rows, metric)
+def _result_cells(rows: Sequence[Row], metric: Metric, form: Format, most: int, documents: Scores) -> list[Cell]:
+    best, tied = _leaders(rows, metric, documents)
     cells = []
     for i, row in enumerate(rows):
         mean = estimate(row, metric.name)
@@ -117,7 +120,7 @@ def _missing(row: Row, metric: Metric) -> str:
     return "not run" if metric.name in row.not_run else "n/a"
 
 
-def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]:
+def _leaders(rows: Sequence[Row], metric: Metric, documents: Scores) -> tuple[int | None, set[int]]:
     """Return the index of the best row if its lead is resolved, otherwise the rows not resolved from it."""
     means = {i: fmean(v.values()) for i, row in enumerate(rows) if (v := row.values.get(metric.name))}
     several = [i for i in means if rows[i].fixed or len(rows[i].values[metric.name]) > 1]
@@ -127,10 +130,16 @@ def _leaders(rows: Sequence[Row], metric: Metric) -> tuple[int | None, set[int]]
     best = pick(several, key=means.__getitem__)
     if pick(means, key=means.__getitem__) not in several:
         return None, set()  # a row with one seed is ahead: no interval
-    others = [i for i in several if i != best]
-    effects = stats.paired([matched(rows[i], rows[best], metric.name) for i in others])
+    others = [i for i in several if i != best and not _exactly_apart(rows[i], rows[best], metric.name)]
+    effects = differences.paired([rows[i] for i in others], rows[best], metric.name, documents)
     tied = {i for i, effect in zip(others, effects, strict=True) if not effect.resolved}
     return (None, {best, *tied}) if tied else (best, set())
+
+
+def _exactly_apart(a: Row, b: Row, metric: str) -> bool:
+    """Return whether two untrained rows differ in figures that have no error."""
+    exact = a.fixed and b.fixed and not a.errors.get(metric) and not b.errors.get(metric)
+    return exact and a.values[metric] != b.values[metric]
 
 
 def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
