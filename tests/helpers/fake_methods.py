@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +29,7 @@ class Fake(Problem):
     """Nothing to learn: one file, written slowly."""
 
     about: ClassVar[str] = "nothing"
+    drawn: ClassVar[Mapping[str, str]] = {"number": "nothing"}
     kind: Literal["fake"] = "fake"
     seconds: float = 0.0
     number: int = 0

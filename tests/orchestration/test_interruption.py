@@ -115,14 +115,14 @@ def test_asking_twice_stops_at_once(start: Any, first: signal.Signals, tmp_path:
 
 LATE = """
 import time
-import una_bench.cli.show as show
+import una_bench.cli.results as ends
 from una_bench.__main__ import main
 
 def results(*_, **__):
     print("reporting", flush=True)
     time.sleep(60)
 
-show.results = results
+ends.show = results
 main()
 """
 """The command line with a report that takes long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,10 @@ class Metric:
     better: Better
     measured: bool = True
     """Whether any cell has a value."""
+
+    def improves(self, value: float, on: float) -> bool:
+        """Return whether ``value`` is better than another, by more than rounding."""
+        return not math.isclose(value, on, rel_tol=1e-9) and (value > on) == (self.better is Better.HIGHER)
 
 
 def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:

@@ -50,7 +50,7 @@ app = typer.Typer(
 
 DEFAULT_BASELINE = "dpo"
 """Default baseline of reports; a run without it has no table of differences."""
-MOST_SEEDS = 1000
+MOST_SEEDS = MOST_DRAWS = 1000
 app.add_typer(model_commands.models, name="models")
 app.command("bundle")(model_commands.bundle)
 app.command("data")(data_command.data)
@@ -106,6 +106,12 @@ def _is_seed(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 11 and int(text) < 2**32
 
 
+def _draws(text: str) -> int:
+    if not _is_seed(text) or not 1 <= int(text) <= MOST_DRAWS:
+        raise UserError(f"--draws {text}: give a whole number from 1 to {MOST_DRAWS}.")
+    return int(text)
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -128,6 +134,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     tasks_path: Annotated[str, typer.Option(help="Folder of lm-eval task files of your own.")] = "",
     methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
+    draws: Annotated[str, typer.Option(help="Draws of the problem, each with all methods and seeds. Default: 1.")] = "",
     scale: Annotated[str, typer.Option(help="A scale of the suite: `small` tests that it runs.")] = "",
     set_: launch.Changes = [],  # noqa: B006
     out: launch.Out = None,
@@ -145,6 +152,7 @@ def run(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
     from una_bench.cli import overview, show, trackers
+    from una_bench.cli import results as ends
     from una_bench.cli.shorthand import Shorthand
     from una_bench.orchestration import bundle as bundles
     from una_bench.orchestration import engines
@@ -167,10 +175,12 @@ def run(  # noqa: PLR0913 - one parameter an option
         suite = bundles.use(bundle, suite)
     engine = launch.engine(executor, slurm)
     scaled = [("scale", scale)] if scale else []
-    recipe = recipes.load(suite, [*scaled, *given.changes(suite), *set_, *slurm_settings.changes(slurm)])
+    repeated = [("draws", _draws(draws))] if draws else []
+    recipe = recipes.load(suite, [*scaled, *repeated, *given.changes(suite), *set_, *slurm_settings.changes(slurm)])
     chosen = (_names(methods) if methods else (), _seeds(seeds) if seeds else ())
     plan = plans.make(recipe, *chosen, device=engines.device(recipe, engine), most_workers=engines.most_workers(engine))
     if bundle is not None:
+        bundles.require_draws(bundle, recipe.draws)
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
     registry.method(compared)
@@ -182,7 +192,7 @@ def run(  # noqa: PLR0913 - one parameter an option
 
     def results(finished: Finished) -> None:
         if finished.records or not finished.stopped:
-            show.results(_console(), finished, baseline=compared, differences=bool(baseline))
+            ends.show(_console(), finished, baseline=compared, differences=bool(baseline))
 
     launch.launch(
         plan,
@@ -264,6 +274,8 @@ def audit(run: OneRun, json: Annotated[bool, typer.Option("--json", help="Print 
     from una_bench.reporting import fairness
 
     lines = fairness.ledger(reader.some(_run(run)))
+    for note in reader.only_first(run):
+        messages.note(note)
     if json:
         typer.echo(fairness.to_json(lines))
     else:

@@ -25,10 +25,12 @@ def gate(
     from una_bench.gate import baseline as baselines
     from una_bench.gate import compare as gates
     from una_bench.gate import output
-    from una_bench.record import storage
+    from una_bench.record import reader, storage
 
     expected = baselines.read(name)
     verdicts = gates.check(run, expected)
+    for line in reader.only_first(run):
+        typer.echo(line, err=True)
     for line in output.lines(verdicts):
         typer.echo(line)
     if annotations:
@@ -50,8 +52,11 @@ def update(
 ) -> None:
     """Write a baseline from runs of unchanged code, and print the changes."""
     from una_bench.gate import update
+    from una_bench.record import reader
 
     path, changes = update.update(runs, name)
+    for line in (line for run in runs for line in reader.only_first(run)):
+        typer.echo(line, err=True)
     for line in changes:
         typer.echo(line)
     typer.echo(f"{path}: {len(changes) or 'no'} changes")

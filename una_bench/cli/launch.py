@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from una_bench.errors import UserError, nearest
 if TYPE_CHECKING:
     from una_bench.orchestration.engines import Engine
     from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.orchestration.runner import Finished
+    from una_bench.orchestration.runner import Finished, Options
     from una_bench.suite.plan import Plan
 
 Changes = Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")]
@@ -66,20 +67,24 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     show: Callable[[Finished], None],
     **options: Any,
 ) -> None:
-    """Run ``plan`` with ``options`` of the runner and ``show`` its results, or only ``predict`` what it needs.
+    """Run each draw of ``plan`` with ``options`` of the runner and ``show`` the results, or ``predict`` what it needs.
 
     ``predict`` adds what would stop the run, and the command then ends with status 2 as the run would. ``require``
     refuses what this machine cannot run; ``announce`` prints what a run is going to do.
     """
     from una_bench.orchestration import code_changes, engines, missing_inputs, preparation
     from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.orchestration.runner import Options, Runner
+    from una_bench.orchestration.runner import Options
+    from una_bench.suite import draws
 
     folder = RunFolder(out) if out else RunFolder.default(plan)
+    runs = [(of_draw, folder.draw(number)) for number, of_draw in enumerate(draws.of(plan))]
     if keep_old_code:
-        plan = code_changes.keep(plan, folder)
-    for line in code_changes.notes(plan, folder):
-        messages.note(line)
+        runs = [(code_changes.keep(*one), one[1]) for one in runs]
+    for one in runs:
+        for line in code_changes.notes(*one):
+            messages.note(line if one is runs[0] else f"{one[1].path.name}: {line}")
+    plan = runs[0][0]
     stopped_by: list[UserError] = []
     if dry_run:
         predict(plan, folder, stopped_by)
@@ -97,14 +102,32 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
         for reason in stopped_by:
             messages.note(f"This run cannot start: {reason}")
         raise typer.Exit(2 if stopped_by else 0)
-    preparation.check(plan)
-    folder.check(plan)
+    for of_draw, place in runs:
+        preparation.check(of_draw)
+        place.check(of_draw)
     announce(plan, folder)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     with messages.stoppable(command):
-        finished = Runner(plan, folder, Options(command=command, **options)).run()
+        finished = _run(runs, Options(command=command, **options))
         show(finished)
     if finished.stopped:
         raise messages.stopped(command, finished.waiting)
-    if finished.failed:
+    if any(one.failed for one in (finished, *finished.draws)):
         raise typer.Exit(3)
+
+
+def _run(runs: Sequence[tuple[Plan, RunFolder]], options: Options) -> Finished:
+    """Run the draws one after the other, and return the first with the others in it."""
+    from una_bench.orchestration.runner import Runner
+
+    results: list[Finished] = []
+    for plan, folder in runs:
+        if len(runs) > 1 and not options.quiet:
+            messages.note(f"Draw {len(results)} of 0 to {len(runs) - 1}: {folder.path}")
+        results.append(Runner(plan, folder, options).run())
+        if len(runs) > 1 and (time := results[-1].time):
+            time.stop()
+        if results[-1].stopped or (options.fail_fast and results[-1].failed):
+            break
+    last = results[-1]
+    return replace(results[0], stopped=last.stopped, waiting=last.waiting, draws=tuple(results[1:]))

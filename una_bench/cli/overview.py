@@ -15,7 +15,7 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import DataSize, Prepared
 from una_bench.machine import hardware
 from una_bench.orchestration import missing_inputs, preparation
-from una_bench.suite import requirements
+from una_bench.suite import draws, requirements
 from una_bench.suite.requirements import CARD, CORE, GIB, Rate
 
 if TYPE_CHECKING:
@@ -52,15 +52,24 @@ def lines(plan: Plan, data: DataSize | None, folder: Path) -> dict[str, str]:
     if "model" in about:
         about["model"] += _weights(plan, required)
     names = ", ".join(dict.fromkeys(cell.method for cell in plan.cells))
+    cells = f"{len(plan.cells)} cells"
+    if recipe.draws > 1:
+        cells = f"{recipe.draws * len(plan.cells)} cells, {len(plan.cells)} in each of {recipe.draws} draws"
     return {
         **about,
-        "methods": f"{names} ({len(plan.cells)} cells; seeds {', '.join(map(str, recipe.seeds))})",
+        "methods": f"{names} ({cells}; seeds {', '.join(map(str, recipe.seeds))})",
+        **({"draws": draws.about(recipe)} if recipe.draws > 1 else {}),
         "budget": _budget(plan, data),
         "tasks": _tasks(plan),
         "time": _time(plan, required),
         "memory": f"at most about {required.memory_bytes / GIB:.1f} GiB" if required and required.shape else "unknown",
+        **({"disk": _disk(required)} if recipe.draws > 1 else {}),
         "folder": str(folder),
     }
+
+
+def _disk(required: Requirements | None) -> str:
+    return f"about {formatting.quantity(required.saved_bytes, 'B')} of checkpoints" if required else "unknown"
 
 
 def _weights(plan: Plan, required: Requirements | None) -> str:

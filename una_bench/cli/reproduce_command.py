@@ -36,7 +36,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
     """Run the suite of a paper and compare each number with ours; run it again to resume."""
     from rich.console import Console
 
-    from una_bench.cli import show
+    from una_bench.cli import results as ends
     from una_bench.orchestration import engines
     from una_bench.reproduction import published_numbers, targets
     from una_bench.suite import capacity, slurm_settings
@@ -58,7 +58,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
 
     def results(finished: Finished) -> None:
         if finished.records:
-            show.results(console, finished, baseline="", differences=False)
+            ends.show(console, finished, baseline="", differences=False)
         if not finished.stopped:
             _show(console, finished, chosen, recipe)
 

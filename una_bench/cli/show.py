@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from una_bench.interfaces import registry, trl_source
 if TYPE_CHECKING:
     from una_bench.interfaces.method import Method
     from una_bench.interfaces.prepared import DataSize
-    from una_bench.orchestration.runner import Finished
     from una_bench.suite.plan import Plan
 
 MIB = 2**20
@@ -126,6 +124,8 @@ def plan(console: Console, planned: Plan, data: DataSize | None, folder: Path) -
         "time, peak: as measured on the machine named in the recipe, or ≈ by arithmetic; "
         "state: arithmetic (weights, gradients, Adam, other models)"
     )
+    if recipe.draws > 1:
+        console.print(f"cells: of draw 0; draws 1 to {recipe.draws - 1} have the same cells with other keys")
     console.print("Nothing was written.")
 
 
@@ -137,51 +137,3 @@ def _or_predicted(name: str, unit: float, measured: Mapping[str, float], predict
 
 def _or_unknown(value: float | None, unit: float, form: str) -> str:
     return "unknown" if value is None else format(value / unit, form)
-
-
-def results(console: Console, finished: Finished, *, baseline: str, differences: bool) -> None:
-    """Print the comparison table, and save it with plots and report beside the records.
-
-    The terminal shows the long tables of differences to the baseline only with ``differences``.
-    """
-    from una_bench import formatting
-    from una_bench.analysis import documents, frame
-    from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.record import reader, storage
-    from una_bench.record.schema import Status
-    from una_bench.reporting import fairness, report
-    from una_bench.reporting.plots import figures
-    from una_bench.reporting.tables import render, results_table
-    from una_bench.reporting.tables.terminal import Terminal
-
-    chosen = frame.first(frame.rows(finished.records), baseline)
-    info = reader.run_info(finished.run)
-    result = results_table.results(
-        finished.records, baseline=chosen, documents=documents.scores(finished.run, finished.records)
-    )
-    storage.write_text(finished.run / "table.md", render.markdown(result))
-    storage.write_text(finished.run / "table.csv", render.csv(result))
-    figures.all(finished.records, info, finished.run / "plots", baseline=chosen)
-    page = report.write(finished.run, baseline=chosen)
-    console.print(Terminal(result if differences else replace(result, then=())))
-    if differences and chosen is None:
-        console.print(f"No differences: this run has no row of the baseline '{baseline}'.")
-    ledger = fairness.ledger(finished.records)
-    differing = [line.topic for line in ledger if line.verdict is fairness.Verdict.DIFFERS]
-    if differing:
-        console.print(f"Fairness: methods differ in {len(differing)} topics: {', '.join(differing)}.")
-    for record in (r for r in finished.records if r.status is not Status.OK):
-        reason = record.failure.reason if record.failure else "unknown"
-        cell_and_reason = escape(formatting.clean(f"{record.cell}: {reason}"))
-        color = "red" if record in finished.failed else "yellow"
-        console.print(f"[{color}]{str(record.status).replace('_', ' ')}[/{color}] {cell_and_reason}")
-    console.print(f"{finished.trained} cells trained now, {len(finished.records)} in the table.")
-    if finished.time is not None and finished.trained:
-        spent = finished.time.summary()
-        RunFolder(finished.run).write_time(spent)
-        console.print(
-            f"Time: {spent['wall_seconds']:.0f} s, of which preparation and imports {spent['once_seconds']:.0f} s, "
-            f"harness {spent['harness_seconds']:.0f} s ({100 * spent['harness_share']:.1f} %), the rest training and "
-            "evaluation."
-        )
-    console.print(f"Records, table and plots: {escape(str(finished.run))}\nReport: {escape(str(page))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +23,8 @@ class Problem(Settings):
     """Names of the lm-eval tasks that preparation writes; None: unknown before."""
     also: ClassVar[tuple[str, ...]] = ()
     """Other packages of una_bench whose code prepares it, as ``problems/preference``."""
+    drawn: ClassVar[Mapping[str, str]] = {}
+    """Seed -> parts of the problem that it draws, in words; none: the problem is given, and has no draws."""
     revision: ClassVar[int] = 1
     """To increase when the same settings prepare different files, so that caches are rebuilt."""
 

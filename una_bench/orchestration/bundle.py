@@ -2,7 +2,7 @@
 
 bundle.json    suite, versions, and the SHA-256 of every file
 recipe.yaml    the suite with every default and the hashes of its models and data
-prepared/      the prepared folder: policy, reward model, responses
+prepared/      the prepared folder: policy, reward model, responses; prepared-K/ that of draw K of the problem
 hf/            cache of the library datasets with the tasks' documents
 nltk_data/     data that lm-eval needs to count sentences
 """
@@ -25,6 +25,7 @@ from una_bench.orchestration.process_pool import Pool
 from una_bench.record import code_facts, sealed_folder, storage
 from una_bench.record.hashes import file_sha256
 from una_bench.record.version import VERSION
+from una_bench.suite import draws
 from una_bench.suite import plan as plans
 from una_bench.suite import recipe as recipes
 from una_bench.suite.plan import Plan
@@ -47,10 +48,11 @@ def make(plan: Plan, out: Path, say: Say) -> list[str]:
             say(str(content))
 
     pool = Pool(workers=1, threads=plan.recipe.threads, listen=hear)
-    prepared = preparation.ensure(plan, pool, log=out / "prepare.log", say=say)
+    for number, draw in enumerate(draws.of(plan)):
+        prepared = preparation.ensure(draw, pool, log=out / "prepare.log", say=say)
+        say("copying")
+        shutil.copytree(prepared.path, _of_draw(out, number), copy_function=_link_or_copy)
     (out / "prepare.log").unlink(missing_ok=True)
-    say("copying")
-    shutil.copytree(prepared.path, out / "prepared", copy_function=_link_or_copy)
     for entry in (entry for name in missing_inputs.tasks_of(plan) for entry in GROUPS.get(name, ())):
         for folder in hub.cached_datasets(entry.data):
             target = out / "hf" / "datasets" / folder.name
@@ -62,11 +64,16 @@ def make(plan: Plan, out: Path, say: Say) -> list[str]:
         "suite": plan.recipe.name,
         "una_bench": VERSION,
         "problem_key": plan.problem_key,
+        "draws": plan.recipe.draws,
         "preparation": plan.preparation,
         "files": files,
     }
     storage.write_text(out / "bundle.json", json.dumps(index, indent=1) + "\n")
     return [f"{need.what}: {need.command}" for need in missing]
+
+
+def _of_draw(folder: Path, number: int) -> Path:
+    return folder / (f"prepared-{number}" if number else "prepared")
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -102,7 +109,8 @@ def use(folder: Path, suite: str) -> str:
             f"--bundle {folder} was created by una-bench {index['una_bench']}, which prepares other data from the same "
             f"settings than this una-bench {VERSION}. Create it again with this version."
         )
-    _install(folder, preparation.folder_of(plan.prepared_by(index["preparation"])))
+    for number, draw in enumerate(draws.of(plan.prepared_by(index["preparation"]))):
+        _install(_of_draw(folder, number), preparation.folder_of(draw))
     _point_libraries(folder)
     return str(recipe)
 
@@ -119,9 +127,17 @@ def index_of(folder: Path) -> dict[str, Any]:
     return index
 
 
+def require_draws(folder: Path, count: int) -> None:
+    """Raise `UserError` if the bundle does not hold so many draws of its problem."""
+    held = index_of(folder).get("draws", 1)
+    if count > held:
+        raise UserError(f"--draws {count}: --bundle {folder} has {held}. Create one with --set draws={count}.")
+
+
 def _require_whole(folder: Path, index: dict[str, Any]) -> None:
     root = folder.resolve()
-    present = {str(p.relative_to(folder)) for p in (folder / "prepared").rglob("*") if not p.is_dir() or p.is_symlink()}
+    prepared = (path for top in folder.glob("prepared*") for path in top.rglob("*"))
+    present = {str(p.relative_to(folder)) for p in prepared if not p.is_dir() or p.is_symlink()}
     for name in {*index["files"], *present}:
         if name not in index["files"] or not (folder / name).resolve().is_relative_to(root):
             raise UserError(
@@ -132,13 +148,13 @@ def _require_whole(folder: Path, index: dict[str, Any]) -> None:
 
 
 def _install(folder: Path, target: Path) -> None:
-    """Copy the prepared folder to the cache."""
+    """Copy a prepared folder to the cache."""
     if not sealed_folder.damage(target):
         return
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(target, ignore_errors=True)
     beside.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder / "prepared", beside, copy_function=_link_or_copy)
+    shutil.copytree(folder, beside, copy_function=_link_or_copy)
     beside.rename(target)
 
 

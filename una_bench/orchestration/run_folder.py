@@ -3,6 +3,7 @@
 recipe.yaml      the recipe with every default written out
 run.json         suite, plan key, command, manifest of the prepared suite
 records.jsonl    one record per line, appended; the last one of a cell counts
+draw-K/          the same files for draw K of the problem, with --draws; the folder itself holds draw 0
 cells/NAME/      trained.json, evaluated.json, checkpoint/, train.log, files of benchmarks
 slurm/           scripts and logs of jobs, with --executor slurm
 table.*, plots/, report.html   made from the records
@@ -45,6 +46,10 @@ class RunFolder:
     def default(cls, plan: Plan) -> RunFolder:
         """Return ``results/runs/SUITE-KEY`` below the working directory."""
         return cls(Path("results") / "runs" / f"{plan.recipe.name}-{plan.key[:8]}")
+
+    def draw(self, number: int) -> RunFolder:
+        """Return the folder of one draw of the problem."""
+        return RunFolder(self.path / f"{reader.DRAW}{number}") if number else self
 
     def check(self, plan: Plan) -> None:
         """Raise `UserError` if the folder cannot be written or has other content, which is left unchanged."""
@@ -150,6 +155,7 @@ class RunFolder:
             "command": before.get("command", command),
             "baseline": before.get("baseline", baseline),
             "catalog": registry.method_names(),
+            **({"draws": most} if (most := max(recipe.draws, before.get("draws", 1))) > 1 else {}),
             "methods": sorted({*before.get("methods", []), *recipe.methods}),
             "seeds": sorted({*before.get("seeds", []), *recipe.seeds}),
             "prepared": manifest,

@@ -44,6 +44,8 @@ class Finished:
     """Cells that are trained but, because of a stop, not evaluated."""
     time: Accounting | None = None
     """Time accounting of this call."""
+    draws: tuple[Finished, ...] = ()
+    """Results of the other draws of the problem."""
 
     @property
     def failed(self) -> list[Record]:

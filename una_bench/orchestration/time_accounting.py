@@ -43,6 +43,11 @@ class Accounting:
         self.work_seconds += seconds
         self.overhead_seconds += max(0.0, outcome.seconds - seconds)
 
+    def stop(self) -> None:
+        """End the wall time here: what follows belongs to another draw of the problem."""
+        ended = self.clock()
+        self.clock = lambda: ended
+
     def summary(self) -> dict[str, float]:
         """Return seconds by purpose, and the harness's share of the wall time."""
         wall = self.clock() - self.began

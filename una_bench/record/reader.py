@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from una_bench.record.schema import SCHEMA, Record
 from una_bench.record.version import VERSION
 
 log = logging.getLogger("una_bench")
+DRAW = "draw-"
+"""Start of the name of a folder with another draw of a run's problem."""
+NUMBERED = re.compile(rf"{DRAW}([1-9][0-9]{{0,3}})")
 
 
 def records(run: Path) -> list[Record]:
@@ -45,6 +49,40 @@ def some(run: Path) -> list[Record]:
     if not existing:
         raise UserError(f"{run} has no records. Give the folder of a run (with records.jsonl in it).")
     return existing
+
+
+def draws(run: Path) -> dict[int, list[Record]]:
+    """Return the records of each draw of a run's problem: 0 is the run itself, k is in its folder ``draw-k``.
+
+    Raises:
+        UserError: There are no records, or two draws are of the same problem or of other suites.
+    """
+    by_draw = {0: some(run)} | {n: one for n in further_draws(run) if (one := records(run / f"{DRAW}{n}"))}
+    problems: dict[str, int] = {}
+    for number, (first, *_) in by_draw.items():
+        if first.suite != by_draw[0][0].suite:
+            raise UserError(
+                f"{run / f'{DRAW}{number}'} is of the suite {formatting.clean(first.suite)}, the run of "
+                f"{formatting.clean(by_draw[0][0].suite)}. Move it out of the folder."
+            )
+        earlier = problems.setdefault(first.problem or str(number), number)
+        if earlier != number:
+            raise UserError(f"{run}: draws {earlier} and {number} are the same problem. Move one out of the folder.")
+    return by_draw
+
+
+def further_draws(run: Path) -> list[int]:
+    """Return the numbers of the draws beside the first that have a folder in a run."""
+    names = (NUMBERED.fullmatch(path.name) for path in run.glob(f"{DRAW}*"))
+    return sorted(int(match[1]) for match in names if match)
+
+
+def only_first(run: Path) -> list[str]:
+    """Return the note of a reader that leaves out the further draws of a run, if there are any."""
+    count = len(further_draws(run))
+    return (
+        [f"{run.name}: of draw 0 alone; `una-bench report` shows all {count + 1} draws of the problem"] if count else []
+    )
 
 
 def in_order(unsorted: list[Record]) -> list[Record]:

@@ -17,13 +17,14 @@ from una_bench.record.schema import Record, Status
 from una_bench.reporting import fairness, summary
 from una_bench.reporting.plots import figures
 from una_bench.reporting.plots.style import INK, MOST_ROWS, RULE, Plot
-from una_bench.reporting.tables import render, results_table
+from una_bench.reporting.tables import across_draws, render, results_table
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 MOST_FAILURES, MOST_SAMPLES = 50, 12
+ONE_DRAW = "These sentences, and all but the tables over draws, are of draw 0 of the problem, one of several."
 CITATION = """@article{wang2024una,
   title   = {{UNA}: Unifying Alignments of {RLHF/PPO}, {DPO} and {KTO} by a Generalized Implicit Reward Function},
   author  = {Wang, Zhichao and Bi, Bin and Huang, Can and Pentyala, Shiva Kumar and Zhu, Zixu James and Asur, Sitaram
@@ -43,7 +44,10 @@ def write(run: Path, *, baseline: str | None = None) -> Path:
     if not baseline and usual and isinstance(usual, str):
         baseline = frame.first(frame.rows(records), usual)
     samples, scores = documents.samples(run, records), documents.scores(run, records)
-    storage.write_text(path, page(records, info, baseline=baseline, samples=samples, scores=scores))
+    over_draws = across_draws.of_run(run)
+    storage.write_text(
+        path, page(records, info, baseline=baseline, samples=samples, scores=scores, over_draws=over_draws)
+    )
     return path
 
 
@@ -54,8 +58,12 @@ def page(
     baseline: str | None = None,
     samples: Sequence[Mapping[str, str]] = (),
     scores: documents.Scores | None = None,
+    over_draws: Table | None = None,
 ) -> str:
-    """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`."""
+    """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`.
+
+    ``over_draws`` is from `una_bench.reporting.tables.across_draws`; the rest of the report is then of draw 0.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     metrics = frame.metrics(records)
@@ -76,7 +84,8 @@ def page(
         suite=suite,
         about=formatting.clean(info.get("about") or ""),
         changes=_changes(command),
-        answer=[*summary.sentences(records, ledger), *_notes(info)],
+        answer=[*([ONE_DRAW] if over_draws else ()), *summary.sentences(records, ledger), *_notes(info)],
+        over_draws=over_draws and _html(over_draws),
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
         plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],

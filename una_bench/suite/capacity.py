@@ -91,7 +91,8 @@ def show(console: Console, plan: Plan, lengths: Lengths, machine: Machine) -> No
         table.add_row(escape(cell.name), gib, *(formatting.quantity(t, "s") for t in times))
     table.add_row(f"{len(plan.cells)} evaluations", "", *(formatting.quantity(t, "s") for t in evaluations))
     console.print(table)
-    hours = [f"{t / recipe.at_once / 3600:.1f} hours ({r.about})" for t, r in zip(totals, rates.values(), strict=True)]
+    seconds = [total * recipe.draws / recipe.at_once for total in totals]
+    hours = [f"{t / 3600:.1f} hours ({r.about})" for t, r in zip(seconds, rates.values(), strict=True)]
     missing = _missing(required, machine)
     console.print(
         f"Time: {' or '.join(hours)}, {recipe.at_once} at a time on an otherwise idle device; within a factor of two.\n"

@@ -16,7 +16,17 @@ from una_bench.record.hashes import content_hash
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
-SELECTION = {"methods", "seeds", "workers", "timeout_minutes", "checkpoint_minutes", "slurm", "expected", "about"}
+SELECTION = {
+    "methods",
+    "seeds",
+    "draws",
+    "workers",
+    "timeout_minutes",
+    "checkpoint_minutes",
+    "slurm",
+    "expected",
+    "about",
+}
 """Keys of a recipe that do not affect results."""
 
 
@@ -110,14 +120,15 @@ class Plan:
         return list(dict.fromkeys(lines))
 
     def expected_seconds(self) -> float | None:
-        """Return the expected time of the run, None if that of a training or an evaluation was never measured."""
+        """Return the expected time of all draws, None if that of a training or an evaluation was never measured."""
         expected = self.recipe.expected
         setup = expected.get("setup", {}).get("seconds", 0.0)
         evaluation = expected.get("evaluation", {"seconds": 0.0}).get("seconds")
         parts = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
         parts += [evaluation] * len(self.cells)
         known = [seconds for seconds in parts if seconds is not None]
-        return setup + sum(known) / self.recipe.at_once if len(known) == len(parts) else None
+        of_draw = setup + sum(known) / self.recipe.at_once
+        return self.recipe.draws * of_draw if len(known) == len(parts) else None
 
     def longest_first(self, cells: Sequence[Cell]) -> list[Cell]:
         """Sort cells by expected time, longest first, so that no worker waits long for the last cell."""

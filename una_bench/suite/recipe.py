@@ -20,6 +20,7 @@ from una_bench.suite.slurm_settings import Slurm
 SCHEMA = 1
 MOST_BYTES, MOST_VALUES = 2**20, 10_000
 """Largest size of a recipe; YAML aliases can expand a small file to any size."""
+MOST_DRAWS = 1000
 MOST_SEED = 2**32 - 1
 """NumPy's largest seed."""
 NAME = re.compile(r"[^\W_][\w .-]{0,99}")
@@ -72,6 +73,8 @@ class Recipe(BaseModel):
     """Default methods."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training, one cell of each method a seed; several give intervals."""
+    draws: int = Field(default=1, ge=1, le=MOST_DRAWS)
+    """Draws of the problem, each with all methods and seeds: draw k adds k to the seeds of the problem."""
     training: dict[str, Any] = {}
     """Settings of all methods that have a field of that name."""
     settings: dict[str, tuple[dict[str, Any], ...]] = {}
@@ -115,6 +118,13 @@ class Recipe(BaseModel):
         if max(seeds) > MOST_SEED:
             raise ValueError(f"seeds must not be above {MOST_SEED}")
         return seeds
+
+    @field_validator("draws", mode="before")
+    @classmethod
+    def _whole(cls, draws: Any) -> Any:
+        if isinstance(draws, bool):
+            raise ValueError(f"give a whole number from 1 to {MOST_DRAWS}")
+        return draws
 
     @field_validator("workers", mode="before")
     @classmethod
@@ -211,6 +221,11 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     recipe = checked_settings(Recipe, raw, source, "")
     kind = str(recipe.problem.get("kind", ""))
     problem = checked_settings(registry.problem_type(kind), recipe.problem, source, "problem.")
+    if recipe.draws > 1 and not problem.drawn:
+        raise UserError(
+            f"{source}: 'draws' is {recipe.draws}: the data of a problem of kind {kind} are given, not drawn. Leave "
+            "draws out; several --seeds give intervals over trainings."
+        )
     benchmarks = {registry.canonical(name): dict(settings) for name, settings in recipe.benchmarks.items()}
     for name, settings in benchmarks.items():
         filled_in = checked_settings(registry.benchmark(name), settings, source, f"benchmarks.{name}.")

@@ -165,10 +165,14 @@ class Requirements:
     @property
     def disk_bytes(self) -> float:
         """Downloaded models and datasets, checkpoints, and optimizer states to resume from."""
+        limited = any(settings.get("limit") is not None for settings in self.plan.recipe.benchmarks.values())
+        return BFLOAT16_BYTES * (self.policy + self.reward) + self.saved_bytes + (1 if limited else 4) * GIB
+
+    @property
+    def saved_bytes(self) -> float:
+        """Checkpoints of all draws, and optimizer states to resume from."""
         recipe, checkpoints = self.plan.recipe, sum(cell.trains for cell in self.plan.cells)
-        limited = any(settings.get("limit") is not None for settings in recipe.benchmarks.values())
-        saved = FLOAT32_BYTES * (self.adapters or self.policy) * (checkpoints + 3 * recipe.at_once)
-        return BFLOAT16_BYTES * (self.policy + self.reward) + saved + (1 if limited else 4) * GIB
+        return FLOAT32_BYTES * (self.adapters or self.policy) * (checkpoints * recipe.draws + 3 * recipe.at_once)
 
     def train_seconds(self, cell: Cell, lengths: Lengths | DataSize, rate: Rate) -> float:
         """Predict the time of one training; a budget of tokens or minutes, or of data not seen yet, counts as none."""
@@ -187,7 +191,7 @@ class Requirements:
         return tokens * (responses * training + scored * scoring) / rate.flops + decoding
 
     def run_seconds(self, rate: Rate) -> float | None:
-        """Predict the time of the whole run on `data`, None if that or the number of steps is unknown.
+        """Predict the time of the run with all draws on `data`, None if that or the number of steps is unknown.
 
         Tasks beyond the leaderboards count as none.
         """
@@ -200,7 +204,8 @@ class Requirements:
         processes = START_SECONDS * (
             len(cells) / self.plan.recipe.at_once + 4
         )  # preparation and evaluation import more
-        return processes + self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.at_once
+        of_draw = processes + self.reward_seconds(data, rate) + (training + evaluation) / self.plan.recipe.at_once
+        return self.plan.recipe.draws * of_draw
 
     def _sampling_seconds(self, data: DataSize, rate: Rate) -> float:
         """Predict the time of one checkpoint's responses to held-out prompts, all of them at once."""

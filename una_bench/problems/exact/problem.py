@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from una_bench.interfaces.problem import RewardFunction
 from una_bench.problems.exact.settings import ExactSettings
@@ -14,6 +14,10 @@ class Exact(ExactSettings):
     """Preparation and truth of the exactly solvable problem."""
 
     own_tasks = ("exact_choice", "exact_generate")
+    drawn: ClassVar[Mapping[str, str]] = {
+        "reward_seed": "reward",
+        "seed": "reference policy, split of prompts, offsets and feedback",
+    }
 
     def parameter_count(self) -> int:
         """Return the parameters of the policy: Phi with 2 layers of width 64 and 17 tokens (`.policy.new_policy`)."""

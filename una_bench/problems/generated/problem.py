@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from una_bench.interfaces.prepared import DataSize
 from una_bench.interfaces.problem import RewardFunction
@@ -16,6 +17,7 @@ class Generated(GeneratedSettings):
 
     own_tasks = ()
     also = ("problems/preference", "problems/exact")
+    drawn: ClassVar[Mapping[str, str]] = {"seed": "choice of prompts, samples and feedback"}
 
     def prepare(self, out: Path, say: Callable[[str], None]) -> None:
         """Sample, judge, and bound the optimum."""

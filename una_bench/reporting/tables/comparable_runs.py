@@ -26,6 +26,7 @@ class Run:
 
     name: str
     records: list[Record]
+    notes: tuple[str, ...] = ()
     rows: dict[tuple[str, str], Row]
     """(method, variant) -> row."""
 
@@ -38,7 +39,8 @@ def load(folders: Sequence[Path]) -> list[Run]:
     for folder, name in zip(folders, _names(folders), strict=True):
         records = [r.model_copy(update={"run": name}) for r in reader.some(folder)]
         refuse_mixed(name, records)
-        loaded.append(Run(name=name, records=records, rows={(r.method, r.variant): r for r in frame.rows(records)}))
+        by_name = {(r.method, r.variant): r for r in frame.rows(records)}
+        loaded.append(Run(name=name, records=records, rows=by_name, notes=tuple(reader.only_first(folder))))
     _refuse_others(loaded)
     return loaded
 
@@ -83,7 +85,7 @@ def notes(loaded: Sequence[Run]) -> list[str]:
     """Return what the records of several runs do not say, or what was prepared anew for the same problem."""
     facts_by_run = {run.name: next(iter(preparations.distinct(run.records)), {}) for run in loaded}
     silent = [name for name, facts in facts_by_run.items() if not facts]
-    lines = []
+    lines = [line for run in loaded for line in run.notes]
     if silent and len(loaded) > 1:
         lines.append(
             f"{', '.join(silent)}: the records do not say which policy and data they are of (an older una-bench wrote "
