@@ -15,10 +15,11 @@ from text_models import scored_rows, write_model, write_rows
 
 from una_bench.errors import UserError
 from una_bench.evaluation import task_names
+from una_bench.interfaces import registry
 from una_bench.models import hub, offline
 from una_bench.orchestration import bundle, missing_inputs, preparation
 from una_bench.record import sealed_folder
-from una_bench.suite import plan, recipe
+from una_bench.suite import draws, plan, recipe
 from una_bench.suite.plan import Plan
 
 COMMITTED = Path(__file__).parents[2]
@@ -68,8 +69,6 @@ def prepared(tmp_path: Path) -> Plan:
     write_rows(tmp_path / "data.jsonl", scored_rows())
     made = small_plan(tmp_path)
     folder = preparation.folder_of(made)
-    from una_bench.interfaces import registry
-
     registry.problem(made.recipe.problem).prepare(folder, lambda _: None)
     sealed_folder.write(folder)
     table = tmp_path / "hf" / "datasets" / "openai___gsm8k" / "main" / "0.0.0" / "hash"
@@ -154,6 +153,27 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_is_not_written_over_something_else(prepared: Plan, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already exists"):
         bundle.make(prepared, tmp_path, lambda _: None)
+
+
+def test_a_bundle_holds_every_draw_of_the_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"responses": 4, "responses_heldout": 4, "sft_steps": 1, "reward_model": False}
+    made = drawn_plan(tmp_path, small)
+    for one in draws.of(made):
+        registry.problem(one.recipe.problem).prepare(preparation.folder_of(one), lambda _: None)
+        sealed_folder.write(preparation.folder_of(one))
+    bundle.make(made, tmp_path / "bundle", lambda _: None)
+    monkeypatch.setenv("UNA_BENCH_CACHE", str(tmp_path / "other-cache"))
+    used = plan.make(recipe.load(bundle.use(tmp_path / "bundle", "small")))
+    assert [sealed_folder.damage(preparation.folder_of(one)) for one in draws.of(used)] == ["", ""]
+    with pytest.raises(UserError, match=r"--draws 3: --bundle .* has 2\. Create one with --set draws=3\."):
+        bundle.require_draws(tmp_path / "bundle", 3)
+
+
+def drawn_plan(folder: Path, problem: dict[str, Any]) -> Plan:
+    path = write_recipe(folder)
+    changed = {"problem": {"kind": "exact", **problem}, "draws": 2, "benchmarks": {"memory": {}}}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changed))
+    return plan.make(recipe.load(str(path)))
 
 
 def test_all_that_is_missing_stands_in_one_message_with_its_commands(tmp_path: Path) -> None:
