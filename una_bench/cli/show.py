@@ -69,6 +69,8 @@ def one(console: Console, name: str) -> None:
 
 
 def _method(console: Console, name: str) -> None:
+    from una_bench.suite import setting_help
+
     method = registry.method(name)
     resident = ", ".join(sorted(method.resident)) or "nothing else"
     console.print(f"[bold]{escape(method.label)}[/bold] ({name})")
@@ -78,9 +80,10 @@ def _method(console: Console, name: str) -> None:
     console.print(f"Groups: {', '.join(groups)}")
     console.print(f"TRL: {escape(_trl(method))}")
     console.print(escape((method.__doc__ or "").strip()))
-    table = Table("setting", "default")
+    table = Table("setting", "default", "meaning")
+    meanings = setting_help.of(method)
     for setting, value in method().settings().items():
-        table.add_row(setting, str(value))
+        table.add_row(setting, str(value), escape(meanings.get(setting, "")))
     console.print(table)
 
 

@@ -155,10 +155,11 @@ class Method(Settings):
     batch_responses: Count | None = None
     """Responses behind one optimizer step of this method; None: the suite's, the same for all."""
     activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more time, same numbers."""
+    """Recompute activations in the backward pass: less memory, more time, same numbers. Measured with DPO on
+    SmolLM2-135M: 0.6 of the peak, 0.75 of the token/s."""
     group_by_length: bool = False
-    """Batch rows of similar length, with batches in random order: less padding. Ignored by methods that generate their
-    responses and with ``offset=prompt_mean``."""
+    """Batch rows of similar length, with batches in random order: less padding. Measured with DPO on SmolLM2-135M: 1.14
+    times the token/s. Ignored by methods that generate their responses and with ``offset=prompt_mean``."""
 
     @model_validator(mode="before")
     @classmethod
