@@ -67,6 +67,7 @@ def test_a_method_without_its_trainer_is_a_row_with_what_to_install(
 ) -> None:
     lack(monkeypatch, PPO)
     made = runner(["ppo", "dpo"], tmp_path)
+    assert made.plan.notes()[0].startswith("PPO: not run: needs TRL 1.12, the last release with PPOTrainer;")
     ((name, why),) = made._not_applicable().items()
     assert name == "ppo-s0"
     record = not_applicable_record(made._common(made.plan.cells[2]), *why)

@@ -130,6 +130,13 @@ def test_a_shortened_rollout_is_said_once() -> None:
     )
 
 
+def test_a_shared_setting_that_no_method_of_the_run_has_is_said() -> None:
+    shared = ["training.precompute_ref_log_probs=true"]
+    [note] = plan.make(recipe.load("ci", shared), ["simpo", "orpo"], [0]).notes()
+    assert note == "training.precompute_ref_log_probs changes nothing: none of these methods has it."
+    assert plan.make(recipe.load("ci", shared), ["simpo", "dpo"], [0]).notes() == []
+
+
 def test_ppo_trains_as_much_as_a_budget_below_its_default_rollout(tiny_job: Job) -> None:
     job = replace(tiny_job, budget_responses=16)
     method = registry.method("ppo")(warmup_steps=0).within(job.budget, job.batch_responses)

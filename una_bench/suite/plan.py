@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from una_bench.interfaces import registry, source_code
+from una_bench.interfaces import registry, source_code, trl_source
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Method
@@ -107,8 +107,16 @@ class Plan:
         return {name: given for name, given in cell.settings.items() if settings[name] != given}
 
     def notes(self) -> list[str]:
-        """Return a line for each method whose settings the budget changes."""
+        """Return a line for each method that this TRL lacks or whose settings the budget changes, and unused settings."""
         lines = []
+        trained = {cell.method: cell.label for cell in self.cells if cell.trains}
+        for name, label in trained.items():
+            kind = registry.method(name)
+            if lacking := trl_source.missing(kind.trainer, kind.last_trl):
+                lines.append(f"{label}: not run: {'. '.join(lacking)}.")
+        had = {setting for name in trained for setting in registry.method(name).model_fields}
+        unused = sorted(set(self.recipe.training) - had) if trained else []
+        lines += [f"training.{setting} changes nothing: none of these methods has it." for setting in unused]
         for cell in self.cells:
             settings = self.settings(cell)
             changes = [f"{name}={settings[name]} (not {given})" for name, given in self.fitted(cell).items()]
