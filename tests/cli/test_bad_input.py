@@ -116,6 +116,8 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["audit", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
     (["export", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
     (["leaderboard", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["claims", "nowhere"], "nowhere is not a run: it has no records.jsonl."),
+    (["claims", "results/exact", "results/exact"], "results/exact is not a run: it has no records.jsonl."),
     (["gate", "nowhere", "--baseline", "none"], "There is no baseline none."),
     (["gate", "nowhere", "--baseline", ""], "--baseline is empty."),
     (["baseline", "update", "nowhere", "--baseline", "none"], "nowhere has no records."),

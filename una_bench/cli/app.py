@@ -13,7 +13,16 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from una_bench.cli import data_command, gate_commands, launch, messages, model_commands, output, reproduce_command
+from una_bench.cli import (
+    claims_command,
+    data_command,
+    gate_commands,
+    launch,
+    messages,
+    model_commands,
+    output,
+    reproduce_command,
+)
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
 from una_bench.record.version import VERSION
@@ -54,6 +63,7 @@ MOST_SEEDS = MOST_DRAWS = 1000
 app.add_typer(model_commands.models, name="models")
 app.command("bundle")(model_commands.bundle)
 app.command("data")(data_command.data)
+app.command("claims")(claims_command.claims)
 app.command("reproduce")(reproduce_command.reproduce)
 app.add_typer(gate_commands.baseline, name="baseline")
 app.command("gate")(gate_commands.gate)
@@ -263,8 +273,9 @@ def leaderboard(runs: Runs) -> None:
 def report(run: OneRun) -> None:
     """Create the report of a run again from its records, and print its path."""
     from una_bench.reporting import report as reports
+    from una_bench.reproduction import claims_table
 
-    typer.echo(reports.write(_run(run)))
+    typer.echo(reports.write(_run(run), claims=claims_table.of_run(run)))
 
 
 @app.command()

@@ -23,6 +23,7 @@ def write(finished: Finished, *, baseline: str) -> tuple[Table, Path]:
     from una_bench.reporting import report
     from una_bench.reporting.plots import figures
     from una_bench.reporting.tables import across_draws, render, results_table
+    from una_bench.reproduction import claims_table
 
     run, records = finished.run, finished.records
     chosen = frame.first(frame.rows(records), baseline)
@@ -33,7 +34,7 @@ def write(finished: Finished, *, baseline: str) -> tuple[Table, Path]:
         storage.write_text(run / "draws.md", render.markdown(over_draws))
         storage.write_text(run / "draws.csv", render.csv(over_draws))
     figures.all(records, reader.run_info(run), run / "plots", baseline=chosen)
-    return result, report.write(run, baseline=chosen)
+    return result, report.write(run, baseline=chosen, claims=claims_table.of_run(run))
 
 
 def show(console: Console, finished: Finished, *, baseline: str, differences: bool) -> None:

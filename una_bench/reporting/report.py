@@ -34,10 +34,11 @@ CITATION = """@article{wang2024una,
 }"""
 
 
-def write(run: Path, *, baseline: str | None = None) -> Path:
+def write(run: Path, *, baseline: str | None = None, claims: Table | None = None) -> Path:
     """Write ``report.html`` into the folder of a run and return its path; equal records give equal bytes.
 
-    ``baseline`` defaults to the one in ``run.json`` if the run has that row.
+    ``claims`` is the table of published claims, from `una_bench.reproduction.claims_table`. ``baseline`` defaults to
+    the one in ``run.json`` if the run has that row.
     """
     records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
     usual = info.get("baseline")
@@ -45,13 +46,12 @@ def write(run: Path, *, baseline: str | None = None) -> Path:
         baseline = frame.first(frame.rows(records), usual)
     samples, scores = documents.samples(run, records), documents.scores(run, records)
     over_draws = across_draws.of_run(run)
-    storage.write_text(
-        path, page(records, info, baseline=baseline, samples=samples, scores=scores, over_draws=over_draws)
-    )
+    text = page(records, info, baseline=baseline, samples=samples, scores=scores, over_draws=over_draws, claims=claims)
+    storage.write_text(path, text)
     return path
 
 
-def page(
+def page(  # noqa: PLR0913 - the parts of a report that are not in its records
     records: Sequence[Record],
     info: Mapping[str, Any],
     *,
@@ -59,6 +59,7 @@ def page(
     samples: Sequence[Mapping[str, str]] = (),
     scores: documents.Scores | None = None,
     over_draws: Table | None = None,
+    claims: Table | None = None,
 ) -> str:
     """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`.
 
@@ -86,6 +87,7 @@ def page(
         changes=_changes(command),
         answer=[*([ONE_DRAW] if over_draws else ()), *summary.sentences(records, ledger), *_notes(info)],
         over_draws=over_draws and _html(over_draws),
+        claims=claims and _html(claims),
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
         plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],

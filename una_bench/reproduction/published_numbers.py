@@ -86,12 +86,39 @@ class Claim(_Frozen):
         return first / second
 
 
+class Comparison(_Frozen):
+    """A published order or equality of two methods."""
+
+    comparison: str
+    statement: str
+    kind: Literal["better", "equal", "as_good"]
+    """``as_good``: not worse by more than ``margin``."""
+    first: dict[str, Any]
+    second: dict[str, Any]
+    """``method`` and the values of settings, or lists of them, that select its rows."""
+    metrics: tuple[str, ...]
+    """Patterns of the metrics that can decide it."""
+    margin: float | None = Field(default=None, gt=0)
+    """Difference, in the metric's unit, up to which two are as good as equal."""
+    weights: float = 0.0
+    """Smallest policy that the claim is of."""
+    source: str
+    place: str
+
+    @model_validator(mode="after")
+    def _margin_if_needed(self) -> Comparison:
+        if (self.margin is None) != (self.kind == "better"):
+            raise ValueError("equal and as_good need a margin, better has none")
+        return self
+
+
 class Reference(_Frozen):
     """All published numbers."""
 
     schema_number: Literal[1] = Field(alias="schema")
     tables: tuple[PublishedTable, ...]
     claims: tuple[Claim, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
     def table(self, name: str) -> PublishedTable:
         """Return the table of that name, or raise `UserError`."""

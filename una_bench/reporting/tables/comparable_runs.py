@@ -36,7 +36,7 @@ def load(folders: Sequence[Path]) -> list[Run]:
     if len({folder.resolve() for folder in folders}) != len(folders):
         raise UserError("A run is given twice. Give each folder once.")
     loaded: list[Run] = []
-    for folder, name in zip(folders, _names(folders), strict=True):
+    for folder, name in zip(folders, names(folders), strict=True):
         records = [r.model_copy(update={"run": name}) for r in reader.some(folder)]
         refuse_mixed(name, records)
         by_name = {(r.method, r.variant): r for r in frame.rows(records)}
@@ -45,7 +45,7 @@ def load(folders: Sequence[Path]) -> list[Run]:
     return loaded
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def names(folders: Sequence[Path]) -> list[str]:
     """Return the end of each path that no other path has."""
     parts_of = [folder.resolve().parts for folder in folders]
     names = []
