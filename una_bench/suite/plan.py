@@ -107,7 +107,7 @@ class Plan:
         return {name: given for name, given in cell.settings.items() if settings[name] != given}
 
     def notes(self) -> list[str]:
-        """Return a line for each method that this TRL lacks or whose settings the budget changes, and unused settings."""
+        """Return lines on methods that this TRL lacks or whose settings the budget changes, and on unused settings."""
         lines = []
         trained = {cell.method: cell.label for cell in self.cells if cell.trains}
         for name, label in trained.items():
