@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from una_bench.benchmarks.oracle import BEST_OF, FIGURES
+from una_bench.benchmarks.oracle import BEST_OF, CHOOSES, FIGURES
 
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
 from una_bench.interfaces.settings import Count, WholeNumber
@@ -35,6 +35,7 @@ class OptimumEstimate(Benchmark):
 
     label = "Distance to the estimated optimum"
     about = "regret, KL and reward on a language model, with bounds of the optimum on both sides"
+    chooses: ClassVar[Mapping[str, Better]] = CHOOSES
     samples: Count = 8
     """Samples to each prompt at temperature 1."""
     seed: WholeNumber = 0
@@ -72,7 +73,7 @@ class OptimumEstimate(Benchmark):
         """Return the figures of a policy from its samples, and prompt and first sample of each prompt."""
         from una_bench.evaluation.checkpoints import load_checkpoint, load_initial
         from una_bench.interfaces import registry
-        from una_bench.problems.generated import judge, sampling
+        from una_bench.problems.generated import bounds, judge, sampling
         from una_bench.una.generation import Sampling, end_tokens
 
         prepared = checkpoint.prepared
@@ -86,7 +87,7 @@ class OptimumEstimate(Benchmark):
                 eos=end_tokens(model, tokenizer),
                 pad=int(tokenizer.pad_token_id),
             ),
-            seed=(1 + self.seed + 1009 * checkpoint.seed, ("train", "heldout").index(split)),
+            seed=(1 + self.seed + 1009 * checkpoint.seed, bounds.SPLITS.index(split)),
             reference=load_initial(prepared.policy, checkpoint.device),
         )
         reward = registry.true_reward(prepared)

@@ -31,6 +31,7 @@ FIGURES = {
     "temperature": ("1", Better.NEITHER, "temperature at which the frontier has the same KL; β is best"),
 }
 """Metric -> unit, direction, description."""
+CHOOSES = {f"oracle.{name}.validation": FIGURES[name][1] for name in ("regret", "objective", "reward")}
 WATCHED = ("regret", "kl_ref", "reward")
 BEST_OF = (4, 16)
 """Samples of the untrained policy of which the best is taken, a policy at no training cost."""
@@ -47,6 +48,7 @@ class Oracle(Benchmark):
         for split in ("train", "heldout")
     }
     """Metric -> unit and direction, for curves."""
+    chooses: ClassVar[dict[str, Better]] = CHOOSES
 
     def applies(self, prepared: Prepared) -> bool:
         """Return whether the problem has an exact truth."""
@@ -59,7 +61,8 @@ class Oracle(Benchmark):
     def watch(self, policy: Any, prepared: Prepared) -> Mapping[str, float]:
         """Return regret, KL and reward during training; the policy is unchanged."""
         figures = _judge(policy, _truth(prepared.path))
-        return {f"oracle.{name}": value for name, value in figures.items() if name.partition(".")[0] in WATCHED}
+        shown = {f"oracle.{name}": value for name, value in figures.items() if name.partition(".")[0] in WATCHED}
+        return {name: value for name, value in shown.items() if name in self.units}
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
         """Evaluate a checkpoint on training and held-out prompts; values that are not finite are left out."""

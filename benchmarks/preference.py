@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
@@ -51,11 +51,17 @@ FIGURES = {
 """Metric -> unit, direction, description."""
 
 
+SPLITS = ("heldout", "validation")
+
+
 class Preference(Benchmark):
     """Evaluates on held-out data and the reward model; there is no ground-truth reward."""
 
     label = "Preferences"
     about = "held-out preference accuracy, reward-model score of generations, KL to the reference"
+    chooses: ClassVar[Mapping[str, Better]] = {
+        f"preference.{name}.validation": Better.HIGHER for name in ("accuracy", "auc", "rank_correlation")
+    }
     pairs: Count | None = None
     """Maximum held-out pairs, from the first, and twice as many responses without a partner; None: all."""
     prompts: WholeNumber = 64
@@ -65,7 +71,7 @@ class Preference(Benchmark):
     seed: WholeNumber = 0
     """Seed of sampling, the same for every checkpoint."""
     _reference: Any = None
-    _reference_logps: list[float] = PrivateAttr(default_factory=list)
+    _reference_logps: dict[str, list[float]] = PrivateAttr(default_factory=dict)
     _scorer: Scorer | None = None
 
     def applies(self, prepared: Prepared) -> bool:
@@ -78,7 +84,8 @@ class Preference(Benchmark):
         from una_bench.models.reward_scorer import Scorer
 
         self._reference = load_initial(prepared.policy, device)
-        self._reference_logps = self._logps(self._reference, prepared)
+        splits = [split for split in SPLITS if (prepared.path / f"responses_{split}.parquet").is_file()]
+        self._reference_logps = {split: self._logps(self._reference, prepared, split) for split in splits}
         self._scorer = Scorer(prepared, device) if prepared.reward and self.prompts else None
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:
@@ -91,28 +98,31 @@ class Preference(Benchmark):
         measured = self._judge_given(model, checkpoint.prepared)
         return measured + (self._judge_samples(model, tokenizer, checkpoint) if self.prompts else [])
 
-    def _heldout(self, prepared: Prepared) -> Any:
+    def _judged(self, prepared: Prepared, split: str) -> Any:
         import pandas as pd
 
-        table = prepared.responses("heldout")
+        table = prepared.responses(split)
         if self.pairs is None:
             return table
         paired = table["pair"] >= 0
         return pd.concat([table[part].head(2 * self.pairs) for part in (paired, ~paired)], ignore_index=True)
 
-    def _logps(self, model: Any, prepared: Prepared) -> list[float]:
+    def _logps(self, model: Any, prepared: Prepared, split: str) -> list[float]:
         from una_bench.problems.preference.policy_scores import log_probabilities
 
-        table = self._heldout(prepared)
+        table = self._judged(prepared, split)
         return log_probabilities(model, _ids(table.prompt_ids), _ids(table.completion_ids))
 
     def _judge_given(self, model: Any, prepared: Prepared) -> list[Measurement]:
-        """Compare the implicit reward of held-out responses with their pairs, labels and scores."""
-        table = self._heldout(prepared)
-        logps = self._reference_logps if model is self._reference else self._logps(model, prepared)
-        ratios = [ours - theirs for ours, theirs in zip(logps, self._reference_logps, strict=True)]
-        table = table.assign(ratio=ratios)
-        return [*_of_pairs(table), *_of_labels(table), *_of_scores(table)]
+        """Compare the implicit reward of held-out and validation responses with their pairs, labels and scores."""
+        measured: list[Measurement] = []
+        for split, reference in self._reference_logps.items():
+            logps = reference if model is self._reference else self._logps(model, prepared, split)
+            ratios = [ours - theirs for ours, theirs in zip(logps, reference, strict=True)]
+            table = self._judged(prepared, split).assign(ratio=ratios)
+            of_split = [*_of_pairs(table), *_of_labels(table), *_of_scores(table)]
+            measured += of_split if split == "heldout" else [_renamed(one, split) for one in of_split]
+        return measured
 
     def _judge_samples(self, model: Any, tokenizer: Any, checkpoint: Checkpoint) -> list[Measurement]:
         from una_bench.problems.preference.policy_scores import divergences, sample
@@ -137,6 +147,12 @@ class Preference(Benchmark):
             "ended": [float(s.ended) for s in samples],
         }
         return [_measured(name, each, how) for name, each in values.items() if each]
+
+
+def _renamed(one: Measurement, split: str) -> Measurement:
+    """Return a measurement of held-out data under the name of another split."""
+    metric = one.metric.removesuffix("heldout") + split
+    return one.model_copy(update={"metric": metric, "how": one.how.replace("held-out", split)})
 
 
 def _of_pairs(table: pd.DataFrame) -> list[Measurement]:

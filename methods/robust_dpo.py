@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from una_bench.interfaces.method import Feedback, Job, Method, Resident
+from una_bench.interfaces.search_space import Range
 from una_bench.interfaces.settings import Positive
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class RobustDpo(Method):
     paper = "Chowdhury et al. 2024, arXiv:2403.00409, Eq. 12"
     trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
+    search: ClassVar = {**Method.search, "label_smoothing": Range(0.02, 0.4)}
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

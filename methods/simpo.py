@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from una_bench.interfaces.method import Feedback, Job, Method
+from una_bench.interfaces.search_space import Range
 from una_bench.interfaces.settings import NotNegative, Positive
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Simpo(Method):
     paper = "Meng et al. 2024, arXiv:2405.14734, Eq. 6"
     trainer = "trl.experimental.cpo.CPOTrainer"
     preload = ("una_bench.training.trl.bridge", "trl.experimental.cpo")
+    search: ClassVar = {**Method.search, "simpo_gamma": Range(0.1, 1.6)}
 
     beta: Positive = 2.0
     """Scale of the mean log-probability; not a pull towards a reference model."""

@@ -21,10 +21,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 sys.path.append(str(Path(__file__).parent / "helpers"))  # pytest's importlib mode leaves the path alone
 
 import goldens
+import hypothesis
 import pytest
 from tiny_world import write_tiny_prepared
 
 from una_bench.interfaces.method import Job
+
+# A busy machine draws examples slowly; how fast is no claim of these tests.
+slow = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("busy machine", deadline=None, suppress_health_check=slow)
+hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,12 @@ from una_bench.problems.exact import language, optimum, tree, truth
 from una_bench.problems.exact.policy import sampler
 from una_bench.problems.exact.truth import Truth
 from una_bench.problems.generated import bounds, judge, sampling
-from una_bench.problems.generated.bounds import SPLITS, Optimum
+from una_bench.problems.generated.bounds import Optimum
 from una_bench.record import storage
 from una_bench.una.generation import Sampling
 
 OUT = Path(__file__).parents[2] / "results" / "studies" / "estimated_optimum.json"
+SPLITS = ("train", "heldout")
 SAMPLES, POLICY_SAMPLES = 512, 8
 """To each prompt, of the reference and of a policy. The optimum of exact is 1.6 nats away, that of sentiment 1."""
 

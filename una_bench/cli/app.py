@@ -31,7 +31,7 @@ from una_bench.reporting.tables.table import Table
 if TYPE_CHECKING:
     from una_bench.interfaces.prepared import DataSize
     from una_bench.orchestration.run_folder import RunFolder
-    from una_bench.orchestration.runner import Finished
+    from una_bench.orchestration.tuning import Stage
     from una_bench.suite.plan import Plan
 
 
@@ -146,6 +146,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
     draws: Annotated[str, typer.Option(help="Draws of the problem, each with all methods and seeds. Default: 1.")] = "",
     scale: Annotated[str, typer.Option(help="A scale of the suite: `small` tests that it runs.")] = "",
+    tune: Annotated[str, typer.Option(help="Tune every method with equal trials, as trials=8.")] = "",
     set_: launch.Changes = [],  # noqa: B006
     out: launch.Out = None,
     baseline: Baseline = "",
@@ -161,14 +162,13 @@ def run(  # noqa: PLR0913 - one parameter an option
     quiet: launch.Quiet = False,
 ) -> None:
     """Train, measure and compare methods; run it again to resume or to add methods and seeds."""
-    from una_bench.cli import overview, show, trackers
-    from una_bench.cli import results as ends
+    from una_bench.cli import overview, show, trackers, tuning_output
     from una_bench.cli.shorthand import Shorthand
     from una_bench.orchestration import bundle as bundles
     from una_bench.orchestration import engines
     from una_bench.suite import plan as plans
     from una_bench.suite import recipe as recipes
-    from una_bench.suite import slurm_settings
+    from una_bench.suite import search, slurm_settings, tune_settings
 
     launch.begin(retry, offline)
     given = Shorthand(
@@ -186,30 +186,37 @@ def run(  # noqa: PLR0913 - one parameter an option
     engine = launch.engine(executor, slurm)
     scaled = [("scale", scale)] if scale else []
     repeated = [("draws", _draws(draws))] if draws else []
-    recipe = recipes.load(suite, [*scaled, *repeated, *given.changes(suite), *set_, *slurm_settings.changes(slurm)])
+    options = [*slurm_settings.changes(slurm), *tune_settings.changes(tune)]
+    recipe = recipes.load(suite, [*scaled, *repeated, *given.changes(suite), *set_, *options])
     chosen = (_names(methods) if methods else (), _seeds(seeds) if seeds else ())
     plan = plans.make(recipe, *chosen, device=engines.device(recipe, engine), most_workers=engines.most_workers(engine))
     if bundle is not None:
         bundles.require_draws(bundle, recipe.draws)
         plan = plan.prepared_by(bundles.index_of(bundle)["preparation"])
+    if recipe.tune:
+        search.searches(plan)  # refused before anything starts
     compared = registry.canonical(baseline or DEFAULT_BASELINE)
     registry.method(compared)
+
+    def predict(plan: Plan, folder: RunFolder, stops: list[UserError]) -> None:
+        if plan.recipe.tune:
+            _console().print(tuning_output.trials(plan))
+        show.plan(_console(), plan, _data(plan, stops), folder.path)
 
     def announce(plan: Plan, folder: RunFolder) -> None:
         data = overview.data_of(plan)
         if not quiet:
             overview.show(_console(stderr=True), plan, data, folder.path)
 
-    def results(finished: Finished) -> None:
-        if finished.records or not finished.stopped:
-            ends.show(_console(), finished, baseline=compared, differences=bool(baseline))
+    def results(stage: Stage) -> None:
+        tuning_output.stage(_console(), stage, baseline=compared, differences=bool(baseline))
 
     launch.launch(
         plan,
         out=out,
         dry_run=dry_run,
         keep_old_code=keep_old_code,
-        predict=lambda plan, folder, stops: show.plan(_console(), plan, _data(plan, stops), folder.path),
+        predict=predict,
         announce=announce,
         show=results,
         quiet=quiet,

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from una_bench.orchestration.engines import Engine
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Finished, Options
+    from una_bench.orchestration.tuning import Stage
     from una_bench.suite.plan import Plan
 
 Changes = Annotated[list[str], typer.Option("--set", help="Change one key, as budget.responses=4096.")]
@@ -64,7 +66,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     predict: Callable[[Plan, RunFolder, list[UserError]], None],
     require: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
     announce: Callable[[Plan, RunFolder], None] = lambda plan, folder: None,
-    show: Callable[[Finished], None],
+    show: Callable[[Stage], None],
     **options: Any,
 ) -> None:
     """Run each draw of ``plan`` with ``options`` of the runner and ``show`` the results, or ``predict`` what it needs.
@@ -72,7 +74,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     ``predict`` adds what would stop the run, and the command then ends with status 2 as the run would. ``require``
     refuses what this machine cannot run; ``announce`` prints what a run is going to do.
     """
-    from una_bench.orchestration import code_changes, engines, missing_inputs, preparation
+    from una_bench.orchestration import code_changes, engines, missing_inputs, preparation, tuning
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Options
     from una_bench.suite import draws
@@ -108,11 +110,14 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     announce(plan, folder)
     command = shlex.join(["una-bench", *sys.argv[1:]])
     with messages.stoppable(command):
-        finished = _run(runs, Options(command=command, **options))
-        show(finished)
-    if finished.stopped:
-        raise messages.stopped(command, finished.waiting)
-    if any(one.failed for one in (finished, *finished.draws)):
+        begun, failed = Options(command=command, **options), False
+        first = partial(_run, runs, begun)
+        for stage in tuning.stages(plan, folder, begun, first, keep_old_code=keep_old_code, note=messages.note):
+            show(stage)
+            failed |= stage.failed
+    if stage.finished.stopped:
+        raise messages.stopped(command, stage.finished.waiting)
+    if failed:
         raise typer.Exit(3)
 
 

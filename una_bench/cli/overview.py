@@ -15,7 +15,7 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import DataSize, Prepared
 from una_bench.machine import hardware
 from una_bench.orchestration import missing_inputs, preparation
-from una_bench.suite import draws, requirements
+from una_bench.suite import draws, requirements, search
 from una_bench.suite.requirements import CARD, CORE, GIB, Rate
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def lines(plan: Plan, data: DataSize | None, folder: Path) -> dict[str, str]:
         "methods": f"{names} ({cells}; seeds {', '.join(map(str, recipe.seeds))})",
         **({"draws": draws.about(recipe)} if recipe.draws > 1 else {}),
         "budget": _budget(plan, data),
+        **({"tuning": _tuning(plan, data)} if recipe.tune else {}),
         "tasks": _tasks(plan),
         "time": _time(plan, required),
         "memory": f"at most about {required.memory_bytes / GIB:.1f} GiB" if required and required.shape else "unknown",
@@ -104,6 +105,22 @@ def _tasks(plan: Plan) -> str:
     folder, limit = settings.get("tasks_path"), settings.get("limit")
     given = ", ".join(names) or (f"all in {folder}" if folder else "the suite's own")
     return f"{given}; at most {limit:g} documents of each" if limit and limit >= 1 else given
+
+
+def _tuning(plan: Plan, data: DataSize | None) -> str:
+    """Return trials × methods × time, and the winners' trainings after them."""
+    tune = plan.recipe.tune
+    assert tune is not None
+    searched = search.searches(plan)
+    trials, tuned = search.plans_of(plan, searched)
+    share = "" if tune.budget_share == 1 else f", each of {tune.budget_share:g} of the budget"
+    seeds = f" × {tune.seeds} seeds" if tune.seeds > 1 else ""
+    final = sum(cell.trains for cell in tuned.cells)
+    return (
+        f"{tune.trials} trials × {len(searched)} methods and variants{seeds} = {len(trials.cells)} trainings{share}, "
+        f"{_time(trials, requirements.of(trials, data))}; then {final} trainings of the winners, "
+        f"{_time(tuned, requirements.of(tuned, data))}"
+    )
 
 
 def _time(plan: Plan, required: Requirements | None) -> str:

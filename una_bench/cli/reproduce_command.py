@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Finished
+    from una_bench.orchestration.tuning import Stage
     from una_bench.suite.plan import Plan
     from una_bench.suite.presets import Chosen
     from una_bench.suite.recipe import Recipe
@@ -56,7 +57,8 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
         published.claim(name)
     recipe = recipes.validate(chosen.raw, chosen.source)
 
-    def results(finished: Finished) -> None:
+    def results(stage: Stage) -> None:
+        finished = stage.finished
         if finished.records:
             ends.show(console, finished, baseline="", differences=False)
         if not finished.stopped:

@@ -12,7 +12,7 @@ from una_bench.interfaces.settings import Settings
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
     from una_bench.interfaces.prepared import Prepared
-    from una_bench.record.schema import Measurement
+    from una_bench.record.schema import Better, Measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class Benchmark(Settings):
     label: ClassVar[str]
     about: ClassVar[str]
     """One line for ``una-bench list``."""
+    chooses: ClassVar[Mapping[str, Better]] = {}
+    """Metrics on validation data by which tuning can choose, with the better direction; the first is the default."""
 
     def applies(self, prepared: Prepared) -> bool:
         """Return whether the problem provides what the benchmark needs."""

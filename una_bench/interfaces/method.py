@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import model_validator
 
 from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
+from una_bench.interfaces.search_space import DECADE, Range, Times
 from una_bench.interfaces.settings import Count, NotNegative, Positive, Settings, Share, WholeNumber
 from una_bench.record.schema import BUDGET_UNITS
 
@@ -135,6 +137,9 @@ class Method(Settings):
     """Last TRL release that has ``trainer``, as ``1.12``; empty: newer ones have it too."""
     regresses: ClassVar[bool] = False
     """Whether it regresses the implicit reward on labels, scores or rewards, as UNA does."""
+    search: ClassVar[Mapping[str, Range | Times]] = {"learning_rate": DECADE, "beta": DECADE, "kl_coef": DECADE}
+    """Ranges that tuning searches by default; settings that the method lacks, or that a suite sets to 0, are left
+    out."""
 
     learning_rate: Positive = 1e-3
     """Peak learning rate, per optimizer step."""

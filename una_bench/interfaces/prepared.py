@@ -7,7 +7,8 @@
                              responses without a partner
     responses_heldout.parquet  the same columns, for held-out preference accuracy (optional)
     responses_for_METHOD.parquet  instead of responses.parquet for one method (optional)
-    prompts.parquet          prompt, prompt_ids, split (train | heldout)
+    responses_validation.parquet  the same, to choose settings by (optional)
+    prompts.parquet          prompt, prompt_ids, split (train | heldout | validation)
     tasks/                   lm-eval task files (optional)
     anything else            the problem's own (the exact problem keeps truth.npz)
 
@@ -30,6 +31,7 @@ give, each with the reason; methods that learn from them are not run.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,12 +111,19 @@ class Prepared:
         import pandas as pd
 
         for_method = self.path / f"responses_for_{method}.parquet"
-        name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
+        name = "responses.parquet" if split == "train" else f"responses_{split}.parquet"
         table = pd.read_parquet(for_method if split == "train" and for_method.is_file() else self.path / name)
         return with_feedback(table, feedback)
 
+    def all_responses(self) -> Iterator[pd.DataFrame]:
+        """Yield the judged responses of each split."""
+        yield self.responses()
+        for split in ("heldout", "validation"):
+            if (self.path / f"responses_{split}.parquet").is_file():
+                yield self.responses(split)
+
     def prompts(self, split: str = "train") -> pd.DataFrame:
-        """Return the prompts of a split, ``train`` or ``heldout``."""
+        """Return the prompts of a split, ``train``, ``heldout`` or ``validation``."""
         import pandas as pd
 
         table = pd.read_parquet(self.path / "prompts.parquet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from una_bench.interfaces.prepared import DataSize
 from una_bench.interfaces.settings import Settings
@@ -27,6 +27,8 @@ class Problem(Settings):
     """Seed -> parts of the problem that it draws, in words; none: the problem is given, and has no draws."""
     revision: ClassVar[int] = 1
     """To increase when the same settings prepare different files, so that caches are rebuilt."""
+    validation: ClassVar[Mapping[str, Any]] = {}
+    """The setting that holds validation data back, with its value while methods are tuned; empty: there is none."""
 
     kind: str
     """Name of its module in ``una_bench/problems``, or of its entry point."""

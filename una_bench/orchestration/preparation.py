@@ -25,6 +25,7 @@ SHARED = {
     "reward": "reward",
     "responses.parquet": "data",
     "responses_heldout.parquet": "heldout",
+    "responses_validation.parquet": "heldout",
     "prompts.parquet": "heldout",
 }
 """File or folder of a prepared suite -> part of the fact ``prepared``; the others are ``other``."""

@@ -143,12 +143,14 @@ class Runner:
         ]
 
     def _note_kept(self) -> None:
-        """Update the fact ``code`` of records that this run keeps with other code, or no longer does."""
+        """Update facts of records that this run keeps: ``code``, where it is other code, and those of the plan."""
         cells = {c.key: c for c in self.plan.cells}
         for record in self.folder.records(self.plan):
-            code, wanted = record.facts.get("code"), cells[record.key].code
-            if code and code != wanted and not code_changes.of_record(record, cells[record.key]):
-                self.folder.append(record.model_copy(update={"facts": {**record.facts, "code": wanted}}))
+            cell = cells[record.key]
+            wanted = {**cell.facts, **({"code": cell.code} if record.facts.get("code") else {})}
+            stale = any(record.facts.get(name) != value for name, value in wanted.items())
+            if stale and not code_changes.of_record(record, cell):
+                self.folder.append(record.model_copy(update={"facts": {**record.facts, **wanted}}))
 
     def _not_applicable(self) -> dict[str, tuple[str, str]]:
         """Return the reason and the advice by name of each cell that the data or the installed TRL cannot train.
@@ -353,6 +355,7 @@ class Runner:
                 "code": cell.code,
                 "prepared": preparation.facts(self.plan, self.prepared),
                 **({"fitted": fitted} if (fitted := self.budgeted.fitted(cell)) else {}),
+                **cell.facts,
             },
             "started": self.started.get(cell.key, now()),
         }

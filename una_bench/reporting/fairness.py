@@ -13,7 +13,15 @@ from una_bench.analysis import frame, preparations
 from una_bench.analysis.frame import Row
 from una_bench.record import code_facts
 from una_bench.record.schema import Record, Status
-from una_bench.reporting.fairness_topics import OF_GENERATING, OF_UNTRAINED, TOPICS, Read, generates
+from una_bench.reporting.fairness_topics import (
+    OF_GENERATING,
+    OF_UNTRAINED,
+    TOPICS,
+    TUNING,
+    Read,
+    generates,
+    tuning,
+)
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 
@@ -42,6 +50,8 @@ def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     lines = [_line(topic, read, [r for r in rows if _applies(topic, r)]) for topic, read in TOPICS]
     # One run prepares once: only records put together, or a run that resumed elsewhere, can differ in this.
     prepared = _line("policy and data as prepared", lambda r: preparations.parts(preparations.of(r)), rows)
+    if any("tuning" in r.facts for r in records):
+        lines.append(_line(TUNING, tuning, [r for r in rows if _applies(TUNING, r)]))
     return [*lines, *([prepared] if prepared.verdict is Verdict.DIFFERS else []), _code(rows)]
 
 

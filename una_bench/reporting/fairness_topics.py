@@ -93,6 +93,15 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("reward", _of("job", "reward")),
     ("settings changed from their defaults", _changed),
 )
+TUNING = "tuning"
+"""Topic of the trials behind the settings, which only runs with tuned methods have."""
+
+
+def tuning(record: Record) -> Any:
+    """Return how many trials chose the settings, none where they are the suite's."""
+    return record.facts.get("tuning", "not tuned")
+
+
 OF_GENERATING = {"sampling"}
 """Topics that apply only to methods that generate responses."""
 OF_UNTRAINED = {"initial weights (hash)"}

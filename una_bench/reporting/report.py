@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench import formatting
-from una_bench.analysis import documents, frame
+from una_bench.analysis import documents, frame, tuning
 from una_bench.analysis.frame import Row
 from una_bench.record import reader, storage
 from una_bench.record.schema import Record, Status
 from una_bench.reporting import fairness, summary
+from una_bench.reporting.fairness_topics import TUNING
 from una_bench.reporting.plots import figures
+from una_bench.reporting.plots import tuning as tuning_plots
 from una_bench.reporting.plots.style import INK, MOST_ROWS, RULE, Plot
-from una_bench.reporting.tables import across_draws, render, results_table
+from una_bench.reporting.tables import across_draws, render, results_table, tuning_tables
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+    from una_bench.analysis.tuning import Tuning
 
 MOST_FAILURES, MOST_SAMPLES = 50, 12
 ONE_DRAW = "These sentences, and all but the tables over draws, are of draw 0 of the problem, one of several."
@@ -45,19 +49,28 @@ def write(run: Path, *, baseline: str | None = None, claims: Table | None = None
     if not baseline and usual and isinstance(usual, str):
         baseline = frame.first(frame.rows(records), usual)
     samples, scores = documents.samples(run, records), documents.scores(run, records)
-    over_draws = across_draws.of_run(run)
-    text = page(records, info, baseline=baseline, samples=samples, scores=scores, over_draws=over_draws, claims=claims)
+    text = page(
+        records,
+        info,
+        baseline=baseline,
+        samples=samples,
+        scores=scores,
+        over_draws=across_draws.of_run(run),
+        tuned=tuning.read(run),
+        claims=claims,
+    )
     storage.write_text(path, text)
     return path
 
 
-def page(  # noqa: PLR0913 - the parts of a report that are not in its records
+def page(  # noqa: PLR0913 - one parameter a source of the report
     records: Sequence[Record],
     info: Mapping[str, Any],
     *,
     baseline: str | None = None,
     samples: Sequence[Mapping[str, str]] = (),
     scores: documents.Scores | None = None,
+    tuned: Tuning | None = None,
     over_draws: Table | None = None,
     claims: Table | None = None,
 ) -> str:
@@ -91,6 +104,7 @@ def page(  # noqa: PLR0913 - the parts of a report that are not in its records
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
         plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
+        tuning=_tuning(tuned, records, info) if tuned else None,
         tasks=tasks and _html(tasks),
         leaderboards=[_html(board) for board in boards],
         every=_html(every),
@@ -115,6 +129,23 @@ def _changes(command: str) -> list[str]:
         return []
     after = [value for option, value in pairwise(parts) if option == "--set"]
     return after + [part.removeprefix("--set=") for part in parts if part.startswith("--set=")]
+
+
+def _tuning(tuned: Tuning, records: Sequence[Record], info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of tuning: its state where it is not finished, else ledger line, tables and figures."""
+    waiting = sum(trial.waiting for search in tuned.searches for trial in search.trials)
+    if waiting:
+        return {"unfinished": f"{waiting} of {tuned.trials * len(tuned.searches)} trials have no result yet."}
+    lines = [line for line in fairness.ledger(tuned.tuned) if line.topic == TUNING]
+    compared = tuning_tables.before_and_after(records, tuned.tuned)
+    methods = [str(m) for m in info.get("catalog") or info.get("methods") or ()]
+    return {
+        "unfinished": "",
+        "ledger": [f"Fairness of tuning: {line.verdict}: {line.detail}." for line in lines],
+        "compared": compared and _html(compared),
+        "trials": _html(tuning_tables.trials(tuned)),
+        "plots": [(p, _inline(p)) for p in tuning_plots.draw(tuned, frame.rows(records), methods)],
+    }
 
 
 def _html(table: Table) -> Markup:

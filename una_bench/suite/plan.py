@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,7 @@ from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
 SELECTION = {
-    "methods",
-    "seeds",
-    "draws",
-    "workers",
-    "timeout_minutes",
-    "checkpoint_minutes",
-    "slurm",
-    "expected",
+    *("methods", "seeds", "draws", "workers", "timeout_minutes", "checkpoint_minutes", "slurm", "tune", "expected"),
     "about",
 }
 """Keys of a recipe that do not affect results."""
@@ -45,6 +38,8 @@ class Cell:
     """Content hash of everything that affects the result, except for code and for settings with default values."""
     code: dict[str, Any]
     """Hashes of the code that affects the result (`una_bench.record.code_facts`)."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Facts for its record that do not affect the result."""
 
     @property
     def name(self) -> str:
@@ -68,6 +63,8 @@ class Plan:
     """Content hash of the recipe without `SELECTION`, which identifies the run's folder."""
     preparation: str
     """Hash of the code of the preparation."""
+    most_workers: int | None = None
+    """Cells that can run at the same time where ``workers`` is ``auto``; None where it is a number."""
 
     @property
     def problem_key(self) -> str:
@@ -159,20 +156,26 @@ def make(
     names = registry.expand_methods([*(methods or recipe.methods), "base"])
     selection = {"methods": tuple(names), "seeds": tuple(seeds) or recipe.seeds}
     chosen = recipe.model_copy(update=selection | _precisions(recipe, device))
-    identity = identity_of(chosen)
-    preparation = preparation_of(chosen)
-    code = _shared_code(chosen, preparation)
-    cells = [
-        _cell(identity, code, name, method, variant, seed)
+    entries = [
+        (name, method, variant, seed)
         for seed in chosen.seeds
         for name in names
-        for method, variant in _named_variants(chosen, name)
+        for method, variant in named_variants(chosen, name)
         if seed == chosen.seeds[0] or method.feedback is not Feedback.NONE
     ]
-    if recipe.workers == "auto":
-        most = min(len(cells), most_workers or _workers_here(recipe))
-        chosen = chosen.model_copy(update={"workers": most})
-    return Plan(recipe=chosen, cells=tuple(cells), key=content_hash(identity), preparation=preparation)
+    most = (most_workers or _workers_here(recipe)) if recipe.workers == "auto" else None
+    return of_entries(chosen, entries, most)
+
+
+def of_entries(recipe: Recipe, entries: Iterable[tuple[str, Method, str, int]], most_workers: int | None) -> Plan:
+    """Return the plan of a recipe without anything ``auto`` but its workers, for (name, method, variant, seed)."""
+    identity, preparation = identity_of(recipe), preparation_of(recipe)
+    code = _shared_code(recipe, preparation)
+    cells = tuple(_cell(identity, code, *entry) for entry in entries)
+    if most_workers:
+        recipe = recipe.model_copy(update={"workers": max(1, min(len(cells), most_workers))})
+    key = content_hash(identity)
+    return Plan(recipe=recipe, cells=cells, key=key, preparation=preparation, most_workers=most_workers)
 
 
 def _workers_here(recipe: Recipe) -> int:
@@ -225,7 +228,7 @@ def _preparation_part(recipe: Recipe, preparation: str) -> source_code.Parts:
     return {f"preparation of {recipe.problem['kind']}": preparation}
 
 
-def _named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
+def named_variants(recipe: Recipe, name: str) -> list[tuple[Method, str]]:
     """Return each variant of a method and its name, which consists of the settings that differ between variants."""
     built = recipes.variants(recipe, name)
     if len(built) == 1:

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Lora, Method
-from una_bench.suite import overrides, presets, yaml_values
+from una_bench.suite import overrides, presets, tune_settings, yaml_values
 from una_bench.suite.slurm_settings import Slurm
+from una_bench.suite.tune_settings import Tune
 
 SCHEMA = 1
 MOST_BYTES, MOST_VALUES = 2**20, 10_000
@@ -107,6 +108,8 @@ class Recipe(BaseModel):
     """Interval at which a training saves its state for resuming."""
     slurm: Slurm | None = None
     """What jobs ask of a cluster, with --executor slurm."""
+    tune: Tune | None = None
+    """Search of every method's settings with the same number of trials; null: no tuning."""
     expected: dict[str, dict[str, float]] = {}
     """Method -> measured ``seconds`` and ``peak_bytes`` of one cell, for --dry-run."""
 
@@ -220,7 +223,15 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
         }
     recipe = checked_settings(Recipe, raw, source, "")
     kind = str(recipe.problem.get("kind", ""))
-    problem = checked_settings(registry.problem_type(kind), recipe.problem, source, "problem.")
+    kind_of_problem, given = registry.problem_type(kind), recipe.problem
+    if recipe.tune:
+        given = tune_settings.with_validation(kind_of_problem, given, source)
+    problem = checked_settings(kind_of_problem, given, source, "problem.")
+    if recipe.draws > 1 and recipe.tune:
+        raise UserError(
+            f"{source}: 'draws' is {recipe.draws} and there is 'tune': methods are tuned on one draw of the problem. "
+            "Leave one of them out."
+        )
     if recipe.draws > 1 and not problem.drawn:
         raise UserError(
             f"{source}: 'draws' is {recipe.draws}: the data of a problem of kind {kind} are given, not drawn. Leave "
@@ -230,6 +241,8 @@ def validate(raw: Mapping[str, Any], source: str) -> Recipe:
     for name, settings in benchmarks.items():
         filled_in = checked_settings(registry.benchmark(name), settings, source, f"benchmarks.{name}.")
         settings |= {k: v for k, v in filled_in.model_dump(exclude_unset=True).items() if k not in settings}
+    if recipe.tune:
+        tune_settings.check_metric(recipe.tune, benchmarks, source)
     for key in sorted(set(recipe.training) - overrides.setting_names()):
         hint = nearest(key, overrides.setting_names())
         raise UserError(

@@ -233,17 +233,17 @@ def test_a_constant_added_to_a_prompts_rewards_changes_no_difference_in_objectiv
 
 
 def test_reward_has_mean_0_and_sd_1_under_the_reference_before_its_offset(known: truth.Truth) -> None:
-    reward = world.standardized(world.raw_reward(0, 0.5), known.logp_reference, known.heldout)
+    reward = world.standardized(world.raw_reward(0, 0.5), known.logp_reference, known.splits)
     p = np.exp(known.logp_reference)
     assert np.abs((p * reward).sum(1)).max() < 1e-5
-    assert (p * reward**2).sum(1)[~known.heldout].mean() == pytest.approx(1.0, abs=1e-5)
+    assert (p * reward**2).sum(1)[known.splits["train"]].mean() == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(("variant", "mean", "sd"), [("E0", 0.0, 0.0), ("E1", 1.0, 0.5), ("E2", -1.0, 0.5)])
 def test_offsets_of_a_variant_have_its_mean_and_sd(variant: str, mean: float, sd: float) -> None:
     problem = Exact(kind="exact", variant=variant)
-    heldout = world.split_prompts(0, 16)
-    offsets = world.offsets(0, problem.shift, problem.shift_sd, heldout)[~heldout]
+    splits = world.split_prompts(0, 16)
+    offsets = world.offsets(0, problem.shift, problem.shift_sd, splits)[splits["train"]]
     assert (offsets.mean(), offsets.std()) == (pytest.approx(mean, abs=1e-12), pytest.approx(sd, abs=1e-12))
 
 

@@ -380,7 +380,7 @@ def test_real_data_in_every_layout_gives_the_same_pairs(layout: str) -> None:
             {"kind": "preference", "max_prompt_length": 200, "max_response_length": 300} | settings
         )
         template = make_template(problem, catalog.resolve(problem.policy))
-        _, _, facts = prepare.read_examples(problem, template)
+        _, facts = prepare.read_examples(problem, template)
         hashes.append(facts["train"]["content_sha256"])
     assert hashes[0] == hashes[1]
 

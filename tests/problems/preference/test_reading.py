@@ -57,8 +57,8 @@ def read(
     )
     tokenizer = byte_tokenizer(chat)
     made = template_checks.make(tokenizer, chat=problem.template == "chat", name="m")
-    train, _, facts = prepare.read_examples(problem, made)
-    decode = [tuple(tokenizer.decode(ids) for ids in (one.prompt_ids, *one.completion_ids)) for one in train]
+    parts, facts = prepare.read_examples(problem, made)
+    decode = [tuple(tokenizer.decode(ids) for ids in (one.prompt_ids, *one.completion_ids)) for one in parts["train"]]
     return decode, facts
 
 

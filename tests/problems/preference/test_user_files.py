@@ -92,7 +92,7 @@ def read(name: str, content: Content, settings: dict[str, Any], chat: str = TEMP
     )
     tokenizer = byte_tokenizer(chat)
     template = template_checks.make(tokenizer, chat=problem.template == "chat", name="m")
-    train, _, facts = prepare.read_examples(problem, template)
+    parts, facts = prepare.read_examples(problem, template)
     examples = [
         (
             tokenizer.decode(one.prompt_ids),
@@ -101,7 +101,7 @@ def read(name: str, content: Content, settings: dict[str, Any], chat: str = TEMP
                 for ids, judged in zip(one.completion_ids, one.example.responses, strict=True)
             ),
         )
-        for one in train
+        for one in parts["train"]
     ]
     return examples, notes.of_reading(facts["train"])
 

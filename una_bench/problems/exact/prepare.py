@@ -46,19 +46,19 @@ def prepare(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> No
 
 def make_truth(problem: ExactSettings, out: Path, say: Callable[[str], None]) -> Truth:
     """Create the reference policy and the reward, and write the policy."""
-    heldout = world.split_prompts(problem.seed, problem.heldout_prompts)
+    splits = world.split_prompts(problem.seed, problem.heldout_prompts, problem.validation_prompts)
     reference = policy.new_policy(problem.seed + 1)
     logp_teacher = policy.enumerate_responses(policy.teacher(problem.seed, problem.teacher_sharpness))
     say("reference policy")
-    train = np.flatnonzero(~heldout)
+    train = np.flatnonzero(splits["train"])
     policy.sft(reference, logp_teacher, prompts=train, steps=problem.sft_steps, seed=problem.seed, say=say)
     reference.save_pretrained(out / "policy")
     language.build_tokenizer().save_pretrained(out / "policy")
     logp_reference = policy.enumerate_responses(reference)
     raw = world.raw_reward(problem.reward_seed, problem.prompt_share)
-    reward = world.standardized(raw, logp_reference, heldout)
-    reward += world.offsets(problem.seed, problem.shift, problem.shift_sd, heldout)[:, None]
-    return make(logp_reference, reward, heldout, problem.beta)
+    reward = world.standardized(raw, logp_reference, splits)
+    reward += world.offsets(problem.seed, problem.shift, problem.shift_sd, splits)[:, None]
+    return make(logp_reference, reward, splits, problem.beta)
 
 
 def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str, int]:
@@ -80,8 +80,11 @@ def _write_feedback(problem: ExactSettings, truth: Truth, out: Path) -> dict[str
         name = "responses.parquet" if split == "train" else "responses_heldout.parquet"
         table.to_parquet(out / name, index=False)
         counts |= {f"prompts_{split}": len(truth.rows(split)), f"responses_{split}": len(table)}
-    prompts, splits = list(language.prompts()), np.where(truth.heldout, "heldout", "train")
+    prompts = list(language.prompts())
+    splits = [next(name for name, mask in truth.splits.items() if mask[i]) for i in range(len(prompts))]
     ids = [language.token_ids(text) for text in prompts]
     table = pd.DataFrame({"prompt": prompts, "prompt_ids": ids, "split": splits})
     table.to_parquet(out / "prompts.parquet", index=False)
+    if "validation" in truth.splits:
+        counts["prompts_validation"] = len(truth.rows("validation"))
     return counts | {"responses_a_prompt": truth.reward.shape[1]}

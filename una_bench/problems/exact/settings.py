@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +19,8 @@ class ExactSettings(Problem):
     about: ClassVar[str] = (
         "64 prompts with 2,801 enumerable responses each and a known reward: distance to the optimum is exact"
     )
+
+    validation: ClassVar[Mapping[str, Any]] = {"validation_prompts": 8}
 
     kind: Literal["exact"] = "exact"
     """Kind of problem."""
@@ -40,6 +43,8 @@ class ExactSettings(Problem):
     """Responses to held-out prompts, for preference accuracy."""
     heldout_prompts: int = Field(default=16, ge=2, le=62)
     """Number of held-out prompts out of 64."""
+    validation_prompts: int = Field(default=0, ge=0, le=60)
+    """Number of further prompts that nothing is trained on, to choose settings by; tuning sets it to 8."""
     label_noise: float = Field(default=0.0, ge=0, le=0.5)
     """Probability that a preference or a label is flipped."""
     score_noise: float = Field(default=0.0, ge=0)
@@ -54,6 +59,15 @@ class ExactSettings(Problem):
     """Whether to learn a reward model from the pairs."""
     reward_model_steps: int = Field(default=384, ge=1)
     """Training steps of the reward model, 64 pairs each."""
+
+    @model_validator(mode="after")
+    def _leaves_prompts(self) -> Self:
+        if self.heldout_prompts + self.validation_prompts > 62:
+            raise ValueError(
+                f"heldout_prompts={self.heldout_prompts} and validation_prompts={self.validation_prompts} leave fewer "
+                "than 2 of 64 prompts to train on; lower one"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

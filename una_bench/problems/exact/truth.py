@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from una_bench.problems.exact import optimum
 from una_bench.problems.exact.optimum import Floats
+from una_bench.problems.exact.world import Masks
 
 FILE = "truth.npz"
-SPLITS = ("train", "heldout")
+SPLITS = ("train", "heldout", "validation")
 POINTS_SHOWN = 40
 """Points of the frontier in the manifest, for plots."""
 
@@ -27,22 +28,21 @@ class Truth:
     """Nats, (prompts, responses)."""
     reward: Floats
     """True reward with offsets, (prompts, responses)."""
-    heldout: NDArray[np.bool_]
-    """Mask of held-out prompts, (prompts,)."""
+    splits: Masks
     beta: float
     frontiers: dict[str, optimum.Frontier]
     """Per split; slow to compute, so it is stored."""
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the indices of the prompts of one split."""
-        return np.flatnonzero(self.heldout == (split == "heldout"))
+        return np.flatnonzero(self.splits[split])
 
     @cached_property
     def standards(self) -> dict[str, optimum.Standard]:
         """Optimum and frontier per split."""
         return {
             split: optimum.standard(self.logp_reference[rows], self.reward[rows], self.beta, self.frontiers[split])
-            for split in SPLITS
+            for split in self.splits
             if len(rows := self.rows(split))
         }
 
@@ -73,19 +73,21 @@ class Truth:
     def save(self, folder: Path) -> None:
         """Write ``truth.npz``."""
         tables: dict[str, Any] = {f"frontier_{split}": np.stack(astuple(c)) for split, c in self.frontiers.items()}
-        tables |= {"logp_reference": self.logp_reference, "reward": self.reward, "heldout": self.heldout}
+        tables |= {"logp_reference": self.logp_reference, "reward": self.reward}
+        tables |= {split: mask for split, mask in self.splits.items() if split != "train"}
         np.savez(folder / FILE, beta=np.float64(self.beta), **tables)
 
 
 def load(folder: Path) -> Truth:
     """Read ``truth.npz`` of a prepared folder."""
     with np.load(folder / FILE) as stored:
+        aside = [split for split in SPLITS if split in stored]
         return Truth(
             logp_reference=stored["logp_reference"],
             reward=stored["reward"],
-            heldout=stored["heldout"],
+            splits={"train": ~np.any([stored[split] for split in aside], axis=0), **{s: stored[s] for s in aside}},
             beta=float(stored["beta"]),
-            frontiers={split: optimum.Frontier(*stored[f"frontier_{split}"]) for split in SPLITS},
+            frontiers={split: optimum.Frontier(*stored[f"frontier_{split}"]) for split in ("train", *aside)},
         )
 
 
@@ -95,8 +97,7 @@ def _shown(curve: optimum.Frontier) -> NDArray[np.int64]:
     return np.unique(np.abs(length[:, None] - np.linspace(0, length[-1], POINTS_SHOWN)).argmin(0))
 
 
-def make(logp_reference: Floats, reward: Floats, heldout: NDArray[np.bool_], beta: float) -> Truth:
+def make(logp_reference: Floats, reward: Floats, splits: Masks, beta: float) -> Truth:
     """Compute the frontier of each split and return the truth."""
-    groups = {"train": ~heldout, "heldout": heldout}
-    frontiers = {split: optimum.frontier(logp_reference[g], reward[g]) for split, g in groups.items()}
-    return Truth(logp_reference=logp_reference, reward=reward, heldout=heldout, beta=beta, frontiers=frontiers)
+    frontiers = {split: optimum.frontier(logp_reference[g], reward[g]) for split, g in splits.items()}
+    return Truth(logp_reference=logp_reference, reward=reward, splits=splits, beta=beta, frontiers=frontiers)

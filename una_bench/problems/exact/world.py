@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from una_bench.problems.exact import language
 from una_bench.problems.exact.optimum import Floats
 
+Masks = Mapping[str, NDArray[np.bool_]]
+"""Split -> mask of its prompts, (prompts,); ``validation`` only if it has any."""
 
-def split_prompts(seed: int, heldout: int) -> NDArray[np.bool_]:
-    """Return a random mask of held-out prompts, shape (prompts,)."""
+
+def split_prompts(seed: int, heldout: int, validation: int = 0) -> Masks:
+    """Split the prompts at random; the held-out ones do not depend on the number of validation prompts."""
     prompts = len(language.prompts())
-    return np.isin(np.arange(prompts), np.random.default_rng([seed, 1]).permutation(prompts)[:heldout])
+    order = np.random.default_rng([seed, 1]).permutation(prompts)
+    ends = {"heldout": (0, heldout), "validation": (heldout, heldout + validation)}
+    masks = {name: np.isin(np.arange(prompts), order[low:high]) for name, (low, high) in ends.items() if high > low}
+    return {"train": ~np.any(list(masks.values()), axis=0), **masks}
 
 
 def _table(rng: np.random.Generator, prompt_share: float, *shape: int) -> Floats:
@@ -50,23 +58,23 @@ def raw_reward(seed: int, prompt_share: float) -> Floats:
     return reward
 
 
-def standardized(reward: Floats, logp_reference: Floats, heldout: NDArray[np.bool_]) -> Floats:
-    """Center the reward of each prompt under the reference, and scale it to standard deviation 1 over each prompt set.
+def standardized(reward: Floats, logp_reference: Floats, splits: Masks) -> Floats:
+    """Center the reward of each prompt under the reference, and scale it to standard deviation 1 over each split.
 
-    ``reward`` and ``logp_reference`` (nats) are (prompts, responses), the mask ``heldout`` is (prompts,).
+    ``reward`` and ``logp_reference`` (nats) are (prompts, responses).
     """
     probability = np.exp(logp_reference)
     centered: Floats = reward - (probability * reward).sum(1, keepdims=True)
-    for group in (heldout, ~heldout):
+    for group in splits.values():
         if group.any():
             centered[group] /= np.sqrt((probability[group] * centered[group] ** 2).sum(1).mean())
     return centered
 
 
-def offsets(seed: int, shift: float, shift_sd: float, heldout: NDArray[np.bool_]) -> Floats:
-    """Return the constant added to the rewards of each prompt, (prompts,): mean ``shift``, sd ``shift_sd`` per set."""
-    draw = np.random.default_rng([seed, 3]).standard_normal(len(heldout))
-    for group in (heldout, ~heldout):
+def offsets(seed: int, shift: float, shift_sd: float, splits: Masks) -> Floats:
+    """Return the constant added to the rewards of each prompt, (prompts,): mean ``shift``, sd ``shift_sd`` a split."""
+    draw = np.random.default_rng([seed, 3]).standard_normal(len(splits["train"]))
+    for group in splits.values():
         if group.sum() > 1:
             draw[group] = (draw[group] - draw[group].mean()) / draw[group].std()
     constants: Floats = shift + shift_sd * draw

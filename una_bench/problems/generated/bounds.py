@@ -35,7 +35,7 @@ POINTS = 60
 Z95 = 1.96
 RESAMPLES = 40
 """Resamples behind the band of the frontier."""
-SPLITS = ("train", "heldout")
+SPLITS = ("train", "heldout", "validation")
 
 
 def log_mean_exp(values: Floats) -> Floats:
@@ -283,4 +283,5 @@ def load(folder: Path) -> dict[str, Optimum]:
                 beta=float(stored["beta"]),
             )
             for split in SPLITS
+            if f"reward_{split}" in stored
         }

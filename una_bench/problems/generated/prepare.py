@@ -76,8 +76,7 @@ def prepare(problem: GeneratedSettings, out: Path, say: Say) -> None:
     as_given = problem.as_preference()
     model = find_policy(as_given, say)
     template = make_template(as_given, model)
-    train, heldout, facts = prompts.read(problem, template, sizes.context(sizes.configuration(model)))
-    parts = {"train": train, "heldout": heldout}
+    parts, facts = prompts.read(problem, template, sizes.context(sizes.configuration(model)))
     longest = max(len(one.ids) for part in parts.values() for one in part)
     rows = [row for split, part in parts.items() for row in prompts.rows(part, split)]
     pd.DataFrame(rows).to_parquet(out / "prompts.parquet", index=False)
@@ -89,8 +88,8 @@ def prepare(problem: GeneratedSettings, out: Path, say: Say) -> None:
         optima = {split: _optimum(problem, part, split, sampler) for split, part in parts.items()}
         tables = {split: _feedback(problem, part, split, sampler) for split, part in parts.items()}
     bounds.save(out, optima)
-    for split, name in (("train", "responses"), ("heldout", "responses_heldout")):
-        tables[split].to_parquet(out / f"{name}.parquet", index=False)
+    for split, table in tables.items():
+        table.to_parquet(out / ("responses.parquet" if split == "train" else f"responses_{split}.parquet"), index=False)
     as_preference = problem.as_preference(longest)
     model_notes, checks = model_checks.check_policy(model, template, Prepared(out))
     figures: dict[str, Any] | None = None
@@ -107,7 +106,7 @@ def prepare(problem: GeneratedSettings, out: Path, say: Say) -> None:
         "max_prompt_length": longest,
         "max_new_tokens": problem.max_response_length,
         "mean_tokens": {
-            "prompt": fmean(len(one.ids) for one in train),
+            "prompt": fmean(len(one.ids) for one in parts["train"]),
             "response": float(tables["train"].completion_ids.map(len).mean()),
         },
         "policy": {"source": model.source, "revision": model.revision, "trusted": model.trusted},
@@ -191,6 +190,6 @@ def _notes(problem: GeneratedSettings, summaries: dict[str, dict[str, Any]]) -> 
     notes = [f"The optimum at problem.beta={problem.beta:g} is {train['kl_ref']:.2g} nats from the policy{rule}."]
     for split, summary in summaries.items():
         if summary["unresolved"]:
-            where = "training" if split == "train" else "held-out"
+            where = {"train": "training", "heldout": "held-out"}.get(split, split)
             notes.append(f"Regret on {where} prompts is {summary['unresolved']}.")
     return notes

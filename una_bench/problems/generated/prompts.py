@@ -67,8 +67,10 @@ def _read(source: Source | str) -> tuple[str, list[Messages], dict[str, Any]]:
 
 def read(
     problem: GeneratedSettings, template: Template, context: int | None
-) -> tuple[list[Prompt], list[Prompt], dict[str, Any]]:
-    """Return the prompts to train on, held-out ones, and facts for the manifest; the policy reads ``context`` tokens.
+) -> tuple[dict[str, list[Prompt]], dict[str, Any]]:
+    """Return the prompts of each split, and facts for the manifest; the policy reads ``context`` tokens.
+
+    The splits are ``train``, ``heldout``, and ``validation`` if there are prompts to choose settings by.
 
     Raises:
         UserError: A row has no prompt, one that the template refuses, or one that is too long; or there are too few.
@@ -83,21 +85,25 @@ def read(
         heldout = heldout[: problem.heldout_prompts]
         aside = {conversations.key(messages) for messages in heldout}
         train = [messages for messages in order if conversations.key(messages) not in aside]
+    validation, train = train[: problem.validation_prompts], train[problem.validation_prompts :]
     train = train[: problem.train_prompts]
-    if min(len(train), len(heldout)) < 2:
+    if min(len(train), len(heldout)) < 2 or len(validation) == 1:
+        also = f" and {len(validation)} to choose settings by" if problem.validation_prompts else ""
+        lower = " or problem.validation_prompts" if problem.validation_prompts else ""
         raise UserError(
-            f"{name} has {len(everything)} different prompts: {len(train)} to train on and {len(heldout)} held out. At "
-            "least 2 of each are needed. Give more, or lower problem.heldout_prompts."
+            f"{name} has {len(everything)} different prompts: {len(train)} to train on and {len(heldout)} held out"
+            f"{also}. At least 2 of each are needed. Give more, or lower problem.heldout_prompts{lower}."
         )
     rows = {conversations.key(messages): number for number, messages in enumerate(everything, start=1)}
-    parts = [
-        [
+    given = {"train": train, "heldout": heldout, **({"validation": validation} if validation else {})}
+    parts = {
+        split: [
             _written(one, template, problem, context, f"{name}, prompt {rows.get(conversations.key(one), 0)}")
             for one in part
         ]
-        for part in (train, heldout)
-    ]
-    return parts[0], parts[1], {"train": facts, "heldout": of_heldout}
+        for split, part in given.items()
+    }
+    return parts, {"train": facts, "heldout": of_heldout}
 
 
 def _written(

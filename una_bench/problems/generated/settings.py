@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +21,8 @@ class GeneratedSettings(Problem):
     about: ClassVar[str] = (
         "your language model, prompts, and a known reward function: distance to the optimum is estimated with bounds"
     )
+
+    validation: ClassVar[Mapping[str, Any]] = {"validation_prompts": 16}
 
     kind: Literal["generated"] = "generated"
     """Kind of problem."""
@@ -41,6 +44,8 @@ class GeneratedSettings(Problem):
     """Rows of held-out prompts; none: ``heldout_prompts`` of ``prompts``."""
     heldout_prompts: int = Field(default=32, ge=2)
     """Prompts held out, chosen by the seed, without ``heldout``; else the largest number of those."""
+    validation_prompts: int = Field(default=0, ge=0)
+    """Further prompts of ``prompts`` that nothing is trained on, to choose settings by; tuning sets it to 16."""
     train_prompts: int | None = Field(default=None, ge=2)
     """Largest number of prompts to train on, chosen by the seed; none: all others."""
     max_prompt_length: int | None = Field(default=None, ge=1)

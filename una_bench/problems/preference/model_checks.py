@@ -89,7 +89,7 @@ def require_length(model: Model, context: int | None, longest: int) -> None:
 def require_texts(model: Model, scorer: Scorer, prepared: Prepared) -> None:
     """Refuse texts of the data that a reward model cannot read, being too long or of tokens without embeddings."""
     longest = largest = 0
-    for table in (prepared.responses(split) for split in ("train", "heldout")):
+    for table in prepared.all_responses():
         for pair in zip(table.prompt, table.completion, strict=True):
             ids = scorer.token_ids(*pair)
             longest, largest = max(longest, len(ids)), max([largest, *ids])
@@ -157,8 +157,9 @@ def check_reward(
 
 def _texts(prepared: Prepared) -> Iterator[Sequence[int]]:
     """Yield the token ids of each prompt and response."""
-    tables = (prepared.responses(split) for split in ("train", "heldout"))
-    yield from (ids for table in tables for name in ("prompt_ids", "completion_ids") for ids in table[name])
+    yield from (
+        ids for table in prepared.all_responses() for name in ("prompt_ids", "completion_ids") for ids in table[name]
+    )
 
 
 def check_policy(model: Model, template: Template, prepared: Prepared) -> tuple[list[str], Mapping[str, Any]]:

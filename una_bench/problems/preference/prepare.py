@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -45,13 +45,14 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         reward_model.resolve(problem, problem.reward_model, say)
     template = make_template(problem, model)
     say("preference data")
-    train, heldout, facts = read_examples(problem, template, context=sizes.context(sizes.configuration(model)))
+    parts, facts = read_examples(problem, template, context=sizes.context(sizes.configuration(model)))
     given = problem
     limits = facts["limits"]
     problem = given.model_copy(
         update={"max_prompt_length": limits["prompt"], "max_response_length": limits["response"]}
     )
-    _write_tables(problem, out, train, heldout)
+    train = parts["train"]
+    _write_tables(problem, out, parts)
     for method, ends in problem.doubled_ends.items():
         table = tables.double_ends(Prepared(out).responses(), template.tokenizer, ends)
         table.to_parquet(out / f"responses_for_{method}.parquet", index=False)
@@ -64,7 +65,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
         figures = reward_model.write_reward_model(problem, out, template, say)
     model_notes += figures.pop("notes", [])
     counts: dict[str, int] = {}
-    for name, part in (("train", train), ("heldout", heldout)):
+    for name, part in parts.items():
         pairs_of_part = sum(w.example.paired for w in part)
         counts |= {f"pairs_{name}": pairs_of_part, f"unpaired_{name}": len(part) - pairs_of_part}
         counts |= {f"prompts_{name}": len({w.prompt for w in part})}
@@ -76,7 +77,7 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
             *facts["notes"],
             *model_notes,
             *tuning.pop("notes", ()),
-            *(note for name in ("train", "heldout") for note in notes.of_reading(facts[name])),
+            *(note for name in parts for note in notes.of_reading(facts[name])),
             *notes.of_feedback(Prepared(out).responses()),
             *notes.of_heldout(counts["pairs_heldout"]),
         ],
@@ -100,18 +101,19 @@ def prepare(problem: PreferenceSettings, out: Path, say: Say) -> None:
 
 def read_examples(
     problem: PreferenceSettings, template: Template, *, context: int | None = None
-) -> tuple[list[Written], list[Written], dict[str, Any]]:
+) -> tuple[dict[str, list[Written]], dict[str, Any]]:
     """Read and judge the data, and put it into the template; the policy reads at most ``context`` tokens.
 
     Returns:
-        Training examples, held-out examples, and facts about both for the manifest.
+        Examples of each split (``train``, ``heldout``, and ``validation`` if a share of the prompts is held back for
+        it), and facts about each for the manifest.
 
     Raises:
         UserError: Data is missing, has not the needed columns, or nothing of it is left.
     """
     examples, facts = examples_of(problem, problem.dataset)
     if problem.heldout is None:
-        train, heldout = tables.split(examples, problem.heldout_share, problem.seed)
+        train, heldout = tables.split(examples, problem.heldout_share, [problem.seed, 1])
         rule = f"{problem.heldout_share:g} of the prompts, chosen by seed {problem.seed}"
         aside: dict[str, Any] = {"source": "split off the training data", "rule": rule}
     else:
@@ -119,11 +121,15 @@ def read_examples(
         heldout_prompts = {one.prompt for one in heldout}
         train = [one for one in examples if one.prompt not in heldout_prompts]
         facts["prompt_is_held_out"] = len(examples) - len(train)
+    validation, of_validation = _held_back(problem, train)
+    train = [one for one in train if one.prompt not in {other.prompt for other in validation}]
     limits, decided = lengths.limits(problem, train, template, context)
     wider = lengths.heldout_limits(problem, heldout, template, context, limits)
-    written = []
-    parts = ((train, facts, problem.pairs, limits), (heldout, aside, problem.heldout_pairs, wider))
-    for part, part_facts, most, part_limits in parts:
+    written: dict[str, list[Written]] = {}
+    parts = [("train", train, facts, problem.pairs, limits), ("heldout", heldout, aside, problem.heldout_pairs, wider)]
+    if problem.validation_share:
+        parts.append(("validation", validation, of_validation, problem.heldout_pairs, wider))
+    for name, part, part_facts, most, part_limits in parts:
         where = (problem.heldout or problem.dataset).name if part is heldout else problem.dataset.name
         try:
             kept, dropped = tables.write(part, template, part_limits, most=most, seed=problem.seed)
@@ -136,15 +142,24 @@ def read_examples(
         part_facts["content_sha256"] = content_hash(
             [[w.prompt, *w.completions, *([w.example.second_preferred] if w.example.paired else [])] for w in kept]
         )
-        written.append(kept)
+        written[name] = kept
         if not kept:
-            raise UserError(notes.nothing_left(where, part_facts, "hold out" if part is heldout else "train on"))
+            purpose = {"train": "train on", "heldout": "hold out", "validation": "choose settings by"}[name]
+            raise UserError(notes.nothing_left(where, part_facts, purpose))
     about = {
         "rules": [*RULES, *_settings_rules(problem, limits)],
         "limits": {**asdict(limits), **decided},
         "notes": [lengths.note(limits, decided, problem)] if decided else [],
     }
-    return written[0], written[1], {"train": facts, "heldout": aside, **about}
+    return written, {**{name: part_facts for name, _, part_facts, _, _ in parts}, **about}
+
+
+def _held_back(problem: PreferenceSettings, train: Sequence[Example]) -> tuple[list[Example], dict[str, Any]]:
+    """Return the examples of the prompts that settings are chosen by, and facts about them."""
+    share = problem.validation_share
+    aside = tables.split(train, share, [problem.seed, 4])[1] if share else []
+    rule = f"{share:g} of the other prompts, chosen by seed {problem.seed}"
+    return aside, {"source": "held back from the training data", "rule": rule}
 
 
 def examples_of(problem: PreferenceSettings, source: Source) -> tuple[list[Example], dict[str, Any]]:
@@ -182,7 +197,8 @@ def _settings_rules(problem: PreferenceSettings, limits: Limits) -> list[str]:
     ]
 
 
-def _write_tables(problem: PreferenceSettings, out: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
-    for name, part in (("responses", train), ("responses_heldout", heldout)):
+def _write_tables(problem: PreferenceSettings, out: Path, parts: Mapping[str, Sequence[Written]]) -> None:
+    for split, part in parts.items():
+        name = "responses" if split == "train" else f"responses_{split}"
         tables.write_responses(out / f"{name}.parquet", part, label_threshold=problem.label_threshold)
-    tables.write_prompts(out / "prompts.parquet", train, heldout)
+    tables.write_prompts(out / "prompts.parquet", parts)

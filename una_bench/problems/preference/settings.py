@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -89,6 +90,8 @@ class PreferenceSettings(Problem):
 
     about: ClassVar[str] = "your language model and your preferences: pairs, labels and scores of the same responses"
 
+    validation: ClassVar[Mapping[str, Any]] = {"validation_share": 0.1}
+
     kind: Literal["preference"] = "preference"
     """Kind of problem."""
     policy: str
@@ -109,6 +112,9 @@ class PreferenceSettings(Problem):
     """Held-out judged responses for preference accuracy; none: a share of the prompts of ``dataset``."""
     heldout_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the prompts held out without ``heldout``."""
+    validation_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the other prompts of ``dataset`` that are not trained on, to choose settings by; tuning sets it to
+    0.1."""
     score_weights: dict[str, float] = Field(default_factory=lambda: dict(HELPSTEER_WEIGHTS))
     """Weights of attributes (0 to 4), divided by their sum times 4; the default is the paper's for HelpSteer2."""
     columns: dict[str, str] = Field(default_factory=dict)

@@ -142,14 +142,14 @@ def _write(example: Example, template: Template, limits: Limits) -> Written | st
     )
 
 
-def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+def split(examples: Sequence[Example], share: float, seed: Sequence[int]) -> tuple[list[Example], list[Example]]:
     """Split examples by prompt into training and held-out ones, each in the order of the data.
 
     ``share`` is that of the prompts to hold out, at least one prompt.
     """
     prompts = sorted({one.prompt for one in examples})
     count = min(len(prompts) - 1, max(1, round(share * len(prompts)))) if prompts else 0
-    aside = {prompts[i] for i in np.random.default_rng([seed, 1]).permutation(len(prompts))[:count]}
+    aside = {prompts[i] for i in np.random.default_rng(seed).permutation(len(prompts))[:count]}
     return [one for one in examples if one.prompt not in aside], [one for one in examples if one.prompt in aside]
 
 
@@ -209,9 +209,9 @@ def double_ends(table: pd.DataFrame, tokenizer: Any, ends: Sequence[str]) -> pd.
     return doubled
 
 
-def write_prompts(path: Path, train: Sequence[Written], heldout: Sequence[Written]) -> None:
+def write_prompts(path: Path, parts: Mapping[str, Sequence[Written]]) -> None:
     """Write each prompt once with its split and its messages as JSON (columns: `una_bench.interfaces.prepared`)."""
-    _write_parquet(path, _prompt_rows({"train": train, "heldout": heldout}), PROMPTS)
+    _write_parquet(path, _prompt_rows(parts), PROMPTS)
 
 
 def _prompt_rows(parts: Mapping[str, Sequence[Written]]) -> Iterator[dict[str, Any]]:

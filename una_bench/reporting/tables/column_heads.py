@@ -37,6 +37,8 @@ DETAIL = (
     "pace.*",
 )
 """Families whose other metrics the main table leaves out; metrics of third-party families are shown."""
+VALIDATION = ".validation"
+"""End of metrics on the data that settings are chosen by, which the main table leaves out."""
 LEADERBOARDS = {"paper": "counted as in the paper", "normalized": "normalized: 0 is chance, 1 is perfect"}
 """Families with a scoring of their own for the tasks of a leaderboard; each gets its own table."""
 WORDS = {
@@ -68,7 +70,9 @@ def head(name: str) -> str:
         return f"{rest[0]} ({' '.join(rest[1:])})"
     if family in LEADERBOARDS and len(rest) >= 2:
         return f"{' '.join(rest[1:]).replace('_', ' ')} ({family}, {rest[0].removeprefix('leaderboard_')})"
-    split = {"train": " (train)", "heldout": " (held-out)"}.get(rest[-1] if rest else "", "")
+    split = {"train": " (train)", "heldout": " (held-out)", "validation": " (validation)"}.get(
+        rest[-1] if rest else "", ""
+    )
     middle = rest[:-1] if split else rest
     parts = middle if family in {"oracle", "preference"} and middle else [family, *middle]
     return " ".join(parts).replace("_", " ") + split
@@ -99,7 +103,8 @@ def main(metrics: Mapping[str, Metric]) -> list[Metric]:
         if pattern == "task.*":
             chosen.update((m.name, m) for m in shown_tasks if len(shown_tasks) <= MOST_TASKS)
         else:
-            chosen.update((n, m) for n, m in metrics.items() if fnmatchcase(n, pattern))
+            shown = (n for n in metrics if fnmatchcase(n, pattern) and not n.endswith(VALIDATION))
+            chosen.update((n, metrics[n]) for n in shown)
     hidden = (*DETAIL, "task.*", *(f"{family}.*" for family in LEADERBOARDS))
     chosen.update((n, m) for n, m in metrics.items() if not any(fnmatchcase(n, p) for p in hidden))
     return list(chosen.values())
