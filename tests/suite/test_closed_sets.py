@@ -76,7 +76,10 @@ def test_a_misspelled_choice_is_refused_with_the_nearest(suite: str, key: str, v
 
 @pytest.mark.parametrize(("suite", "key", "values"), CASES, ids=[key for _, key, _ in CASES])
 def test_every_choice_is_accepted(suite: str, key: str, values: list[str]) -> None:
-    needs = {"problem.reward_model.reads": ["problem.reward_model={name: m}"]}
+    needs = {
+        "problem.reward_model.reads": ["problem.reward_model={name: m}"],
+        "benchmarks.judge.kinds": ["benchmarks.judge.judge=local", "benchmarks.judge.model=m"],
+    }
     for value in values:
         recipe.load(suite, [*needs.get(key, []), f"{key}={value}"])
 

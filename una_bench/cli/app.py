@@ -142,6 +142,10 @@ def run(  # noqa: PLR0913 - one parameter an option
     tasks: Annotated[str, typer.Option(help="Tasks of lm-eval, as hellaswag,leaderboard-v2.")] = "",
     limit: Annotated[float | None, typer.Option(help="Documents of each task; a group counts as one.")] = None,
     tasks_path: Annotated[str, typer.Option(help="Folder of lm-eval task files of your own.")] = "",
+    judge: Annotated[
+        str, typer.Option(help="Who compares answers with the untrained policy's: a URL, local, reward_model or rule.")
+    ] = "",
+    judge_model: Annotated[str, typer.Option(help="Model that judges, at the URL or on this machine.")] = "",
     methods: Annotated[str, typer.Option(help="Methods and groups, as ppo,dpo,kto,una. Default: the suite's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds, as 0,1,2 or 0-4. Default: the suite's.")] = "",
     draws: Annotated[str, typer.Option(help="Draws of the problem, each with all methods and seeds. Default: 1.")] = "",
@@ -179,6 +183,8 @@ def run(  # noqa: PLR0913 - one parameter an option
         tasks=tasks,
         tasks_path=tasks_path,
         limit=limit,
+        judge=judge,
+        judge_model=judge_model,
     )
     suite = given.suite(suite)
     if bundle is not None:

@@ -74,7 +74,7 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     ``predict`` adds what would stop the run, and the command then ends with status 2 as the run would. ``require``
     refuses what this machine cannot run; ``announce`` prints what a run is going to do.
     """
-    from una_bench.orchestration import code_changes, engines, missing_inputs, preparation, tuning
+    from una_bench.orchestration import benchmark_checks, code_changes, engines, missing_inputs, preparation, tuning
     from una_bench.orchestration.run_folder import RunFolder
     from una_bench.orchestration.runner import Options
     from una_bench.suite import draws
@@ -96,6 +96,8 @@ def launch(  # noqa: PLR0913 - three options, and the three parts in which the c
     try:
         for need in missing_inputs.check(plan):
             messages.note(need.note())
+        retry = bool(options.get("retry_failed"))
+        benchmark_checks.require(plan, folder, connect=not dry_run, retry=retry)
     except UserError as error:
         if not dry_run:
             raise

@@ -14,7 +14,7 @@ from una_bench import formatting
 from una_bench.interfaces import registry
 from una_bench.interfaces.prepared import DataSize, Prepared
 from una_bench.machine import hardware
-from una_bench.orchestration import missing_inputs, preparation
+from una_bench.orchestration import benchmark_checks, missing_inputs, preparation
 from una_bench.suite import draws, requirements, search
 from una_bench.suite.requirements import CARD, CORE, GIB, Rate
 
@@ -62,6 +62,7 @@ def lines(plan: Plan, data: DataSize | None, folder: Path) -> dict[str, str]:
         "budget": _budget(plan, data),
         **({"tuning": _tuning(plan, data)} if recipe.tune else {}),
         "tasks": _tasks(plan),
+        **benchmark_checks.overview(plan, data),
         "time": _time(plan, required),
         "memory": f"at most about {required.memory_bytes / GIB:.1f} GiB" if required and required.shape else "unknown",
         **({"disk": _disk(required)} if recipe.draws > 1 else {}),

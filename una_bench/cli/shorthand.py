@@ -25,6 +25,8 @@ class Shorthand:
     tasks: str = ""
     tasks_path: str = ""
     limit: float | None = None
+    judge: str = ""
+    judge_model: str = ""
 
     @property
     def _own(self) -> dict[str, str]:
@@ -55,7 +57,7 @@ class Shorthand:
                 f"{option} {value}: the suite {suite} makes its own model and data. Use a suite for language models: "
                 f"una-bench run {OWN} --model MODEL --data DATA."
             )
-        return [*self._problem(kind), *self._leaderboard(suite, raw.get("benchmarks") or {})]
+        return [*self._problem(kind), *self._leaderboard(suite, raw.get("benchmarks") or {}), *self._judge()]
 
     def _problem(self, kind: str) -> list[Change]:
         generated = "prompts" in registry.problem_type(kind).model_fields if kind else False
@@ -73,6 +75,13 @@ class Shorthand:
             given = {"name": self.reward_model, "own_tokenizer": True, "own_template": None}
             changes.append(("problem.reward_model", given))
         return changes
+
+    def _judge(self) -> list[Change]:
+        """Return the changes about the judge: the suite's own, if it has one, is replaced."""
+        if not self.judge and not self.judge_model:
+            return []
+        judge = self.judge or "local"
+        return [("benchmarks.judge.judge", judge), ("benchmarks.judge.model", self.judge_model)]
 
     def _leaderboard(self, suite: str, benchmarks: Any) -> list[Change]:
         changes: list[Change] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,7 @@ from una_bench.interfaces.settings import Settings
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
-    from una_bench.interfaces.prepared import Prepared
+    from una_bench.interfaces.prepared import DataSize, Prepared
     from una_bench.record.schema import Better, Measurement
 
 
@@ -26,6 +26,8 @@ class Checkpoint:
     """Folder for a benchmark's files (such as lm-eval's results); they are kept beside the record."""
     device: str = "cpu"
     seed: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What a benchmark puts here becomes part of the record's facts."""
 
 
 class Benchmark(Settings):
@@ -36,6 +38,21 @@ class Benchmark(Settings):
     """One line for ``una-bench list``."""
     chooses: ClassVar[Mapping[str, Better]] = {}
     """Metrics on validation data by which tuning can choose, with the better direction; the first is the default."""
+    operational: ClassVar[frozenset[str]] = frozenset()
+    """Settings that do not affect results: they are no part of the key of a run."""
+
+    def require(self, cells: Sequence[tuple[str, str]], *, connect: bool) -> None:
+        """Refuse with a UserError, before anything starts, what a run of these (method, variant) lacks; without torch.
+
+        A connection may be opened only with ``connect``.
+        """
+
+    def overview(self, cells: Sequence[tuple[str, str]], data: DataSize | None) -> dict[str, str]:
+        """Return what the screen before a run of these (method, variant) says of the benchmark: heading -> line."""
+        return {}
+
+    def check(self, prepared: Prepared, device: str) -> None:
+        """Refuse with a UserError, before any training, what the prepared folder does not provide; in a worker."""
 
     def applies(self, prepared: Prepared) -> bool:
         """Return whether the problem provides what the benchmark needs."""

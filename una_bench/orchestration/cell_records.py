@@ -38,7 +38,7 @@ def finished_record(common: Mapping[str, Any], trained: Mapping[str, Any], evalu
         {
             **common,
             "status": Status.OK,
-            "facts": {**trained["facts"], **common["facts"]},
+            "facts": {**trained["facts"], **evaluated.get("facts", {}), **common["facts"]},
             **{part: trained[part] for part in ("environment", "curves", "steps", "phase_seconds")},
             "measurements": [*trained["measurements"], *evaluated["measurements"]],
             "seconds": trained["seconds"] + evaluated["seconds"],

@@ -18,7 +18,7 @@ from una_bench.interfaces import registry, trl_source
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.method import Feedback
 from una_bench.interfaces.prepared import Prepared
-from una_bench.orchestration import code_changes, engines, preparation
+from una_bench.orchestration import benchmark_checks, code_changes, engines, preparation
 from una_bench.orchestration.cell_records import failed_record, finished_record, not_applicable_record
 from una_bench.orchestration.executor import Outcome, Task
 from una_bench.orchestration.progress import Reporter
@@ -89,6 +89,8 @@ class Runner:
         self.prepared = Prepared(preparation.folder_of(plan))
         self.budgeted = plan
         """The plan with its budget in responses, once the data is prepared."""
+        self.unfinished: set[str] = set()
+        """Keys of cells to evaluate again."""
         self.not_applicable: dict[str, tuple[str, str]] = {}
         """Why a cell cannot be trained with these data or this TRL and what to do, by name."""
         benchmarks = [registry.benchmark(name) for name in plan.recipe.benchmarks]
@@ -112,8 +114,12 @@ class Runner:
                 self.report.say(escape(line))
             self._note_kept()
             self._leave_out(self.not_applicable)
+            if self.options.retry_failed:
+                self._ask_again()
             missing = self._missing()
             if missing:
+                log = self.folder.path / "check.log"
+                benchmark_checks.check(self.plan, self.prepared, self.pool, device=self.device, log=log)
                 self._train([c for c in missing if not self.folder.trained(c)])
                 self.time.once_seconds = self.time.once_seconds or self.pool.import_seconds
                 self._evaluate([c for c in self._missing() if self.folder.result(c, "trained")])
@@ -140,7 +146,16 @@ class Runner:
             or last[c.key].status not in final
             or (last[c.key].status is Status.NOT_APPLICABLE and c.name not in self.not_applicable)  # no longer
             or code_changes.of_record(last[c.key], c)
+            or (c.key in self.unfinished)
         ]
+
+    def _ask_again(self) -> None:
+        """Forget evaluations in which a benchmark could not give a number, so that it is run again."""
+        records = {r.key: r for r in self.folder.records(self.plan)}
+        for cell in self.plan.cells:
+            if cell.key in records and benchmark_checks.unfinished(records[cell.key]):
+                (self.folder.cell(cell) / "evaluated.json").unlink(missing_ok=True)
+                self.unfinished.add(cell.key)
 
     def _note_kept(self) -> None:
         """Update facts of records that this run keeps: ``code``, where it is other code, and those of the plan."""
@@ -331,6 +346,7 @@ class Runner:
         if trained is None or evaluated is None:
             return False
         self.folder.append(finished_record(self._common(cell), trained, evaluated))
+        self.unfinished.discard(cell.key)
         return True
 
     def _evaluated(self, cell: Cell) -> dict[str, Any] | None:

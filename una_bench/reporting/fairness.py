@@ -14,6 +14,7 @@ from una_bench.analysis.frame import Row
 from una_bench.record import code_facts
 from una_bench.record.schema import Record, Status
 from una_bench.reporting.fairness_topics import (
+    JUDGED,
     OF_GENERATING,
     OF_UNTRAINED,
     TOPICS,
@@ -52,6 +53,9 @@ def ledger(records: Sequence[Record]) -> list[LedgerLine]:
     prepared = _line("policy and data as prepared", lambda r: preparations.parts(preparations.of(r)), rows)
     if any("tuning" in r.facts for r in records):
         lines.append(_line(TUNING, tuning, [r for r in rows if _applies(TUNING, r)]))
+    trained = [row for row in rows if not row.fixed]
+    judged = [_line(topic, read, trained) for topic, read in JUDGED]
+    lines += [line for line in judged if line.values]
     return [*lines, *([prepared] if prepared.verdict is Verdict.DIFFERS else []), _code(rows)]
 
 

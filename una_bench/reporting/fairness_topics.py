@@ -58,6 +58,20 @@ def _adapters(record: Record) -> Any:
     return {**lora, "value_model": "trained in full"} if whole else lora or "none"
 
 
+def _judge(record: Record) -> Any:
+    """Return who judged the answers, with which prompt, against which baseline."""
+    facts = record.facts.get("judge")
+    return facts and {key: facts[key] for key in ("judges", "prompts_of_judge", "baseline", "prompts") if key in facts}
+
+
+def _of_judge(name: str) -> Read:
+    """Return a reader of one figure of the judge's errors, to three places."""
+    prefix = f"judge.{name}."
+    return lambda r: next(
+        (round(m.value, 3) for m in r.measurements if m.metric.startswith(prefix) and m.samples), None
+    )
+
+
 def _changed(record: Record) -> str:
     """Return the settings that a recipe changed, and those that the budget made smaller."""
     fitted = record.facts.get("fitted", {})
@@ -93,6 +107,14 @@ TOPICS: tuple[tuple[str, Read], ...] = (
     ("reward", _of("job", "reward")),
     ("settings changed from their defaults", _changed),
 )
+JUDGED: tuple[tuple[str, Read], ...] = (
+    ("judge and its prompt", _judge),
+    ("judge's position bias", _of_judge("position_bias")),
+    ("verdicts that cannot be read", _of_judge("unreadable")),
+    ("agreement of two judges (κ)", _of_judge("kappa")),
+    ("agreement of the judge with itself (κ)", _of_judge("repeat_kappa")),
+)
+"""Topics of runs with judged answers."""
 TUNING = "tuning"
 """Topic of the trials behind the settings, which only runs with tuned methods have."""
 

@@ -14,7 +14,7 @@ from una_bench.analysis import documents, frame, tuning
 from una_bench.analysis.frame import Row
 from una_bench.record import reader, storage
 from una_bench.record.schema import Record, Status
-from una_bench.reporting import fairness, summary
+from una_bench.reporting import answers_page, fairness, summary
 from una_bench.reporting.fairness_topics import TUNING
 from una_bench.reporting.plots import figures
 from una_bench.reporting.plots import tuning as tuning_plots
@@ -49,6 +49,7 @@ def write(run: Path, *, baseline: str | None = None, claims: Table | None = None
     if not baseline and usual and isinstance(usual, str):
         baseline = frame.first(frame.rows(records), usual)
     samples, scores = documents.samples(run, records), documents.scores(run, records)
+    answers = answers_page.write(run, records)
     text = page(
         records,
         info,
@@ -57,6 +58,7 @@ def write(run: Path, *, baseline: str | None = None, claims: Table | None = None
         scores=scores,
         over_draws=across_draws.of_run(run),
         tuned=tuning.read(run),
+        answers=answers.name if answers else "",
         claims=claims,
     )
     storage.write_text(path, text)
@@ -70,13 +72,15 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
     baseline: str | None = None,
     samples: Sequence[Mapping[str, str]] = (),
     scores: documents.Scores | None = None,
+    answers: str = "",
     tuned: Tuning | None = None,
     over_draws: Table | None = None,
     claims: Table | None = None,
 ) -> str:
     """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`.
 
-    ``over_draws`` is from `una_bench.reporting.tables.across_draws`; the rest of the report is then of draw 0.
+    ``answers`` is the file with judged answers, if there is one. ``over_draws`` is from
+    `una_bench.reporting.tables.across_draws`; the rest of the report is then of draw 0.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -96,6 +100,8 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
     ).get_template("report.html.j2")
     return template.render(
         suite=suite,
+        answers=answers,
+        judged=_html(judged) if (judged := results_table.judged(records)) else None,
         about=formatting.clean(info.get("about") or ""),
         changes=_changes(command),
         answer=[*([ONE_DRAW] if over_draws else ()), *summary.sentences(records, ledger), *_notes(info)],

@@ -196,7 +196,12 @@ def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:
     """Return the part of a recipe that affects results."""
-    return recipe.model_dump(mode="json", exclude=SELECTION) | {"problem": _problem_identity(recipe)}
+    benchmarks = {
+        name: {key: value for key, value in settings.items() if key not in registry.benchmark(name).operational}
+        for name, settings in recipe.model_dump(mode="json")["benchmarks"].items()
+    }
+    problem = _problem_identity(recipe)
+    return recipe.model_dump(mode="json", exclude=SELECTION) | {"problem": problem, "benchmarks": benchmarks}
 
 
 def _problem_identity(recipe: Recipe) -> dict[str, Any]:

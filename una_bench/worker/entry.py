@@ -32,9 +32,9 @@ from una_bench.record.schema import Better, Curve
 Spec = Mapping[str, Any]
 NO_ROOM_BYTES = 2**20
 """Free space below this counts as a full disk."""
-AT_ONCE = {"prepare"}
+AT_ONCE = {"prepare", "check"}
 """Tasks that can be interrupted at any point, because they save nothing when stopped early."""
-NOT_MEASURED = {"prepare", "evaluate"}
+NOT_MEASURED = {"prepare", "check", "evaluate"}
 """Tasks whose memory is not measured."""
 
 
@@ -126,6 +126,14 @@ def _job(spec: Spec) -> Job:
     values.update(prepared=Path(spec["prepared"]), out=Path(spec["out"]), method=spec["method"])
     values.update(lora=Lora(**lora) if lora else None)
     return Job(**values)
+
+
+def check(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Let the benchmarks refuse, before any training, what the prepared folder does not provide."""
+    prepared = Prepared(Path(spec["prepared"]))
+    for benchmark in _benchmarks(spec, prepared).values():
+        benchmark.check(prepared, str(spec["device"]))
+    return {}
 
 
 def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
@@ -258,6 +266,7 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
             "code": cell["code"],
             "seconds": time.perf_counter() - started,
             "measurements": [m.model_dump(mode="json") for m in measured],
+            "facts": checkpoint.facts,
         }
         storage.write_json(out / "evaluated.json", result)
         pipe.send(("end", cell["name"]))

@@ -58,6 +58,17 @@ def tasks(records: Sequence[Record], *, baseline: str | None = None, documents: 
     return of_metrics("Task scores", rows, [*chosen, *more], baseline=baseline, documents=documents)
 
 
+def judged(records: Sequence[Record]) -> Table | None:
+    """Return the table of all figures of the judge, its position bias and agreement among them; None without any."""
+    chosen = [metric for name, metric in frame.metrics(records).items() if name.startswith("judge.")]
+    if not chosen:
+        return None
+    table = of_metrics("Judged answers", frame.rows(records), chosen, baseline=None)
+    hows = {m.metric: m.how for r in records for m in r.measurements if m.metric.startswith("judge.") and m.samples}
+    notes = (f"{formatting.clean(column_heads.head(name))}: {formatting.clean(how)}" for name, how in hows.items())
+    return replace(table, notes=(*table.notes, *notes))
+
+
 def leaderboards(records: Sequence[Record], *, baseline: str | None = None) -> list[Table]:
     """Return a table for each leaderboard and scoring in the records."""
     rows = frame.rows(records)
