@@ -8,6 +8,7 @@ from una_bench.instruments.peak_memory import highest
 from una_bench.instruments.phases import BOOKKEEPING, CALIBRATE, YARDSTICK
 from una_bench.instruments.resident_memory import require_possible
 from una_bench.interfaces.benchmark import Benchmark
+from una_bench.machine import processes
 from una_bench.record.schema import Better, Measurement
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Memory(Benchmark):
         require_possible(process_peak, probe.resident)
         meter = probe.phases.meter
         how = meter.how
+        if processes.count() > 1:
+            how += f"; the largest of {processes.count()} processes, each counted by itself"
         before = "held before any model, in no other figure"
         measured = [
             _bytes("memory.peak", peak, Better.LOWER, how),

@@ -21,6 +21,7 @@ class Apo(Method):
     paper = "D'Oosterlinck et al. 2024, arXiv:2408.06266, Eq. 7 and 8"
     trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
+    one_process = ""
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

@@ -22,6 +22,7 @@ class Bco(Method):
     trainer = "trl.experimental.bco.BCOTrainer"
     last_trl = "1.13"
     preload = ("una_bench.training.trl.bridge", "trl.experimental.bco")
+    one_process = ""
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

@@ -26,6 +26,8 @@ class Dpo(Method):
     paper = "Rafailov et al. 2023, arXiv:2305.18290, Eq. 7"
     trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
+    one_process = ""
+    whole_batch_losses = frozenset({"aot", "aot_unpaired", "bco_pair", "sft"})
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

@@ -29,6 +29,7 @@ class Grpo(Rollouts):
     paper = "Shao et al. 2024, arXiv:2402.03300, Eq. 3; DAPO: Yu et al. 2025, arXiv:2503.14476"
     trainer = "trl.trainer.grpo_trainer.GRPOTrainer"
     preload = ("una_bench.training.trl.online", "trl.trainer.grpo_trainer")
+    one_process = "TRL samples with a generator in each process, which gives other responses than one process"
 
     beta: NotNegative = 0.05
     """Weight of the KL term, per token; 0, TRL's default, keeps no reference model."""

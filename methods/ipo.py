@@ -21,6 +21,7 @@ class Ipo(Method):
     paper = "Azar et al. 2023, arXiv:2310.12036, Eq. 17"
     trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
+    one_process = ""
 
     beta: Positive = 0.1
     """Regularization tau of the paper: the margin is 1 / (2 beta), in nats per token."""

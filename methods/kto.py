@@ -25,6 +25,7 @@ class Kto(Method):
     paper = "Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7 and 8"
     trainer = "trl.trainer.kto_trainer.KTOTrainer"
     preload = ("una_bench.training.trl.kto",)
+    one_process = ""
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

@@ -21,6 +21,7 @@ class Nca(Method):
     paper = "Chen et al. 2024, arXiv:2402.05369, section 3.2"
     trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
+    one_process = ""
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

@@ -24,6 +24,7 @@ class OnlineDpo(Method):
     paper = "Guo et al. 2024, arXiv:2402.04792, Algorithm 1"
     trainer = "trl.experimental.online_dpo.OnlineDPOTrainer"
     preload = ("una_bench.training.trl.online", "trl.experimental.online_dpo")
+    one_process = "TRL samples with a generator in each process, which gives other responses than one process"
 
     beta: Positive = 0.1
     """Strength of the pull towards the reference model, per nat."""

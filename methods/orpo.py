@@ -20,6 +20,7 @@ class Orpo(Method):
     paper = "Hong et al. 2024, arXiv:2403.07691, Eq. 6 and 7"
     trainer = "trl.experimental.orpo.ORPOTrainer"
     preload = ("una_bench.training.trl.bridge", "trl.experimental.orpo")
+    one_process = "its loss on the chosen responses is a mean over the tokens of each process, not of the batch"
 
     beta: Positive = 0.1
     """Weight of the odds ratio, lambda in the paper; not a pull towards a reference model."""

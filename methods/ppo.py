@@ -30,6 +30,7 @@ class Ppo(Method):
     trainer = "trl.experimental.ppo.PPOTrainer"
     last_trl = "1.12"
     preload = ("una_bench.training.trl.ppo",)
+    one_process = "TRL samples with a generator in each process, which gives other responses than one process"
 
     responses_per_rollout: Count = 256
     """Responses generated and scored between two phases of training."""

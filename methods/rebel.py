@@ -26,6 +26,7 @@ class Rebel(UnaMethod, Rollouts):
     feedback = Feedback.PROMPTS
     resident = frozenset({Resident.REFERENCE, Resident.REWARD})
     regresses = True
+    compares_responses = True
     paper = "Gao et al. 2024, arXiv:2404.16767, Algorithm 1"
     preload = ("una_bench.training.una", "una_bench.una.online")
 

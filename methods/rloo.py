@@ -24,6 +24,7 @@ class Rloo(Rollouts):
     paper = "Ahmadian et al. 2024, arXiv:2402.14740, Eq. 8"
     trainer = "trl.trainer.rloo_trainer.RLOOTrainer"
     preload = ("una_bench.training.trl.online", "trl.trainer.rloo_trainer")
+    one_process = "TRL samples with a generator in each process, which gives other responses than one process"
 
     beta: NotNegative = 0.05
     """Strength of the pull towards the reference model, per nat; 0 keeps no reference model."""

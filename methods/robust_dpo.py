@@ -24,6 +24,7 @@ class RobustDpo(Method):
     paper = "Chowdhury et al. 2024, arXiv:2403.00409, Eq. 12"
     trainer = "trl.trainer.dpo_trainer.DPOTrainer"
     preload = ("una_bench.training.trl.dpo",)
+    one_process = ""
     search: ClassVar = {**Method.search, "label_smoothing": Range(0.02, 0.4)}
 
     beta: Positive = 0.1

@@ -19,6 +19,7 @@ class SftChosen(Method):
     paper = "the baseline of Rafailov et al. 2023, arXiv:2305.18290, section 6 (Preferred-FT)"
     trainer = "trl.trainer.sft_trainer.SFTTrainer"
     preload = ("una_bench.training.trl.bridge",)
+    one_process = ""
 
     def train(self, job: Job, probe: Probe) -> Path:
         """Train on preferred responses, one batch a step."""

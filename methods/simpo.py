@@ -24,6 +24,7 @@ class Simpo(Method):
     paper = "Meng et al. 2024, arXiv:2405.14734, Eq. 6"
     trainer = "trl.experimental.cpo.CPOTrainer"
     preload = ("una_bench.training.trl.bridge", "trl.experimental.cpo")
+    one_process = ""
     search: ClassVar = {**Method.search, "simpo_gamma": Range(0.1, 1.6)}
 
     beta: Positive = 2.0

@@ -74,6 +74,28 @@ COMMANDS: list[tuple[list[str], str]] = [
         "'workers' is 'aoto': no number of cells. Did you mean 'auto'? Give auto or a whole number above 0.",
     ),
     (["run", "--set", "slurm.partitoin=gpu"], "there is no key 'slurm.partitoin'. Did you mean 'partition'?"),
+    (["run", "--set", "processes=2", "--methods", "ppo"], "PPO with processes=2: TRL samples with a generator"),
+    (["run", "--set", "processes=2", "--methods", "orpo"], "ORPO with processes=2: its loss on the chosen responses"),
+    (["run", "ci", "--set", "processes=3", "--methods", "una"], "it does not divide the 16 responses of a step"),
+    (["run", "ci", "--set", "processes=0"], "'processes' is 0"),
+    (["run", "ci", "--set", "processes=2", "--methods", "kto", "--set", "batch_responses=2"], "needs two responses in"),
+    (["run", "ci", "--set", "processes=2", "--methods", "dpo", "--set", "dpo.loss_type=aot"], "loss_type=aot needs a"),
+    (
+        ["run", "ci", "--set", "processes=2", "--methods", "una_score", "--set", "una_score.offset=prompt_mean"],
+        "offset=prompt_mean needs all responses to a prompt in one process.",
+    ),
+    (
+        ["run", "ci", "--set", "processes=2", "--methods", "una_score", "--set", "una_score.reduction=sum"],
+        "reduction=sum adds up one forward pass",
+    ),
+    (
+        ["run", "ci", "--set", "processes=8", "--methods", "rebel", "--set", "rebel.responses_per_rollout=32"],
+        "it compares the 4 responses to a prompt, and 2 responses in a process are no multiple of that.",
+    ),
+    (
+        ["run", "ci", "--methods", "dpo", "--set", "processes=2", "--set", "budget={seconds: 9}"],
+        "processes=2: each process would see its own budget.seconds.",
+    ),
     (["run", "--set", "workers=null"], "'workers' is None: no number of cells. Give auto or a whole number above 0."),
     (["run", "preference"], "There is no model yet. Give yours with --model: una-bench run --model MODEL --data DATA."),
     (["run", "--data", "x.jsonl"], "There is no model yet."),

@@ -46,6 +46,20 @@ def test_each_worker_has_a_card_of_its_own(cards: tuple[str, ...], seen: set[str
     assert {outcome.result["card"] for outcome in outcomes} == seen
 
 
+def test_a_worker_has_a_card_for_each_process_of_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: list(range(16)))
+    pool = Pool(workers=4, threads=1, listen=lambda *_: None, preload=(), cards=("3", "5", "7", "8", "9"), processes=2)
+    assert (pool.cards, pool.workers) == (("3,5", "7,8"), 2)
+
+
+def test_what_is_no_training_sees_one_card(tmp_path: Path) -> None:
+    pool = Pool(workers=1, threads=1, listen=lambda *_: None, preload=(), cards=("3", "5"), processes=2)
+    outcomes: list[Outcome] = []
+    log = tmp_path / "log"
+    pool.run([Task(kind="fake_tasks:tell_card", name="a", spec={}, log=log, timeout_seconds=30.0)], outcomes.append)
+    assert outcomes[0].result["card"] == "3"
+
+
 def test_a_result_comes_back_from_another_process(tmp_path: Path) -> None:
     (outcome,) = run(tmp_path, "succeed", answer=42)
     assert (outcome.status, outcome.result["answer"]) == (Status.OK, 42)

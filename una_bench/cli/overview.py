@@ -64,7 +64,7 @@ def lines(plan: Plan, data: DataSize | None, folder: Path) -> dict[str, str]:
         "tasks": _tasks(plan),
         **benchmark_checks.overview(plan, data),
         "time": _time(plan, required),
-        "memory": f"at most about {required.memory_bytes / GIB:.1f} GiB" if required and required.shape else "unknown",
+        "memory": _memory(plan, required),
         **({"disk": _disk(required)} if recipe.draws > 1 else {}),
         "folder": str(folder),
     }
@@ -134,6 +134,18 @@ def _time(plan: Plan, required: Requirements | None) -> str:
         return "unknown before the preparation"
     span = formatting.quantity(seconds, "s")
     return f"about {span} on {device}, {recipe.at_once} at a time, by rough arithmetic for an idle machine"
+
+
+def _memory(plan: Plan, required: Requirements | None) -> str:
+    if required is None:
+        return "unknown"
+    text = f"at most about {required.memory_bytes / GIB:.1f} GiB" if required.shape else "unknown"
+    number, batch = plan.recipe.processes, plan.recipe.batch_responses
+    if number == 1:
+        return text
+    state = max((required.state_bytes(cell) for cell in plan.cells if cell.trains), default=0)
+    whole = f"all weights, gradients and states ({formatting.quantity(state, 'B')})"
+    return f"{text}; each of a cell's {number} processes holds {whole} and {batch // number} responses of a step"
 
 
 def rate_of(device: str, threads: int) -> Rate:

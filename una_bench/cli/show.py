@@ -109,7 +109,7 @@ def plan(console: Console, planned: Plan, data: DataSize | None, folder: Path) -
     required = requirements.of(planned, data)
     rate = overview.rate_of(resolve_device(recipe.device), recipe.threads)
     for cell in planned.cells:
-        measured = recipe.expected.get(cell.method, {})
+        measured = recipe.expected.get(cell.method, {}) if recipe.processes == 1 else {}
         state_bytes = required.state_bytes(cell) if required and cell.trains else None
         predicted: dict[str, float] = {}
         if required and required.shape and cell.trains and required.run_seconds(rate) is not None and data:

@@ -13,6 +13,7 @@ from una_bench.instruments import energy, run_queue
 from una_bench.instruments.peak_memory import PeakMeter, meter, synchronize
 from una_bench.instruments.phases import EVALUATE, Phases
 from una_bench.instruments.training_curves import Trace
+from una_bench.machine import processes
 from una_bench.record.schema import StepSamples
 
 COUNTS = ("responses", "prompt_tokens", "response_tokens", "padding_tokens", "optimizer_steps")
@@ -120,6 +121,19 @@ class Probe:
         self._open = None
         if self.on_step is not None:
             self.on_step(self)
+
+    def join_processes(self) -> None:
+        """Make the figures that processes count apart, operations and time on cores, their sums; a collective call.
+
+        Responses and tokens are sums already, and peaks stay those of this process.
+        """
+        if processes.count() == 1:
+            return
+        self.flops.update(processes.total(self.flops))
+        self.energy.joules |= processes.total({k: v for k, v in self.energy.joules.items() if k.startswith("gpu")})
+        for name in ("cpu_seconds", "flops"):
+            parts = processes.gather(self.samples[name])
+            self.samples[name] = [sum(step) for step in zip(*parts, strict=True)]
 
     def _clocks(self) -> tuple[float, float, float]:
         """Return the seconds of wall time, CPU time and waiting for a core."""

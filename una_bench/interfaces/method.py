@@ -90,6 +90,9 @@ class Job:
     """``float32`` or ``bfloat16`` for the matrix products; weights and optimizer stay float32."""
     device: str = "cpu"
     threads: int = 1
+    """Processor threads of each process."""
+    processes: int = 1
+    """Processes that train together; each has its share of ``batch_responses``."""
     checkpoint_minutes: float = 10.0
     """Interval between saved states, from which an interrupted training resumes."""
     report_to: tuple[str, ...] = ()
@@ -135,6 +138,12 @@ class Method(Settings):
     """TRL's trainer behind it, as ``trl.experimental.orpo.ORPOTrainer``; empty: none."""
     last_trl: ClassVar[str] = ""
     """Last TRL release that has ``trainer``, as ``1.12``; empty: newer ones have it too."""
+    one_process: ClassVar[str] = "its training on several processes was not compared with one"
+    """Why it would train otherwise on several processes; empty: it trains the same."""
+    whole_batch_losses: ClassVar[frozenset[str]] = frozenset()
+    """Values of ``loss_type`` that need a whole batch in one process: sorted, centered or averaged over its tokens."""
+    compares_responses: ClassVar[bool] = False
+    """Whether its loss compares generated responses to a prompt, which must then be in the same process."""
     regresses: ClassVar[bool] = False
     """Whether it regresses the implicit reward on labels, scores or rewards, as UNA does."""
     search: ClassVar[Mapping[str, Range | Times]] = {"learning_rate": DECADE, "beta": DECADE, "kl_coef": DECADE}

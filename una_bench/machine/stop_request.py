@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
@@ -19,11 +20,12 @@ class Interrupted(Exception):  # noqa: N818 - a state, not an error
     """Raised where work stops on request."""
 
 
-def listen(*, at_once: bool = False) -> None:
+def listen(*, at_once: bool = False, follow: int | None = None) -> None:
     """Treat SIGTERM as a stop request, and ignore SIGINT, which a terminal sends to every process of a run.
 
     This process also ends if the parent is killed: two runs must never write to the folder of one cell. ``at_once``
-    raises `Interrupted` at once, for work that has nothing to save.
+    raises `Interrupted` at once, for work that has nothing to save. ``follow`` is the parent of a process that was not
+    started by multiprocessing.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave if at_once else _request)
@@ -32,12 +34,21 @@ def listen(*, at_once: bool = False) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent, os.getppid()), daemon=True).start()
+    elif follow is not None:
+        threading.Thread(target=_follow_number, args=(follow,), daemon=True).start()
 
 
 def _follow(parent: BaseProcess, server: int) -> None:
     """End this process as soon as the run ends, or within a second of the fork server's end."""
     while parent.is_alive() and os.getppid() == server:
         parent.join(timeout=1.0)
+    os._exit(1)
+
+
+def _follow_number(parent: int) -> None:
+    """End this process within a second of its parent's end."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
     os._exit(1)
 
 
@@ -49,6 +60,12 @@ def _request(number: int, frame: FrameType | None) -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     _request(number, frame)
     check()
+
+
+def request() -> None:
+    """Request a stop: another process of this training was asked to."""
+    global _requested
+    _requested = True
 
 
 def requested() -> bool:

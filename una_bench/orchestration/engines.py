@@ -12,6 +12,7 @@ from una_bench.orchestration.run_folder import RunFolder
 from una_bench.orchestration.slurm import shared_folders, submission
 from una_bench.orchestration.slurm.executor import MOST_JOBS, SlurmExecutor
 from una_bench.record import storage
+from una_bench.suite import processes
 from una_bench.suite.recipe import Recipe
 from una_bench.suite.slurm_settings import Slurm
 
@@ -27,8 +28,10 @@ def require(engine: Engine, recipe: Recipe) -> None:
     """Raise `UserError` where the engine, or locally the recipe's device, is missing."""
     if engine is Engine.SLURM:
         submission.require()
+        processes.require_job(recipe)
     else:
         hardware.require_device(recipe.device)
+        processes.require_machine(recipe, hardware.resolve_device(recipe.device))
 
 
 def device(recipe: Recipe, engine: Engine) -> str:
@@ -49,7 +52,14 @@ def make(engine: Engine, recipe: Recipe, folder: RunFolder, *, listen: Listener,
     if engine is Engine.SLURM:
         return SlurmExecutor(recipe, folder.path, listen=listen, trainers=trainers, device=device)
     cards = hardware.cards() if device == "cuda" else ()
-    return Pool(workers=recipe.at_once, threads=recipe.threads, listen=listen, trainers=trainers, cards=cards)
+    return Pool(
+        workers=recipe.at_once,
+        threads=recipe.threads,
+        processes=recipe.processes,
+        listen=listen,
+        trainers=trainers,
+        cards=cards,
+    )
 
 
 def check(executor: Executor) -> None:

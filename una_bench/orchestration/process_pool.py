@@ -46,7 +46,7 @@ class Pool:
     separate = False
     stop_note = "Stopping: cells save their state. Interrupt again to stop at once."
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a worker may use, and what it shares with others
         self,
         *,
         workers: int,
@@ -55,11 +55,12 @@ class Pool:
         preload: Sequence[str] = ("una_bench.worker.preload",),
         trainers: Sequence[str] = (),
         cards: Sequence[str] = (),
+        processes: int = 1,
     ) -> None:
         """Configure the fork server, which starts with the first task and imports ``preload`` once.
 
-        Each worker has one of ``cards`` to itself, so that there are no more workers than cards. ``threads`` are those
-        of each task; `una_bench.worker.preload` imports ``trainers``, too: modules that the
+        Each worker has as many of ``cards`` to itself as a task has ``processes``. ``threads`` are those
+        of each of the ``processes`` of a task; `una_bench.worker.preload` imports ``trainers``, too: modules that the
         run's methods declare.
         """
         self.threads = threads
@@ -67,10 +68,12 @@ class Pool:
         self.listen = listen
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
-        self.cards = tuple(cards)
+        self.processes = processes
+        groups = range(0, len(cards) - processes + 1, processes)
+        self.cards = tuple(",".join(cards[i : i + processes]) for i in groups)
         self.pinned = True
         """Whether each worker has cores of its own."""
-        self.workers = min(workers, hardware.most_workers(threads, len(self.cards)))
+        self.workers = min(workers, hardware.most_workers(threads * processes, len(self.cards)))
         self._cores: list[list[int]] = []
         self._running: list[_Running] = []
         self.stopping = False
@@ -96,7 +99,8 @@ class Pool:
     def run(self, tasks: list[Task], done: Callable[[Outcome], None]) -> None:
         """Run all tasks; ``done`` is told of each as it ends. Children are killed if this is interrupted."""
         cores = hardware.idle_first(hardware.usable_cores())
-        self._cores = [cores[i * self.threads :][: self.threads] for i in range(self.workers)]
+        each = self.threads * self.processes
+        self._cores = [cores[i * each :][:each] for i in range(self.workers)]
         waiting = list(tasks)
         try:
             while self._running or (waiting and not self.stopping):
@@ -115,7 +119,8 @@ class Pool:
         slot = next(i for i in range(self.workers) if i not in {r.slot for r in self._running})
         cores = [core for of_slot in self._cores for core in of_slot] if task.alone else self._cores[slot]
         spec = {**task.spec, "threads": self.threads, "cores": cores if self.pinned else []}
-        spec |= {"card": self.cards[slot]} if self.cards else {}
+        if self.cards:  # a trainer of a preparation would spread its batches over several
+            spec["card"] = self.cards[slot] if task.kind == "train" else self.cards[slot].partition(",")[0]
         began = time.monotonic()
         receiver, sender = self.context.Pipe(duplex=False)
         unwarned = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), process_environment.UNWARNED)))
@@ -219,6 +224,8 @@ def _verdict(running: _Running, *, late: str, asked: bool) -> tuple[Status, str]
         return Status.TIMEOUT, late
     if running.failure is not None:
         reason = running.failure["reason"]
+        if running.failure["type"] == "Killed":  # one of several processes of a training
+            return Status.KILLED, reason
         if running.failure["type"] in {"OutOfMemoryError", "MemoryError"} or "can't allocate memory" in reason:
             return Status.OUT_OF_MEMORY, reason
         return (Status.DIVERGED if running.failure["type"] == "Diverged" else Status.FAILED), reason

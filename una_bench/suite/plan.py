@@ -13,6 +13,7 @@ from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Method
 from una_bench.machine import hardware
 from una_bench.record.hashes import content_hash
+from una_bench.suite import processes
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
@@ -126,7 +127,7 @@ class Plan:
 
     def expected_seconds(self) -> float | None:
         """Return the expected time of all draws, None if that of a training or an evaluation was never measured."""
-        expected = self.recipe.expected
+        expected = self.recipe.expected if self.recipe.processes == 1 else {}  # measured with one
         setup = expected.get("setup", {}).get("seconds", 0.0)
         evaluation = expected.get("evaluation", {"seconds": 0.0}).get("seconds")
         parts = [expected.get(cell.method, {}).get("seconds") for cell in self.cells if cell.trains]
@@ -171,17 +172,21 @@ def of_entries(recipe: Recipe, entries: Iterable[tuple[str, Method, str, int]], 
     """Return the plan of a recipe without anything ``auto`` but its workers, for (name, method, variant, seed)."""
     identity, preparation = identity_of(recipe), preparation_of(recipe)
     code = _shared_code(recipe, preparation)
-    cells = tuple(_cell(identity, code, *entry) for entry in entries)
+    cells = []
+    for name, method, variant, seed in entries:
+        processes.require(recipe, name, method)
+        cells.append(_cell(identity, code, name, method, variant, seed))
     if most_workers:
         recipe = recipe.model_copy(update={"workers": max(1, min(len(cells), most_workers))})
     key = content_hash(identity)
-    return Plan(recipe=recipe, cells=cells, key=key, preparation=preparation, most_workers=most_workers)
+    return Plan(recipe=recipe, cells=tuple(cells), key=key, preparation=preparation, most_workers=most_workers)
 
 
 def _workers_here(recipe: Recipe) -> int:
     """Return how many cells this machine can run at the same time."""
     on_cards = hardware.resolve_device(recipe.device) == "cuda"
-    return hardware.most_workers(recipe.threads, max(1, len(hardware.cards())) if on_cards else 0)
+    cards = max(1, len(hardware.cards()) // recipe.processes) if on_cards else 0
+    return hardware.most_workers(recipe.threads * recipe.processes, cards)
 
 
 def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
@@ -196,12 +201,13 @@ def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:
     """Return the part of a recipe that affects results."""
+    alone = {"processes"} if recipe.processes == 1 else set()  # so that older keys stay
+    fields = recipe.model_dump(mode="json", exclude=SELECTION | alone)
     benchmarks = {
         name: {key: value for key, value in settings.items() if key not in registry.benchmark(name).operational}
-        for name, settings in recipe.model_dump(mode="json")["benchmarks"].items()
+        for name, settings in fields["benchmarks"].items()
     }
-    problem = _problem_identity(recipe)
-    return recipe.model_dump(mode="json", exclude=SELECTION) | {"problem": problem, "benchmarks": benchmarks}
+    return fields | {"problem": _problem_identity(recipe), "benchmarks": benchmarks}
 
 
 def _problem_identity(recipe: Recipe) -> dict[str, Any]:
@@ -282,11 +288,13 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
         precision=recipe.precision,
         device=device,
         threads=recipe.threads,
+        processes=recipe.processes,
     )
 
 
 def job_facts(job: Job) -> dict[str, Any]:
     """Return the part of a job that belongs in a record, without paths and unused budgets."""
     omitted = {"prepared", "out", "method", "seed", "checkpoint_minutes", "report_to"}
+    omitted |= {"processes"} if job.processes == 1 else set()
     unused = {name for name, value in asdict(job).items() if name.startswith("budget_") and value is None}
     return {k: v for k, v in asdict(job).items() if k not in omitted | unused}

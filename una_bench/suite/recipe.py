@@ -99,7 +99,9 @@ class Recipe(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` is ``cuda`` if there is a GPU; CUDA_VISIBLE_DEVICES selects among several."""
     threads: int = Field(default=1, gt=0)
-    """Processor threads of one cell."""
+    """Processor threads of one cell, or of each of its ``processes``."""
+    processes: int = Field(default=1, gt=0)
+    """Processes that train one cell together, each on a card or on ``threads`` cores; they divide its batches."""
     workers: int | Literal["auto"] = 1
     """Cells that train at the same time, at most one a card, or cores / ``threads``; ``auto``: as many as that."""
     timeout_minutes: float = Field(default=60.0, gt=0)

@@ -124,18 +124,19 @@ class Requirements:
         return FLOAT32_BYTES * weights
 
     def peak_bytes(self, cell: Cell) -> float:
-        """Return the maximum memory of one training: its state, with activations or with the data of generation."""
+        """Return the maximum memory of one process of a training: its state, with activations or with generation."""
         assert self.shape is not None
         problem, settings, method = self.plan.recipe.problem, self.plan.settings(cell), registry.method(cell.method)
         prompt, response = self._longest()
         longest = int(problem.get("max_length") or prompt + response)
         pair = 2 if method.feedback is Feedback.PAIRWISE else 1
-        rows = pair * (settings.get("per_device_train_batch_size") or self._batch(cell) / pair)  # given as pairs
+        share = self._batch(cell) / self.plan.recipe.processes
+        rows = pair * (settings.get("per_device_train_batch_size") or share / pair)  # given as pairs
         hidden, layers, vocabulary = self.shape.hidden, self.shape.layers, self.shape.vocabulary
         one_layer = 16 * hidden + 4 * self.shape.intermediate
         numbers = one_layer + layers * hidden if settings.get("activation_checkpointing") else one_layer * layers
         activations = BFLOAT16_BYTES * numbers + 3 * FLOAT32_BYTES * vocabulary  # logits, their softmax and gradient
-        generation = FLOAT32_BYTES * _at_once(settings) * longest * self.shape.cached
+        generation = FLOAT32_BYTES * _at_once(settings) / self.plan.recipe.processes * longest * self.shape.cached
         if Resident.VALUE in method.resident:  # TRL's PPO keeps the logits of a rollout, twice
             tokens = settings["responses_per_rollout"] * response
             generation += 2 * FLOAT32_BYTES * tokens * vocabulary
@@ -158,9 +159,9 @@ class Requirements:
 
     @property
     def memory_bytes(self) -> float:
-        """Memory of the largest trainings that can run at the same time."""
+        """Memory of the largest trainings that can run at the same time, with all their processes."""
         peaks = sorted((self.peak_bytes(cell) for cell in self.plan.cells if cell.trains), reverse=True)
-        return sum(peak + PROCESS_BYTES for peak in peaks[: self.plan.recipe.at_once])
+        return self.plan.recipe.processes * sum(peak + PROCESS_BYTES for peak in peaks[: self.plan.recipe.at_once])
 
     @property
     def disk_bytes(self) -> float:

@@ -26,7 +26,7 @@ class Slurm(BaseModel):
     gres: str | None = None
     """Generic resources, as ``gpu:1``."""
     cpus_per_task: int | None = Field(default=None, gt=0)
-    """Cores of a job; null: ``threads``."""
+    """Cores of a job; null: ``threads`` times ``processes``."""
     mem: str | int | None = None
     """Memory of a job, as ``16G``, or in MB."""
     constraint: str | None = None

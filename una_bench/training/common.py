@@ -15,8 +15,9 @@ from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import dropout, record_facts, record_reference, weights_sha256
 from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.resident_memory import training_bytes
+from una_bench.machine import processes
 from una_bench.models import weight_files
-from una_bench.training import resume
+from una_bench.training import division, resume
 from una_bench.training.schedule import follow
 
 if TYPE_CHECKING:
@@ -210,25 +211,36 @@ def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, gene
 
     def training_step(model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         if not generates:
-            probe.count(**tally(inputs))
+            division.weigh(trainer, count(inputs))
         with probe.phase("forward"):
             loss = step(model, inputs, *args, **kwargs)
         if generates:
-            probe.count(**tally(inputs))
+            count(inputs)
         return loss
+
+    def count(inputs: Mapping[str, Any]) -> float:
+        """Count the batches of all processes; return this one's part, 1 if it is as large as any other."""
+        part = tally(inputs)
+        whole = processes.total(part)
+        probe.count(**whole)
+        return float(part["responses"] * processes.count() / whole["responses"])
 
     trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
     trainer.accelerator.backward = in_phase(probe, "backward", trainer.accelerator.backward)
     trainer.add_callback(_callback(trainer, probe, budget))
 
 
-def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool = False, **beside: Any) -> Path:
+def fit(
+    trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool = False, weighs: bool = False, **beside: Any
+) -> Path:
     """Train under the instruments and save policy and tokenizer to ``job.out / "checkpoint"``; prints nothing.
 
     ``trainer.ref_model`` counts as the reference, and ``beside`` holds other models in memory by role (``reward``).
-    ``tally`` counts a batch: afterwards, if the trainer generates its data within a step.
+    ``tally`` counts a batch: afterwards, if the trainer generates its data within a step. ``weighs``: the loss is a
+    mean over responses and nothing else, so that several processes may have unequal parts of a batch.
     """
     silence(trainer)
+    division.divide(trainer, weighs=weighs)
     instrument(trainer, probe, tally, job.budget, generates=generates)
     if not job.budget.planned:
         follow(trainer, probe, job.budget, trainer.args.lr_scheduler_kwargs["min_lr_rate"])
@@ -241,5 +253,7 @@ def fit(trainer: Any, probe: Probe, job: Job, *, tally: Tally, generates: bool =
     folder = job.out / "checkpoint"
     with probe.phase("save"):
         trainer.save_model(str(folder))
-        trainer.processing_class.save_pretrained(str(folder))
+        if processes.is_first():
+            trainer.processing_class.save_pretrained(str(folder))
+        processes.wait()
     return folder

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from una_bench.machine import stop_request
+from una_bench.machine import processes, stop_request
 from una_bench.record import sealed_folder
 
 if TYPE_CHECKING:
@@ -55,17 +55,26 @@ def callback(probe: Probe, job: Job, every: int = 1) -> Any:
             finished = state.global_step >= state.max_steps or control.should_training_stop
             if finished or state.global_step % args.logging_steps or state.global_step % every:
                 return
-            stop = stop_request.requested()
-            if stop or time.monotonic() - self.saved > job.checkpoint_minutes * 60:
+            asked, due = stop_request.requested(), time.monotonic() - self.saved > job.checkpoint_minutes * 60
+            votes = processes.total({"asked": int(asked), "due": int(due)})
+            stop = votes["asked"] > 0
+            if stop or votes["due"]:
                 control.should_save = True
                 control.should_training_stop = control.should_training_stop or stop
+            if stop:
+                stop_request.request()
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.saved = time.monotonic()
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            sealed_folder.write(folder, probe=probe.state(), resumed=int(probe.facts.get("resumed", 0)))
-            for older in _states(folder.parent)[KEPT:]:
-                shutil.rmtree(older)
+            probes = processes.gather(probe.state())  # all have written, too
+            if processes.is_first():
+                others = {"probes": probes[1:]} if len(probes) > 1 else {}
+                facts = {"probe": probes[0], "resumed": int(probe.facts.get("resumed", 0)), **others}
+                sealed_folder.write(folder, **facts)
+                for older in _states(folder.parent)[KEPT:]:
+                    shutil.rmtree(older)
+            processes.wait()
 
     return Saving()
 
@@ -77,13 +86,15 @@ def train(trainer: Any, probe: Probe, job: Job) -> None:
     """
     folder = Path(trainer.args.output_dir)
     trainer.add_callback(callback(probe, job, getattr(trainer, "steps_per_rollout", 1)))
-    state = last_state(folder)
+    state = processes.agreed(last_state(folder) if processes.is_first() else None)
     if state is not None:
         seal = sealed_folder.read(state)
         assert seal is not None, "last_state returns sealed folders only"
-        probe.restore(seal["probe"])
+        probe.restore([seal["probe"], *seal.get("probes", ())][processes.rank()])
         probe.facts["resumed"] = int(seal.get("resumed", 0)) + 1
     trainer.train(resume_from_checkpoint=str(state) if state else None)
     if trainer.state.global_step < trainer.state.max_steps and not job.budget.spent(probe):
         stop_request.check()
-    shutil.rmtree(folder, ignore_errors=True)
+    processes.wait()
+    if processes.is_first():
+        shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,8 @@ from una_bench.instruments.fairness_facts import record_feedback, record_rows
 from una_bench.instruments.flops import watch, watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces.prepared import Prepared
-from una_bench.training import resume
+from una_bench.machine import processes
+from una_bench.training import division, resume
 from una_bench.training.common import common_arguments, fit, load_policy, lora_config, record_facts
 from una_bench.training.rewards import required_reward
 from una_bench.una.batch_splitting import padded_tokens
@@ -40,7 +41,7 @@ def una_arguments(method: Method, job: Job, responses_per_row: int = 1, **fixed:
     ``fixed`` are arguments that are no settings of the method.
     """
     settings = method.settings() | fixed
-    rows = job.batch_responses // responses_per_row
+    rows = division.share(job.batch_responses // responses_per_row)
     at_once = settings.get("per_device_train_batch_size") or rows
     if rows % at_once:
         raise UserError(
@@ -86,8 +87,9 @@ def _reference_folder(job: Job) -> Path:
     If an earlier process was killed before it saved a state, its pass is removed: a new training must compute it again.
     """
     folder = job.out / "reference"
-    if resume.last_state(resume.folder_of(job)) is None:
+    if processes.is_first() and resume.last_state(resume.folder_of(job)) is None:
         shutil.rmtree(folder, ignore_errors=True)
+    processes.wait()
     return folder
 
 
@@ -130,7 +132,8 @@ def train_offline(
     probe.facts["reference"] = "one pass before training"
     with probe.phase("reference"):
         trainer.prepare_reference()
-    return fit(trainer, probe, job, tally=tally)
+    whole = method.settings().get("per_device_train_batch_size") is None  # else one process takes several passes a step
+    return fit(trainer, probe, job, tally=tally, weighs=whole)
 
 
 def train_online(method: Method, job: Job, probe: Probe, **fixed: Any) -> Path:

@@ -17,6 +17,7 @@ class UnaMethod(Method):
     """UNA with any feedback."""
 
     preload = ("una_bench.training.una", "una_bench.una.trainer")
+    one_process = ""
 
     beta: Positive = 0.5
     """Strength of the pull towards the reference policy, per nat."""

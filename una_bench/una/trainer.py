@@ -131,7 +131,8 @@ class UNATrainer(UNABaseTrainer):
         if self.args.offset == "prompt_mean":
             self.sampler = GroupSampler(examples.groups, self.args.data_seed)
         elif self.args.train_sampling_strategy == "group_by_length":
-            self.sampler = LengthSampler(examples.longest(), self.args.per_device_train_batch_size, self.args.data_seed)
+            batch = self.args.per_device_train_batch_size * self.args.world_size  # of all processes together
+            self.sampler = LengthSampler(examples.longest(), batch, self.args.data_seed)
         else:
             return super()._get_train_sampler(train_dataset)
         return self.sampler

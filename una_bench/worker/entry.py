@@ -25,9 +25,10 @@ from una_bench.interfaces import registry
 from una_bench.interfaces.benchmark import Benchmark, Checkpoint
 from una_bench.interfaces.method import Job, Lora, Method
 from una_bench.interfaces.prepared import Prepared
-from una_bench.machine import process_tuning, stop_request
+from una_bench.machine import process_tuning, processes, stop_request
 from una_bench.record import storage
 from una_bench.record.schema import Better, Curve
+from una_bench.worker import launch
 
 Spec = Mapping[str, Any]
 NO_ROOM_BYTES = 2**20
@@ -43,7 +44,7 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
     try:
         stop_request.listen(at_once=task in AT_ONCE)
         _redirect(Path(log))
-        _pin(spec)
+        pin(spec)
         if task in NOT_MEASURED:
             process_tuning.keep_freed_memory()
         result = _task(task)(spec, pipe)
@@ -55,8 +56,7 @@ def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
             traceback.print_exc()
             sys.stderr.flush()
         with contextlib.suppress(OSError):
-            reason = _reason(error, Path(log).parent)
-            pipe.send(("failed", {"type": type(error).__name__, "reason": reason, **phases.notes(error)}))
+            pipe.send(("failed", failure(error, Path(log).parent)))
         # Skip interpreter teardown: a broken state must not hang the run.
         os._exit(1)
     pipe.send(("done", result))
@@ -67,6 +67,13 @@ def _task(name: str) -> Callable[[Spec, Connection], dict[str, Any]]:
     module, colon, function = name.rpartition(":")
     task: Callable[[Spec, Connection], dict[str, Any]] = getattr(import_module(module if colon else __name__), function)
     return task
+
+
+def failure(error: BaseException, folder: Path) -> dict[str, Any]:
+    """Return what a worker reports of an error: its type, its reason, and where it happened."""
+    if isinstance(error, launch.RankFailedError):
+        return error.facts
+    return {"type": type(error).__name__, "reason": _reason(error, folder), **phases.notes(error)}
 
 
 def _reason(error: BaseException, folder: Path) -> str:
@@ -93,7 +100,7 @@ def _redirect(log: Path) -> None:
     os.dup2(file.fileno(), 2)
 
 
-def _pin(spec: Spec) -> None:
+def pin(spec: Spec) -> None:
     """Pin a cell to its own cores and card, so that parallel cells take none of its time and memory."""
     if "card" in spec:  # before anything asks the driver, which reads it once
         os.environ["CUDA_VISIBLE_DEVICES"] = spec["card"]
@@ -137,7 +144,17 @@ def check(spec: Spec, pipe: Connection) -> dict[str, Any]:
 
 
 def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
-    """Train one cell with the instruments and write ``trained.json`` to its folder."""
+    """Train one cell in this process, or on several that it starts."""
+    if spec["job"].get("processes", 1) > 1:
+        return launch.train(spec, pipe)
+    return train_here(spec, pipe)
+
+
+def train_here(spec: Spec, pipe: Connection) -> dict[str, Any]:
+    """Train one cell with the instruments and write ``trained.json`` to its folder.
+
+    Of several processes each calls this, and the first one writes.
+    """
     from transformers import set_seed
 
     from una_bench.machine import environment
@@ -156,7 +173,10 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
         device=job.device,
         evaluate_at=job.budget.points(points),
         axis=job.budget.kind,
-        watchers=[lambda policy, b=b: b.watch(policy, prepared) for b in benchmarks.values()],  # type: ignore[misc]
+        watchers=[
+            lambda policy, b=b: b.watch(policy, prepared)  # type: ignore[misc]
+            for b in (benchmarks.values() if processes.is_first() else ())
+        ],
         on_step=_after_step(benchmarks, pipe, job),
     )
     probe.facts["precision"] = job.precision
@@ -168,6 +188,7 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
     except BaseException as error:
         phases.note(error, step=probe.totals["optimizer_steps"])
         raise
+    probe.join_processes()
     late = {name.partition(".")[0] for name in sys.modules.keys() - imported}
     if strange := sorted(late - {name.partition(".")[0] for name in imported} - sys.stdlib_module_names):
         probe.facts["packages_imported_while_training"] = strange
@@ -184,7 +205,8 @@ def train(spec: Spec, pipe: Connection) -> dict[str, Any]:
         "key": spec["key"],
         "code": spec.get("code", {}),
     }
-    storage.write_json(job.out / "trained.json", result)
+    if processes.is_first():
+        storage.write_json(job.out / "trained.json", result)
     return {"seconds": result["seconds"]}
 
 

@@ -55,7 +55,7 @@ class SlurmExecutor:
         self, recipe: Recipe, run: Path, *, listen: Listener, trainers: Sequence[str] = (), device: str = "cpu"
     ) -> None:
         """Take the recipe's ``workers``, ``threads`` and ``slurm``; ``run`` is the folder of the run."""
-        self.workers, self.threads = recipe.at_once, recipe.threads
+        self.workers, self.threads, self.processes = recipe.at_once, recipe.threads, recipe.processes
         self.recipe, self.folder = recipe, run.resolve() / "slurm"
         self.listen, self.trainers, self.cuda = listen, tuple(trainers), device == "cuda"
         self.stopping = self.at_once = False
@@ -157,7 +157,8 @@ class SlurmExecutor:
         return {submitted.batch for submitted in self._submitted.values()}
 
     def _common(self) -> dict[str, Any]:
-        return {"threads": self.threads, "trainers": self.trainers, "cuda": self.cuda}
+        shape = {"threads": self.threads, "processes": self.processes}
+        return {**shape, "trainers": self.trainers, "cuda": self.cuda}
 
     def _poll(self) -> list[tuple[_Submitted, Outcome]]:
         answered = self.queue.answers

@@ -31,7 +31,9 @@ def check(marks: Sequence[str]) -> None:
         Path(mark).write_text(os.uname().nodename, encoding="utf-8")
 
 
-def run(task: Task, *, batch: str, index: int, threads: int, trainers: Sequence[str], cuda: bool) -> None:
+def run(  # noqa: PLR0913 - what the command knows of the task and of the recipe
+    task: Task, *, batch: str, index: int, threads: int, processes: int, trainers: Sequence[str], cuda: bool
+) -> None:
     """Carry out a task if its ticket is still this job's, and write its outcome.
 
     Before the time limit, the task saves its state and the job is requeued. On SIGTERM it saves its state and leaves no
@@ -44,6 +46,7 @@ def run(task: Task, *, batch: str, index: int, threads: int, trainers: Sequence[
     pool = Pool(
         workers=1,
         threads=threads,
+        processes=processes,
         listen=_Listener(files),
         trainers=trainers,
         cards=hardware.cards() if cuda else (),

@@ -96,7 +96,7 @@ def _parameters(recipe: Recipe) -> dict[str, Any]:
     """Return the settings of jobs by submitit's names."""
     slurm = recipe.slurm or Slurm()
     minutes = slurm.time or math.ceil(recipe.timeout_minutes) + SPARE_MINUTES
-    cores = slurm.cpus_per_task or recipe.threads
+    cores = slurm.cpus_per_task or recipe.threads * recipe.processes
     given = slurm.model_dump(exclude={"time", "cpus_per_task", "setup", "start_minutes", "reservation"})
     others = {"requeue": True, "reservation": slurm.reservation}
     return {

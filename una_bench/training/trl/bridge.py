@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from una_bench.interfaces.prepared import pairs
+from una_bench.training import division
 from una_bench.training.common import common_arguments, own_settings
 from una_bench.training.trl.offline import (
     NO_LOSS,
@@ -66,7 +67,7 @@ def train_given(
     trainer's configuration does not have, and ``fixed`` arguments of it that are no settings of the method.
     """
     longest = job.max_prompt_length + job.max_new_tokens  # None would be 512 for some trainers
-    batch = job.batch_responses // given.responses_per_row
+    batch = division.share(job.batch_responses // given.responses_per_row)
     arguments = configuration(
         method, job, without=without, **{"max_length": longest, "per_device_train_batch_size": batch} | fixed
     )

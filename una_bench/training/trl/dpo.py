@@ -9,8 +9,9 @@ import numpy as np
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from una_bench.interfaces.prepared import pairs
+from una_bench.training import division
 from una_bench.training.common import common_arguments, own_settings
-from una_bench.training.trl.offline import AsPrepared, Epochs, Given, ids, reference_pass, train_rows
+from una_bench.training.trl.offline import AsPrepared, Epochs, Given, ids, on_file, reference_pass, train_rows
 from una_bench.una.examples import LengthSampler
 
 if TYPE_CHECKING:
@@ -28,15 +29,16 @@ class _DPO(AsPrepared, DPOTrainer):
         order = np.arange(len(dataset))
         if self.args.train_sampling_strategy == "group_by_length":
             order = np.argsort(-_pair_lengths(dataset), kind="stable")
-        with reference_pass(self, self.probe):
-            once = super()._precompute_ref_logps(dataset.select(order), *args)
+        with reference_pass(self, self.probe), on_file(dataset.select(order)) as ordered:
+            once = super()._precompute_ref_logps(ordered, *args)
         return once.select(np.argsort(order))  # original order, so that batches are those of UNA-pairwise
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         lengths = _pair_lengths(self.train_dataset if train_dataset is None else train_dataset)
-        sampler = LengthSampler(lengths, self.args.per_device_train_batch_size, self.args.data_seed)
+        batch = self.args.per_device_train_batch_size * self.args.world_size
+        sampler = LengthSampler(lengths, batch, self.args.data_seed)
         self.add_callback(Epochs(sampler))
         return sampler
 
@@ -50,7 +52,7 @@ def train_dpo(method: Method, job: Job, probe: Probe, **fixed: Any) -> Path:
 
     arguments = DPOConfig(
         **common_arguments(method, job),
-        per_device_train_batch_size=job.batch_responses // 2,
+        per_device_train_batch_size=division.share(job.batch_responses // 2, "pairs"),
         max_length=None,  # preparation has bounded lengths for all methods alike
         precompute_ref_batch_size=job.batch_responses,
         **own_settings(method) | fixed,

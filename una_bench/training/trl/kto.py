@@ -10,8 +10,9 @@ import numpy as np
 from trl.trainer.kto_trainer import KTOTrainer
 
 from una_bench.errors import UserError
+from una_bench.training import division
 from una_bench.training.common import common_arguments, own_settings
-from una_bench.training.trl.offline import AsPrepared, Given, ids, reference_pass, train_rows
+from una_bench.training.trl.offline import AsPrepared, Given, ids, on_file, reference_pass, train_rows
 from una_bench.una.examples import length_grouped
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class _KTO(AsPrepared, KTOTrainer):
         """Run the reference once per response of the data, not at every visit of the training."""
         _, first, visits = np.unique(dataset["row"], return_index=True, return_inverse=True)
         visited = np.argsort(first)  # in training order, in which rows of similar length may share a batch
-        with reference_pass(self, self.probe):
-            once = super()._precompute_ref_logps(dataset.select(first[visited]), *args)
+        with reference_pass(self, self.probe), on_file(dataset.select(first[visited])) as ordered:
+            once = super()._precompute_ref_logps(ordered, *args)
         return once.select(np.argsort(visited)[visits])
 
 
@@ -48,7 +49,7 @@ def train_kto(method: Method, job: Job, probe: Probe) -> Path:
     arguments = KTOConfig(
         **common_arguments(method, job)
         | {"train_sampling_strategy": "sequential"},  # rows are already shuffled and paired
-        per_device_train_batch_size=job.batch_responses,
+        per_device_train_batch_size=division.share(job.batch_responses),
         max_length=None,
         **{name: value for name, value in own_settings(method).items() if name != "balance_labels"},
     )

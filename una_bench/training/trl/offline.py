@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
+from datasets import Dataset, load_from_disk
 from transformers import Trainer, TrainerCallback
 
 from una_bench.instruments.fairness_facts import record_feedback, record_rows
@@ -18,6 +20,7 @@ from una_bench.instruments.flops import watch_trainer
 from una_bench.instruments.phases import BOOKKEEPING
 from una_bench.interfaces.method import Resident
 from una_bench.interfaces.prepared import Prepared
+from una_bench.machine import processes
 from una_bench.training.common import fit, in_phase, load_policy, lora_config, record_facts
 from una_bench.una.examples import LengthSampler
 
@@ -99,7 +102,8 @@ class InAnyOrder(AsPrepared):
             return Trainer._get_train_sampler(self, data)
         sides = [data[mask.replace("attention_mask", "input_ids")] for mask, _ in self.columns]
         lengths = np.asarray([max(map(len, row)) for row in zip(*sides, strict=True)], dtype=np.int64)
-        sampler = LengthSampler(lengths, self.args.per_device_train_batch_size, self.args.data_seed)
+        batch = self.args.per_device_train_batch_size * self.args.world_size
+        sampler = LengthSampler(lengths, batch, self.args.data_seed)
         self.add_callback(Epochs(sampler))
         return sampler
 
@@ -147,6 +151,22 @@ def reference_pass(trainer: Any, probe: Probe) -> Iterator[None]:
     watch_trainer(probe, trainer)
     with probe.phase("reference"), trainer.accelerator.autocast():
         yield
+
+
+@contextmanager
+def on_file(dataset: Dataset) -> Iterator[Dataset]:
+    """Give the dataset in a file that all processes see: TRL passes what it computes on in another beside it."""
+    if processes.count() == 1:
+        yield dataset
+        return
+    folder = processes.agreed(tempfile.mkdtemp(prefix="una-bench-") if processes.is_first() else "")
+    if processes.is_first():
+        dataset.save_to_disk(folder)
+    processes.wait()
+    yield load_from_disk(folder)
+    processes.wait()
+    if processes.is_first():
+        shutil.rmtree(folder)  # the memory maps stay
 
 
 def _where_reference(trainer: Any) -> str:

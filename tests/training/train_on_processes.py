@@ -1,0 +1,54 @@
+"""Script for `test_processes`: trains cells on its processes and writes what the first of them ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM, set_seed
+
+from una_bench.instruments.probe import Probe
+from una_bench.interfaces import registry
+from una_bench.interfaces.method import Job, Lora
+from una_bench.interfaces.prepared import Prepared
+from una_bench.machine import processes
+
+RESPONSES = Prepared.responses
+FREE = "k_proj.bias"
+"""A bias that softmax cancels: its gradient is rounding, which Adam magnifies."""
+
+
+def train(folder: Path, name: str, method: str, settings: dict[str, Any], changes: dict[str, Any]) -> None:
+    out = folder / f"{name}-{processes.count()}"
+    out.mkdir(exist_ok=True)
+    rows = changes.pop("rows", None)
+    Prepared.responses = lambda *a, **k: RESPONSES(*a, **k).head(rows or 10**6)  # type: ignore[method-assign]
+    lora = {"lora": Lora()} if changes.pop("lora", False) else {}
+    shape = {"budget_responses": 72, "batch_responses": 8, "max_prompt_length": 2, "max_new_tokens": 4} | changes | lora
+    job = Job(prepared=folder / "prepared", out=out, seed=0, processes=processes.count(), **shape)
+    set_seed(job.seed)
+    probe = Probe()
+    checkpoint = registry.method(method)(warmup_steps=2, **settings).train(job, probe)
+    probe.join_processes()
+    if processes.is_first():
+        weights = AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
+        result = {
+            "losses": probe.curves["loss"][1],
+            "weights": {key: w.double().flatten().tolist() for key, w in weights.items() if not key.endswith(FREE)},
+            "totals": probe.totals | {"padding_tokens": 0},
+            "steps": [int(n) for n in probe.samples["responses"]],
+            "flops": sum(probe.flops.values()),
+        }
+        (out / "result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    if "RANK" in os.environ:
+        processes.join("cpu")
+    for case in json.loads(sys.argv[2]):
+        train(Path(sys.argv[1]), *case)
+    if "RANK" in os.environ:
+        processes.leave()
