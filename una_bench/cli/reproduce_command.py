@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from una_bench.cli import launch
+from una_bench.cli import launch, messages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +87,7 @@ def reproduce(  # noqa: PLR0913 - one parameter an option
 
 def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) -> None:
     """Print the comparison with the published numbers, and save it beside the records."""
-    from una_bench.record import storage
+    from una_bench.record import reader, storage
     from una_bench.reporting.tables import render
     from una_bench.reporting.tables.terminal import Terminal
     from una_bench.reproduction import comparison, published_numbers, targets
@@ -103,4 +103,6 @@ def _show(console: Console, finished: Finished, chosen: Chosen, recipe: Recipe) 
     storage.write_text(finished.run / "reproduction.md", render.markdown(table))
     storage.write_text(finished.run / "reproduction.csv", render.csv(table))
     console.print(Terminal(table))
+    for note in reader.only_first(finished.run):
+        messages.note(note)
     console.print(f"Saved: {finished.run / 'reproduction.md'} and .csv", markup=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench import formatting
 from una_bench.analysis import documents, frame, tuning
+from una_bench.analysis.draws import Draws
 from una_bench.analysis.frame import Row
 from una_bench.record import reader, storage
 from una_bench.record.schema import Record, Status
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from una_bench.analysis.tuning import Tuning
 
 MOST_FAILURES, MOST_SAMPLES = 50, 12
-ONE_DRAW = "These sentences, and all but the tables over draws, are of draw 0 of the problem, one of several."
 CITATION = """@article{wang2024una,
   title   = {{UNA}: Unifying Alignments of {RLHF/PPO}, {DPO} and {KTO} by a Generalized Implicit Reward Function},
   author  = {Wang, Zhichao and Bi, Bin and Huang, Can and Pentyala, Shiva Kumar and Zhu, Zixu James and Asur, Sitaram
@@ -44,7 +44,8 @@ def write(run: Path, *, baseline: str | None = None, claims: Table | None = None
     ``claims`` is the table of published claims, from `una_bench.reproduction.claims_table`. ``baseline`` defaults to
     the one in ``run.json`` if the run has that row.
     """
-    records, info, path = reader.some(run), reader.run_info(run), run / "report.html"
+    draws, info, path = reader.draws(run), reader.run_info(run), run / "report.html"
+    records = draws[0]
     usual = info.get("baseline")
     if not baseline and usual and isinstance(usual, str):
         baseline = frame.first(frame.rows(records), usual)
@@ -56,7 +57,7 @@ def write(run: Path, *, baseline: str | None = None, claims: Table | None = None
         baseline=baseline,
         samples=samples,
         scores=scores,
-        over_draws=across_draws.of_run(run),
+        draws=draws,
         tuned=tuning.read(run),
         answers=answers.name if answers else "",
         claims=claims,
@@ -74,13 +75,13 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
     scores: documents.Scores | None = None,
     answers: str = "",
     tuned: Tuning | None = None,
-    over_draws: Table | None = None,
+    draws: Draws | None = None,
     claims: Table | None = None,
 ) -> str:
     """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`.
 
-    ``answers`` is the file with judged answers, if there is one. ``over_draws`` is from
-    `una_bench.reporting.tables.across_draws`; the rest of the report is then of draw 0.
+    ``answers`` is the file with judged answers, if there is one. ``draws`` are the records of all draws of the problem;
+    ``records`` are then those of draw 0.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -104,8 +105,8 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
         judged=_html(judged) if (judged := results_table.judged(records)) else None,
         about=formatting.clean(info.get("about") or ""),
         changes=_changes(command),
-        answer=[*([ONE_DRAW] if over_draws else ()), *summary.sentences(records, ledger), *_notes(info)],
-        over_draws=over_draws and _html(over_draws),
+        answer=[*(summary.over_draws(draws) if draws else ()), *summary.sentences(records, ledger), *_notes(info)],
+        over_draws=_over_draws(draws or {}, info),
         claims=claims and _html(claims),
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
@@ -125,6 +126,10 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
         started=min(formatting.clean(r.started) for r in records)[:16].replace("T", " ") + " UTC",
         seconds=formatting.quantity(sum(r.seconds for r in records), "s"),
     )
+
+
+def _over_draws(draws: Draws, info: Mapping[str, Any]) -> Markup | None:
+    return _html(across_draws.table(draws, planned=across_draws.planned(info))) if len(draws) > 1 else None
 
 
 def _changes(command: str) -> list[str]:

@@ -7,11 +7,13 @@ from statistics import fmean
 
 from una_bench import formatting
 from una_bench.analysis import aggregate, frame, stats
+from una_bench.analysis import draws as across
+from una_bench.analysis.draws import Draws
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better, Record, Status
 from una_bench.reporting import fairness
 from una_bench.reporting.fairness import LedgerLine, Verdict
-from una_bench.reporting.tables import cell_values, column_heads, results_table
+from una_bench.reporting.tables import across_draws, cell_values, column_heads, results_table
 
 SPEED, MEMORY = "throughput.tokens_per_second", "memory.peak"
 
@@ -31,6 +33,29 @@ def sentences(records: Sequence[Record], lines: Sequence[LedgerLine] | None = No
         _quality(trained, quality, best, len(groups)),
         _cost(trained, metrics, best),
         _fair(records, fairness.ledger(records) if lines is None else lines),
+    ]
+
+
+def over_draws(draws: Draws) -> list[str]:
+    """Return the answer over draws of a problem, and what the other sentences are of; nothing for one draw."""
+    if len(draws) == 1:
+        return []
+    metrics = frame.metrics([record for records in draws.values() for record in records])
+    rows = [one.row for one in across.rows(draws) if not one.row.fixed]
+    deciding = next(iter(across_draws.deciding(metrics)), None)
+    best = _best(rows, deciding) if deciding else None
+    of_first = f"The rest of the report, but for the tables over draws, is of draw 0 of {len(draws)}."
+    if deciding is None or best is None:
+        return [of_first]
+    mean = _with_interval(stats.interval(list(best.values[deciding.name].values())), deciding)
+    count, unresolved, _ = _behind(best, rows, deciding.name)
+    lead = f"its lead over {_list(unresolved)} is not resolved" if unresolved else "its lead is resolved"
+    failed = [row.label for row in rows if row.failed]
+    return [
+        f"Over {len(draws)} draws of the problem {best.label} has the best mean {column_heads.head(deciding.name)}, "
+        f"{mean}; {lead if count else 'there is nothing to compare it with'}."
+        + (f" Cells failed of {_list(failed)}." if failed else ""),
+        of_first,
     ]
 
 
