@@ -74,4 +74,4 @@ def other_policy(prepared: Prepared, folder: Path) -> Path:
 def una_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Call the command line in ``folder``, in a process of its own."""
     command = [sys.executable, "-m", "una_bench", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)

@@ -10,6 +10,7 @@ from generated_problem import prepared_with as prepared_generated
 from small_problem import prepared_with as prepared_preference
 
 from una_bench.interfaces import registry
+from una_bench.interfaces.benchmark import Checkpoint
 from una_bench.interfaces.prepared import Prepared
 from una_bench.suite import plan as plans
 from una_bench.suite import recipe as recipes
@@ -75,3 +76,19 @@ def test_a_problem_without_validation_data_has_the_key_that_it_had() -> None:
     keys = [plans.make(recipe, ["dpo"], device="cpu").problem_key for recipe in (plain, tuned)]
     assert keys[0] != keys[1]
     assert "validation_prompts" not in plans.identity_of(plain)["problem"]
+
+
+@pytest.mark.parametrize("kind", ["preference", "exact", "generated"])
+def test_the_untrained_policy_is_measured_on_validation_data_as_one_without_gain(kind: str, tmp_path: Path) -> None:
+    if kind == "exact":
+        made, name, metric = prepared_exact(tmp_path, validation_prompts=8), "oracle", "oracle.regret"
+    elif kind == "preference":
+        made, name, metric = prepared_preference(tmp_path, validation_share=0.25), "preference", "preference.accuracy"
+    else:
+        made, name, metric = prepared_generated(tmp_path, validation_prompts=2), "optimum", "oracle.objective"
+    benchmark = registry.benchmark(name)()
+    assert f"{metric}.validation" in benchmark.chooses
+    measured = {m.metric: m for m in benchmark.evaluate(Checkpoint(path=made.policy, prepared=made, out=tmp_path))}
+    without_kl = measured.get("oracle.reward.validation")
+    expected = {"oracle.regret": 1.0, "preference.accuracy": 0.5, "oracle.objective": without_kl and without_kl.value}
+    assert measured[f"{metric}.validation"].value == pytest.approx(expected[metric], abs=1e-9)
