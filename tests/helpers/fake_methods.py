@@ -45,10 +45,10 @@ class Fake(Problem):
         (out / "manifest.json").write_text(json.dumps({**facts, "counts": {}, "hashes": {}}))
 
 
-class Judge(Benchmark):
+class Verdict(Benchmark):
     """A benchmark that cannot judge one of the cells."""
 
-    label = "Judge"
+    label = "Verdict"
     about = "fails on request"
 
     def evaluate(self, checkpoint: Checkpoint) -> list[Measurement]:

@@ -14,7 +14,7 @@ POINTS = """
 [una_bench.problems]
 fake = fake_methods:Fake
 [una_bench.benchmarks]
-judge = fake_methods:Judge
+verdict = fake_methods:Verdict
 [una_bench.methods]
 breaks = fake_methods:Breaks
 """
@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {
     "seeds": [0],
     "budget": {"responses": 24},
     "batch_responses": 8,
-    "benchmarks": {"memory": {}, "throughput": {}, "judge": {}},
+    "benchmarks": {"memory": {}, "throughput": {}, "verdict": {}},
     "workers": 2,
     "timeout_minutes": 2,
 }
