@@ -42,7 +42,7 @@ def train(spec: Mapping[str, Any], pipe: Connection) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="una-bench-") as name:
         folder = Path(name)
-        (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+        (folder / "spec.json").write_text(json.dumps({**spec, "launcher": os.getpid()}), encoding="utf-8")
         heard: dict[str, Any] = {}
         with Listener(str(folder / "socket"), "AF_UNIX", authkey=_key(folder)) as listener:
             listening = threading.Thread(target=_forward, args=(listener, pipe, heard), daemon=True)

@@ -27,8 +27,8 @@ def main(folder: Path) -> None:
 
     rank = int(os.environ["RANK"])
     try:
-        stop_request.listen(follow=os.getppid())
         spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+        stop_request.listen(follow=spec.pop("launcher"))  # which may have ended during the imports
         threads = int(spec.get("threads", 1))
         spec.pop("card", None)  # the launcher has given each process its own
         entry.pin({**spec, "cores": spec.get("cores", [])[rank * threads :][:threads]})
