@@ -19,6 +19,17 @@ from una_bench.reproduction.targets import Target
 from una_bench.reproduction.verdicts import Ours, Verdict
 
 TIME = "throughput.training_seconds"
+GENERATION = {
+    "mt_bench": ("MT-Bench, 1 to 10", "judge.grade.mt_bench", 1.0),
+    "alpacaeval_lc_wr": ("AlpacaEval, length-controlled", "judge.win_rate_lc.alpaca_eval", 0.01),
+}
+"""Column of a published table of judged answers -> label, our metric, and its unit in the published one's."""
+PAPERS_JUDGE = "judge gpt-4"
+"""How our measurement ends where the judge is the one of MT-Bench and AlpacaEval."""
+JUDGED = (
+    "MT-Bench and AlpacaEval are run only with --judge and benchmarks.judge.prompts=mt_bench or alpaca_eval, and are "
+    "not comparable unless the judge is GPT-4, as theirs"
+)
 COLUMNS = (
     Column(key="paper", head="paper", numbers=("mean",)),
     Column(key="ours", head="ours"),
@@ -42,10 +53,12 @@ def table(records: Sequence[Record], aim: Target, reference: Reference, *, name:
     """Return the comparison of the suite ``name``; ``apart`` says why it is not comparable, empty if it is."""
     rows = frame.rows(records)
     groups, all_compared = [], []
-    for published in (reference.table(number) for number in aim.tables):
+    tables = [reference.table(number) for number in aim.tables]
+    for published in tables:
         for published_row in published.rows:
             for row in chosen(rows, aim.rows.get(published_row.row)):
-                compared = list(_tasks(published, published_row.row, row, apart))
+                judged = not published.leaderboard
+                compared = list((_judged if judged else _tasks)(published, published_row.row, row, apart))
                 source = f"Table {published.table} ({_mark(published)}{published.policy})"
                 groups.append(_group(f"{source}, {published_row.row}", row, compared))
                 all_compared += compared
@@ -53,15 +66,15 @@ def table(records: Sequence[Record], aim: Target, reference: Reference, *, name:
         compared = list(_ratios(claim, rows, aim, apart))
         groups.append(_group(f"{claim.about} ({claim.hardware}, {_mark(claim)}{claim.source})", None, compared))
         all_compared += compared
-    sources = dict.fromkeys(reference.table(number).source for number in aim.tables)
-    tables = f"table{'s' * (len(aim.tables) > 1)} {' and '.join(aim.tables)}"
+    sources = dict.fromkeys(published.source for published in tables)
+    numbers = f"table{'s' * (len(aim.tables) > 1)} {' and '.join(aim.tables)}"
     warning = f"NOT A REPRODUCTION ({apart}): this only tests that the suite runs. " if apart else ""
     return Table(
-        title=f"{warning}{name} and {' and '.join(sources)}, {tables}",
+        title=f"{warning}{name} and {' and '.join(sources)}, {numbers}",
         stub="task",
         columns=COLUMNS,
         groups=tuple(groups),
-        notes=_notes([one.verdict for one in all_compared], apart),
+        notes=_notes([one.verdict for one in all_compared], apart, any(not t.leaderboard for t in tables)),
     )
 
 
@@ -99,6 +112,17 @@ def _tasks(published: PublishedTable, name: str, row: Row | None, apart: str) ->
         yield _Compared(label=label, published=theirs, ours=ours, verdict=verdict)
 
 
+def _judged(published: PublishedTable, name: str, row: Row | None, apart: str) -> Iterator[_Compared]:
+    """Compare judged answers: comparable only with the published prompts, which the metric names, and judge."""
+    for column, value in published.row(name).items():
+        label, metric, unit = GENERATION[column]
+        ours = verdicts.ours(row, metric)
+        hows = [m.how for record in (row.records if row else ()) for m in record.measurements if m.metric == metric]
+        other = not all(PAPERS_JUDGE in how for how in hows)
+        verdict = verdicts.judge(value * unit, ours, incomparable=bool(apart) or other)
+        yield _Compared(label=label, published=value * unit, ours=ours, verdict=verdict, percent=unit < 1)
+
+
 def _ratios(claim: Claim, rows: Sequence[Row], aim: Target, apart: str) -> Iterator[_Compared]:
     """Compare a published ratio of times with that of our training times."""
     first, second = claim.rows
@@ -119,7 +143,7 @@ def _group(heading: str, row: Row | None, compared: Sequence[_Compared]) -> Grou
         Line(label=one.label, names={"row": heading, **names, "metric": one.label}, cells=_cells(one))
         for one in compared
     )
-    return Group(heading=heading + (shown if compared and compared[0].percent else ""), lines=lines)
+    return Group(heading=heading + (shown if any(one.percent for one in compared) else ""), lines=lines)
 
 
 def _cells(one: _Compared) -> tuple[Cell, ...]:
@@ -143,7 +167,7 @@ def _reason(one: _Compared) -> str:
     return "" if one.ours.covers_seeds else "one seed"
 
 
-def _notes(judged: Sequence[Verdict], apart: str) -> tuple[str, ...]:
+def _notes(judged: Sequence[Verdict], apart: str, generation: bool) -> tuple[str, ...]:
     counts = ", ".join(f"{verdict}: {count}" for verdict in Verdict if (count := judged.count(verdict)))
     counted = f"{counts or 'nothing was compared'} of {len(judged)} cells"
     meanings = (f"not comparable: {apart}",) if apart else verdicts.MEANINGS
@@ -151,4 +175,4 @@ def _notes(judged: Sequence[Verdict], apart: str) -> tuple[str, ...]:
         "percent, scored as in the paper (metrics paper.*); ± is half of a 95 % interval; averages, the paper's "
         "included, are over the tasks that ran"
     )
-    return (counted, *meanings, how)
+    return (counted, *meanings, how, *((JUDGED,) if generation else ()))
