@@ -19,7 +19,7 @@ from una_bench.reproduction import claims, claims_table, published_numbers
 from una_bench.reproduction.claims import Finding, Outcome
 
 ROOT = Path(__file__).parents[2]
-KEPT = ("exact", "exact-all", "smollm2")
+KEPT = ("exact", "exact-all", "sentiment", "smollm2")
 MARK = f"<!-- una-bench claims {' '.join(f'results/{name}' for name in KEPT)} --markdown -->\n"
 LARGE = 1e9
 """Bytes of the weights of a language model."""
