@@ -350,7 +350,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def carry_out(one: Task, index: int = 0) -> None:
-    job.run(one, batch="una-bench-1", index=index, threads=1, trainers=(), cuda=False)
+    job.run(one, batch="una-bench-1", index=index, threads=1, processes=1, trainers=(), cuda=False)
 
 
 def test_a_job_writes_the_outcome_and_the_messages_of_its_worker(node: None, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ LOGITS = RNG.normal(size=SHAPE)
 KNOWN = Truth(
     logp_reference=LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True)),
     reward=RNG.normal(size=SHAPE).clip(-2, 2),
-    heldout=np.arange(SHAPE[0]) >= 48,
+    splits={"train": np.arange(SHAPE[0]) < 48, "heldout": np.arange(SHAPE[0]) >= 48},
     beta=0.7,
     frontiers={},
 )
