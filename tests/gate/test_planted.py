@@ -46,7 +46,7 @@ def test_unchanged_code_stays_green(runs: Path) -> None:
 
 
 def test_unchanged_code_trains_the_same_weights(runs: Path) -> None:
-    verdicts = compare.check(runs / "second", update.make([runs / "first"]))
+    verdicts = compare.check([runs / "second"], update.make([runs / "first"]))
     finals = [v.outcome for v in verdicts if v.name == "weights.final"]
     assert finals == [compare.Outcome.AS_EXPECTED] * 3
 

@@ -16,20 +16,27 @@ Name = Annotated[
 
 
 def gate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, as `una-bench run` printed it.", metavar="RUN")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder of a run, as `una-bench run` printed it. Of several runs of the same code, time and memory "
+            "must be out of their limits in each.",
+            metavar="RUN...",
+        ),
+    ],
     name: Name,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
     annotations: Annotated[bool, typer.Option("--annotations", help="Also print GitHub annotations.")] = False,
 ) -> None:
-    """Compare a run with a baseline; print one line per regression and exit with status 1 if there are any."""
+    """Compare runs with a baseline; print one line per regression and exit with status 1 if there are any."""
     from una_bench.gate import baseline as baselines
     from una_bench.gate import compare as gates
     from una_bench.gate import output
     from una_bench.record import reader, storage
 
     expected = baselines.read(name)
-    verdicts = gates.check(run, expected)
-    for line in reader.only_first(run):
+    verdicts = gates.check(runs, expected)
+    for line in (line for run in runs for line in reader.only_first(run)):
         typer.echo(line, err=True)
     for line in output.lines(verdicts):
         typer.echo(line)
@@ -39,7 +46,7 @@ def gate(
     if junit is not None:
         storage.write_text(junit, output.junit(verdicts, expected.suite))
     if gates.regressions(verdicts):
-        typer.echo(f"If the changes are intended: una-bench baseline update {run} --baseline {name}", err=True)
+        typer.echo(f"If the changes are intended: una-bench baseline update {runs[0]} --baseline {name}", err=True)
         raise typer.Exit(1)
 
 

@@ -12,7 +12,7 @@ from una_bench.errors import UserError
 from una_bench.gate import baseline as baselines
 from una_bench.gate import figures, update
 from una_bench.gate.baseline import Baseline, Entry
-from una_bench.gate.figures import CHANGED, Gauge
+from una_bench.gate.figures import CHANGED, Gauge, Kind
 from una_bench.record import reader
 from una_bench.record.schema import Better, Status
 from una_bench.reporting.tables.comparable_runs import refuse_mixed
@@ -40,10 +40,30 @@ class Verdict:
     outcome: Outcome
     detail: str
     """Value, change and violated limit, or why it was not compared."""
+    noisy: bool = False
+    """Whether the figure depends on the machine's load."""
 
 
-def check(run: Path, baseline: Baseline) -> list[Verdict]:
-    """Compare every cell of the baseline and of the run; `UserError` if that is of another suite or recipe."""
+def check(runs: Sequence[Path], baseline: Baseline) -> list[Verdict]:
+    """Compare every cell of the baseline and of the runs; `UserError` if one is of another suite or recipe.
+
+    Several runs are of the same code: a figure that depends on the machine's load must be out of its limits in every
+    run, any other in one.
+    """
+    figures_of: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in (v for run in runs for v in _check(run, baseline)):
+        figures_of.setdefault((verdict.cell, verdict.name), []).append(verdict)
+    return [_joined(each) for each in figures_of.values()]
+
+
+def _joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict of several runs on one figure: the mildest of a noisy one, else the most severe."""
+    severity = {Outcome.REGRESSION: 2, Outcome.NOT_COMPARED: 1}
+    choose = min if verdicts[0].noisy else max
+    return choose(verdicts, key=lambda v: severity.get(v.outcome, 0))
+
+
+def _check(run: Path, baseline: Baseline) -> list[Verdict]:
     suite, key = update.identity(run)
     if suite != baseline.suite:
         raise UserError(f"{run} is a run of the suite {suite}; the baseline is of {baseline.suite}.")
@@ -86,7 +106,8 @@ def _cell(cell: str, entries: dict[str, Entry], gauges: dict[str, Gauge], other:
             outcome, detail = _new(gauges[name], other)
         else:
             outcome, detail = _judge(entries[name], gauges[name], other)
-        yield Verdict(cell=formatting.clean(cell), name=name, outcome=outcome, detail=detail)
+        noisy = name in entries and entries[name].kind is Kind.NOISY
+        yield Verdict(cell=formatting.clean(cell), name=name, outcome=outcome, detail=detail, noisy=noisy)
 
 
 def _new(gauge: Gauge, other: str) -> tuple[Outcome, str]:

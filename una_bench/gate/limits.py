@@ -21,9 +21,9 @@ LEAST = {"pace": 0.30, "memory": 0.20, "compute": 0.30}
 """Smallest relative limit of noisy figures: a few runs do not show the full spread of a machine."""
 MOST = {"pace": 0.40, "memory": 0.25, "compute": 0.40}
 """Largest relative limit of noisy figures, so that the gate detects steps 1.5 times as long or 1.3 times the memory."""
-ELSEWHERE = {"pace": MOST["pace"], "memory": 0.50}
-"""Relative limits of noisy figures on other kinds of machine. The pace is relative to a calibration of the machine;
-allocators and kernels of another one move the peak."""
+ELSEWHERE = {"pace": 0.60, "memory": 0.50}
+"""Relative limits of noisy figures on other kinds of machine. The yardstick is no perfect measure of another processor:
+unchanged code took PPO 45 % longer on a busy Xeon than on the baseline's EPYC. Allocators and kernels move the peak."""
 LEVEL = 0.99
 """Confidence level of the intervals of quality figures."""
 GUESS = 0.1
