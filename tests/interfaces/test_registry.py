@@ -54,3 +54,9 @@ def test_a_method_that_cannot_be_loaded_says_why(code: str, why: str, package: P
 def test_a_method_that_is_a_plain_class_is_loaded(package: Path) -> None:
     (package / "mine_for_tests.py").write_text(HEAD + BODY)
     assert registry.method("mine")(beta=0.3).settings()["beta"] == 0.3
+
+
+def test_an_entry_point_whose_name_is_taken_is_announced(package: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (package / "mine-1.0.dist-info" / "entry_points.txt").write_text("[una_bench.methods]\ndpo = mine_for_tests:Mine\n")
+    assert registry.method("dpo").__module__ == "una_bench.methods.dpo"
+    assert "dpo = mine_for_tests:Mine" in caplog.text and "Rename it" in caplog.text

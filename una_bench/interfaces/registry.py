@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pkgutil
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,15 +21,25 @@ if TYPE_CHECKING:  # `una-bench --help` does without pydantic
     from una_bench.interfaces.prepared import Prepared
     from una_bench.interfaces.problem import Problem, RewardFunction
 
+log = logging.getLogger("una_bench")
+
 
 @cache
 def _modules(group: str) -> Mapping[str, str]:
-    """Return name -> import path of a group; files (or a package's ``problem``) override entry points."""
+    """Return name -> import path of a group: files (or a package's ``problem``), then entry points of other names."""
     package = import_module(f"una_bench.{group}")
-    paths = {point.name: point.value for point in entry_points(group=f"una_bench.{group}")}
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            paths[module.name] = f"una_bench.{group}.{module.name}" + (".problem" if module.ispkg else "")
+    paths = {
+        module.name: f"una_bench.{group}.{module.name}" + (".problem" if module.ispkg else "")
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.name.startswith("_")
+    }
+    for point in entry_points(group=f"una_bench.{group}"):
+        used = paths.setdefault(point.name, point.value)
+        if used != point.value:
+            log.warning(
+                "The entry point %s = %s (group una_bench.%s) is not used: the name belongs to %s. Rename it.",
+                *(point.name, point.value, group, used),
+            )
     return dict(sorted(paths.items()))
 
 
