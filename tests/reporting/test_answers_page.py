@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic import facts, record
 
 from una_bench.reporting import answers_page
 
@@ -54,6 +55,21 @@ def test_no_text_of_a_model_is_part_of_the_html() -> None:
 def test_the_script_never_writes_html() -> None:
     script = (Path(answers_page.__file__).parent / "templates" / "answers.js").read_text(encoding="utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", script)
+
+
+def test_the_untrained_row_is_left_out_where_it_is_the_baseline(tmp_path: Path) -> None:
+    judged = [
+        record(method, 0, facts=facts(method, trains=method != "base") | {"judge": {"baseline": "base"}})
+        for method in ("base", "dpo")
+    ]
+    for one in judged:
+        folder = tmp_path / "cells" / f"{one.cell}-{one.key[:8]}"
+        folder.mkdir(parents=True)
+        line = {"doc_id": 0, "arguments": "p", "resps": one.method, "baseline": "base", "same": one.method == "base"}
+        (folder / "judge.heldout.samples.jsonl").write_text(json.dumps(line))
+    collected = answers_page.collect(tmp_path, judged)
+    assert collected["methods"] == ["DPO · seed 0"]
+    assert [(p["baseline"], [a["t"] for a in p["answers"]]) for p in collected["prompts"]] == [("base", ["dpo"])]
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")

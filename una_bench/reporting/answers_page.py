@@ -34,6 +34,8 @@ def collect(run: Path, records: Sequence[Record]) -> dict[str, Any]:
     prompts: dict[tuple[str, str], dict[str, Any]] = {}
     for row in frame.rows(records):
         for record in row.records:
+            if row.fixed and (record.facts.get("judge") or {}).get("baseline") == record.method:
+                continue  # its answers are the baseline's, which have a card
             name = row.label if row.fixed else f"{row.label} · seed {record.seed}"
             for task, rows in documents.kept(run, record).items():
                 family, _, prompt_set = task.partition(".")
