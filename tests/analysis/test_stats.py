@@ -140,3 +140,8 @@ def test_intervals_by_seed_and_document_cover_the_truth() -> None:
         found = aggregate.by_document(grid)
         covered += found.low <= 0 <= found.high  # type: ignore[operator]
     assert covered / 400 == pytest.approx(0.95, abs=0.035)
+
+
+def test_values_that_differ_by_rounding_share_a_place() -> None:
+    assert stats.places([0.4, 0.3, 0.3 + 1e-12, 0.5]) == [3, 1, 1, 4]
+    assert stats.places([]) == []

@@ -18,6 +18,11 @@ def front(points: Sequence[Sequence[float]]) -> list[int]:
     return [i for i, point in enumerate(points) if not any(dominates(other, point) for other in points)]
 
 
+def places(values: Sequence[float]) -> list[int]:
+    """Return the rank of each value, the lowest first; values that differ by rounding alone share one (1, 1, 3)."""
+    return [1 + sum(v < value and not math.isclose(v, value, rel_tol=1e-9) for v in values) for value in values]
+
+
 LEVEL = 0.95
 POWER = 0.8
 Seeds = Mapping[int, float]

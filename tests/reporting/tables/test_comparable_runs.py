@@ -192,9 +192,9 @@ def test_the_gate_refuses_records_put_together(runs: Path, tmp_path: Path) -> No
     expected = update.make([runs / "first" / "run"])
     merged = put_together(tmp_path / "merged", runs / "first" / "run", runs / "other" / "run")
     with pytest.raises(UserError, match="several problems"):
-        compare.check(merged, expected)
+        compare.check([merged], expected)
 
 
 def test_the_gate_refuses_a_run_on_other_data(runs: Path) -> None:
     with pytest.raises(UserError, match=r"run of the suite other; the baseline is of first"):
-        compare.check(runs / "other" / "run", update.make([runs / "first" / "run"]))
+        compare.check([runs / "other" / "run"], update.make([runs / "first" / "run"]))

@@ -144,10 +144,13 @@ def _ranked(group: Group, rows: Sequence[Row], quality: Metric, metrics: dict[st
     signs = [1 if goal.better is Better.HIGHER else -1 for goal in goals]
     points = [[s * fmean(rows[i].values[g.name].values()) for g, s in zip(goals, signs, strict=True)] for i in judged]
     on_front = {judged[i] for i in stats.front(points)}
+    ranked = [i for i, row in enumerate(rows) if row.values.get(quality.name)]
+    places = stats.places([-signs[0] * fmean(rows[i].values[quality.name].values()) for i in ranked])
+    rank_of = dict(zip(ranked, places, strict=True))
     lines = []
-    for i, (line, row) in enumerate(zip(group.lines, rows, strict=True)):
-        ranked = bool(row.values.get(quality.name))
-        rank = Cell(text=str(i + 1), numbers={"mean": float(i + 1)}) if ranked else Cell(text="n/a")
+    for i, line in enumerate(group.lines):
+        place = rank_of.get(i)
+        rank = Cell(text=str(place), numbers={"mean": float(place)}) if place else Cell(text="n/a")
         mark = Cell(text="Pareto" if i in on_front else "–" if i in judged else "n/a")
         lines.append(replace(line, cells=(rank, *line.cells, mark)))
     return replace(group, lines=tuple(lines))

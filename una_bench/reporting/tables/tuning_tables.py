@@ -87,8 +87,8 @@ def _places(metric: Metric, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
     for side, shown in enumerate(places):
         rows = [pair[side] for pair in pairs]
         means = [fmean(v.values()) if (v := row.values.get(metric.name)) else None for row in rows]
-        order = sorted(sign * mean for mean in means if mean is not None)
-        shown += ["–" if mean is None else str(1 + order.index(sign * mean)) for mean in means]
+        ranks = iter(stats.places([sign * mean for mean in means if mean is not None]))
+        shown += ["–" if mean is None else str(next(ranks)) for mean in means]
     return [f"{before} → {now}" for before, now in zip(*places, strict=True)]
 
 
