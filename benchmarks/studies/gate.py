@@ -68,7 +68,7 @@ def once(number: int, processes: int, expected: baseline.Baseline, scratch: Path
     with busy(processes):
         subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
     seconds = time.monotonic() - start
-    verdicts = compare.check(run, expected)
+    verdicts = compare.check([run], expected)
     wrong = [f"{v.cell} {v.name}: {v.detail}" for v in compare.regressions(verdicts)]
     apart = sorted({v.detail for v in verdicts if v.outcome is compare.Outcome.NOT_COMPARED})
     better = [f"{v.cell} {v.name}: {v.detail}" for v in verdicts if v.outcome is compare.Outcome.IMPROVEMENT]
