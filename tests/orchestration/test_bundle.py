@@ -140,6 +140,10 @@ def test_a_damaged_bundle_is_refused(packed: Path) -> None:
         bundle.use(packed, "small")
 
 
+def test_without_a_suite_the_one_of_the_bundle_is_run(packed: Path) -> None:
+    assert bundle.use(packed, "") == bundle.use(packed, "small")
+
+
 def test_a_bundle_of_another_suite_is_refused(packed: Path) -> None:
     with pytest.raises(UserError, match="has the suite small, not exact"):
         bundle.use(packed, "exact")

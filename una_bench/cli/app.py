@@ -186,9 +186,7 @@ def run(  # noqa: PLR0913 - one parameter an option
         judge=judge,
         judge_model=judge_model,
     )
-    suite = given.suite(suite)
-    if bundle is not None:
-        suite = bundles.use(bundle, suite)
+    suite = given.suite(suite) if bundle is None else bundles.use(bundle, suite)
     engine = launch.engine(executor, slurm)
     scaled = [("scale", scale)] if scale else []
     repeated = [("draws", _draws(draws))] if draws else []

@@ -95,10 +95,11 @@ def _copy_sentence_splitter(out: Path) -> None:
 def use(folder: Path, suite: str) -> str:
     """Make a bundle's contents available to this process and its children, and forbid connections.
 
-    Returns the recipe file to load instead of the suite; `UserError` if this is no intact bundle of that suite.
+    Returns the recipe file to load instead of the suite; `UserError` if this is no intact bundle of that suite. Without
+    a suite it is the bundle's.
     """
     index = index_of(folder)
-    if suite not in {index["suite"], str(folder / "recipe.yaml")}:
+    if suite not in {"", index["suite"], str(folder / "recipe.yaml")}:
         raise UserError(f"--bundle {folder} has the suite {index['suite']}, not {suite}.")
     _require_whole(folder, index)
     offline.enable()

@@ -115,7 +115,8 @@ def with_validation(kind: type[Problem], settings: Mapping[str, Any], source: st
     for name in kind.validation:
         if name in settings and not settings[name]:
             raise UserError(
-                f"{source}: tuning needs validation data, but problem.{name} is {settings[name]}. Raise it."
+                f"{source}: tuning needs validation data, but problem.{name} is {settings[name]}. Raise it; for a "
+                "bundle, when you create it."
             )
     return {**kind.validation, **settings}
 
