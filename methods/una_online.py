@@ -28,6 +28,8 @@ class UnaOnline(UnaScoreRegression, Rollouts):
     """``sigmoid``, ``quantile`` or ``identity``; None: ``sigmoid`` in score space, ``identity`` in reward space."""
     anchor: Literal["reference", "rollout"] = "reference"
     """``reference`` (as published) or ``rollout`` (as in the released code)."""
+    sampler: Literal["una", "transformers"] = "una"
+    """``una``, or ``transformers``: its ``generate`` with the same draws; slower."""
     missing_eos_penalty: float | None = None
     """Taken off the raw reward of a response that does not end."""
 

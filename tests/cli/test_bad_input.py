@@ -25,6 +25,8 @@ SMALL: dict[str, Any] = {
 PREFERENCE = {"kind": "preference", "policy": "policy", "dataset": "data.jsonl"}
 
 COMMANDS: list[tuple[list[str], str]] = [
+    (["run", "ci", "--set", "una_online.sampler=transformer"], "Did you mean 'transformers'?"),
+    (["run", "ci", "--set", "una_pairwise.logits_chunk_size=-1"], "una_pairwise.logits_chunk_size"),
     (["run", "exakt"], "There is no suite 'exakt'. Did you mean 'exact'?"),
     (["run", "none.yaml"], "There is no recipe file none.yaml."),
     (["run", "--methods", "dpo,una_scroe"], "There is no method 'una_scroe'. Did you mean 'una_score'?"),

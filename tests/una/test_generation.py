@@ -44,12 +44,47 @@ def test_responses_do_not_depend_on_how_many_are_generated_at_a_time() -> None:
     assert generate(model, prompts, SAMPLING, numbers, 30) == generate(model, prompts, SAMPLING, numbers, 7)
 
 
-def test_the_samples_are_those_of_transformers_own_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_samples_are_those_of_transformers_own_generation() -> None:
     model, numbers = tiny_policy(), uniform_numbers(60, 4, (5, 0))
     prompts = [[9 + i % 5] * (1 + i % 3) for i in range(60)]
     ours = generate(model, prompts, SAMPLING, numbers, 60)
+    assert generate(model, prompts, SAMPLING, numbers, 60, "transformers") == ours
+
+
+def test_a_model_with_windowed_attention_samples_with_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, numbers = tiny_policy(), uniform_numbers(4, 4, (5, 0))
+    ours = generate(model, [[9, 10]] * 4, SAMPLING, numbers, 4)
     monkeypatch.setattr(generation, "attends_to_all", lambda _: False)
-    assert generate(model, prompts, SAMPLING, numbers, 60) == ours
+    monkeypatch.setattr(generation, "_stepwise", None)
+    assert generate(model, [[9, 10]] * 4, SAMPLING, numbers, 4) == ours
+
+
+def reading(model: Any) -> list[torch.Tensor]:
+    """Return a list that gets the logits of the last position of every pass, (B, V)."""
+    seen: list[torch.Tensor] = []
+    model.register_forward_hook(lambda _, __, out: seen.append(out.logits[:, -1]))
+    return seen
+
+
+def test_a_prompt_of_several_rows_is_read_once() -> None:
+    model = tiny_policy()
+    seen = reading(model)
+    generate(model, [[9, 10], [11], [9, 10], [9, 10], [11]], SAMPLING, uniform_numbers(5, 4, (0, 0)), 5)
+    assert len(seen[0]) == 2 and len(seen[1]) == 5
+
+
+def test_rows_that_share_a_prompt_see_the_logits_they_see_alone() -> None:
+    model, numbers = tiny_policy(), uniform_numbers(8, 4, (4, 0))
+    never = Sampling(max_new_tokens=4, eos=(99,), pad=17)
+    prompts = [[9, 10], [11], [12, 13, 14], [11]] * 2
+    seen = reading(model)
+    together = generate(model, prompts, never, numbers, 8)
+    logits = torch.stack(seen[1:], dim=1)
+    for row, prompt in enumerate(prompts):
+        seen.clear()
+        assert generate(model, [prompt], never, numbers[row : row + 1], 1) == [together[row]]
+        alone = torch.stack(seen[1:], dim=1)[0].log_softmax(-1)
+        torch.testing.assert_close(logits[row].log_softmax(-1), alone, rtol=1e-5, atol=1e-5)
 
 
 class Casts(TorchDispatchMode):
@@ -86,20 +121,18 @@ def test_responses_that_are_over_are_not_read_again() -> None:
     ends = tuple(range(10))  # about half of all tokens
     sampling = Sampling(max_new_tokens=4, eos=ends, pad=17)
     responses = generate(model, [[9, 10]] * 200, sampling, uniform_numbers(200, 4, (0, 0)), 200)
-    going = [sum(len(r) > step for r in responses) for step in range(4)]
-    assert read[0] == 200 > read[1] > read[3]
+    assert read.pop(0) == 1  # all have the same prompt
+    going = [sum(len(r) > step for r in responses) for step in range(1, 4)]
+    assert 200 > read[0] > read[2]
     assert all(left <= rows <= left / DROP_THRESHOLD for rows, left in zip(read, going, strict=True))
 
 
-@pytest.mark.parametrize("stepwise", [True, False])
-def test_penalties_in_the_models_own_settings_do_not_bend_the_samples(
-    stepwise: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generation, "attends_to_all", lambda _: stepwise)
+@pytest.mark.parametrize("sampler", ["una", "transformers"])
+def test_penalties_in_the_models_own_settings_do_not_bend_the_samples(sampler: str) -> None:
     model, numbers = tiny_policy(), uniform_numbers(50, 4, (2, 0))
-    plain = generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50)
+    plain = generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50, sampler)
     model.generation_config.repetition_penalty = 5.0
-    assert generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50) == plain
+    assert generate(model, [[9, 10]] * 50, SAMPLING, numbers, 50, sampler) == plain
 
 
 def test_top_k_of_one_takes_the_likeliest_token() -> None:

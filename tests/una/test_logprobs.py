@@ -91,7 +91,7 @@ def gradients(model: Any, logps: Tensor) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("chunk", [None, 5])
+@pytest.mark.parametrize("chunk", [None, 5, 0])
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 def test_values_equal_the_plain_computation(make: Any, chunk: int | None) -> None:
     torch.manual_seed(0)
@@ -100,7 +100,7 @@ def test_values_equal_the_plain_computation(make: Any, chunk: int | None) -> Non
     torch.testing.assert_close(got, plain(model, data), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("chunk", [None, 5])
+@pytest.mark.parametrize("chunk", [None, 5, 0])
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 def test_gradients_equal_those_of_the_plain_computation(make: Any, chunk: int | None) -> None:
     torch.manual_seed(0)
@@ -115,6 +115,14 @@ def test_soft_caps_after_the_output_layer_are_noticed() -> None:
 
 def test_a_plain_output_layer_is_used_directly() -> None:
     assert not ResponseScorer(phi()).uses_model_logits
+
+
+def test_a_chunk_size_of_0_computes_the_logits_of_all_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data, shapes = phi(), examples(), []
+    model.lm_head.register_forward_hook(lambda _, __, logits: shapes.append(logits.shape))
+    batch = data.sequences(np.arange(len(data)))
+    ResponseScorer(model, 0)(model, batch)
+    assert shapes == [(*batch["input_ids"].shape, VOCABULARY)]
 
 
 def test_chunked_gradients_pass_the_numerical_check_in_float64() -> None:

@@ -137,6 +137,18 @@ def test_it_trains_with_a_reward_model_of_another_tokenizer(tmp_path: Path) -> N
     assert np.isfinite(history(trainer)).all()
 
 
+def test_the_sampler_and_the_size_of_chunks_do_not_change_the_training(tmp_path: Path) -> None:
+    ours, theirs = make_trainer(tmp_path), make_trainer(tmp_path, sampler="transformers", logits_chunk_size=0)
+    ours.train()
+    theirs.train()
+    torch.testing.assert_close(weights(theirs), weights(ours), rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_sampler_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="sampler='transformer' is invalid"):
+        config(tmp_path, sampler="transformer")
+
+
 def test_several_rewards_are_added_with_their_weights() -> None:
     both = WeightedReward([count_a, lambda p, c: [1.0] * len(c)], [2.0, -0.5])
     assert both(["0", "0"], ["a", "b"]).tolist() == [1.5, -2.5]

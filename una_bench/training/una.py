@@ -31,8 +31,8 @@ Rows = Callable[["pd.DataFrame"], list[dict[str, Any]]]
 """Prepared responses -> rows of a UNA dataset in token ids."""
 _OFFSET_SETTINGS = ("offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
 _ROLLOUT_SETTINGS = ("num_generations", "responses_per_rollout", "num_iterations", "missing_eos_penalty")
-_SETTINGS = ("beta", "space", "loss_type", "reduction", *_OFFSET_SETTINGS)
-_ONLINE_SETTINGS = ("normalization", "anchor", *_ROLLOUT_SETTINGS)
+_SETTINGS = ("beta", "space", "loss_type", "reduction", "logits_chunk_size", *_OFFSET_SETTINGS)
+_ONLINE_SETTINGS = ("normalization", "anchor", "sampler", *_ROLLOUT_SETTINGS)
 
 
 def una_arguments(method: Method, job: Job, responses_per_row: int = 1, **fixed: Any) -> dict[str, Any]:

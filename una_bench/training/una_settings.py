@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from una_bench.interfaces.method import Method
-from una_bench.interfaces.settings import Count, Positive
+from una_bench.interfaces.settings import Count, Positive, WholeNumber
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 """Step of a moving constant."""
@@ -23,6 +23,9 @@ class UnaMethod(Method):
     """Strength of the pull towards the reference policy, per nat."""
     per_device_train_batch_size: Count | None = None
     """Rows in one forward pass (a pair is two responses); None: all of an optimizer step."""
+    logits_chunk_size: WholeNumber | None = None
+    """Response tokens whose logits are in memory at once; None: chosen by vocabulary size; 0: the logits of all tokens,
+    as TRL keeps them."""
 
 
 class UnaRegression(UnaMethod):

@@ -66,7 +66,8 @@ class UNAConfig(TrainingArguments):
     disable_dropout: bool = True
     """With dropout, the log-ratio of an untrained policy would not be 0."""
     logits_chunk_size: int | None = None
-    """Response tokens whose logits are in memory at once; None: chosen by vocabulary size."""
+    """Response tokens whose logits are in memory at once; None: chosen by vocabulary size. 0: the model's logits of all
+    tokens, prompt and padding included, are kept for the backward pass, as other trainers do."""
     _losses: ClassVar[tuple[str, ...]] = ("mse", "bce")
     remove_unused_columns: bool = False
     data_seed: int | None = None
@@ -91,7 +92,8 @@ class UNAConfig(TrainingArguments):
         if len(low_high) != 2 or not all(map(math.isfinite, low_high)) or low_high[0] >= low_high[1]:
             raise UserError(f"score_range={self.score_range} must be the lowest and the highest score, in this order.")
         for name in ("max_length", "max_prompt_length", "logits_chunk_size"):
-            if (value := getattr(self, name)) is not None:
+            value = getattr(self, name)
+            if value is not None and (name, value) != ("logits_chunk_size", 0):
                 _positive(name, value)
         for name in ("offset_rate", "offset_residual_rate", "offset_lr_multiplier"):
             _positive(name, getattr(self, name))
@@ -113,6 +115,8 @@ class OnlineUNAConfig(UNAConfig):
     """Responses per rollout, over all processes."""
     num_iterations: int = 4
     """Training passes over each rollout."""
+    sampler: str = "una"
+    """``una``, or ``transformers``: its ``generate`` with the same draws; slower, for comparison."""
     generation_batch_size: int | None = None
     """Responses generated at once on one process; None: the process's whole share of a rollout."""
     max_completion_length: int = 256
@@ -142,6 +146,7 @@ class OnlineUNAConfig(UNAConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _choose("anchor", self.anchor, "reference", "rollout")
+        _choose("sampler", self.sampler, "una", "transformers")
         if self.normalization is None:
             self.normalization = "identity" if self.space == "reward" else "sigmoid"
         _choose("normalization", self.normalization, "sigmoid", "quantile", "identity")

@@ -97,24 +97,39 @@ def cast_once(model: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def generate(
-    model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor, batch: int
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    uniform_BT: Tensor,
+    batch: int,
+    sampler: str = "una",
 ) -> list[list[int]]:
-    """Sample a response to each prompt, end token included, with a model that has no wrapper except peft's."""
+    """Sample a response to each prompt, end token included, with a model that has no wrapper except peft's.
+
+    ``sampler`` is ``una``, where the model allows it, or ``transformers``; both turn the same numbers into tokens.
+    """
+    policy = causal_model(model)
+    stepwise = attends_to_all(policy) and "logits_to_keep" in signature(policy.forward).parameters
+    sample = _stepwise if sampler == "una" and stepwise else _by_transformers
     responses: list[list[int]] = []
     for start in range(0, len(prompts), batch):
         part = slice(start, start + batch)
-        responses.extend(_generate(model, prompts[part], sampling, uniform_BT[part]))
-    return responses
+        responses.extend(sample(policy, prompts[part], sampling, uniform_BT[part].to(policy.device)))
+    return [_ended(response, sampling.eos) for response in responses]
 
 
-def _generate(model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
-    policy = causal_model(model)
-    device = next(model.parameters()).device
+def _padded(prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the prompts' token ids, padded on the left, and 1 where they are no padding, (B, T) both."""
     width = max(map(len, prompts))
-    ids_BT = torch.tensor([[sampling.pad] * (width - len(p)) + list(p) for p in prompts], device=device)
-    real_BT = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    if attends_to_all(policy) and "logits_to_keep" in signature(policy.forward).parameters:
-        return _stepwise(policy, ids_BT, real_BT, sampling, uniform_BT.to(device))
+    ids_BT = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    return ids_BT, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+
+
+def _by_transformers(
+    policy: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor
+) -> list[list[int]]:
+    """Sample with the model's own ``generate``."""
+    ids_BT, real_BT = _padded(prompts, sampling.pad, uniform_BT.device)
     original_config = policy.generation_config  # its penalties or top-k would change the distribution
     policy.generation_config = GenerationConfig(eos_token_id=list(sampling.eos), pad_token_id=sampling.pad)
     try:
@@ -123,21 +138,32 @@ def _generate(model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, 
             attention_mask=real_BT,
             do_sample=False,
             max_new_tokens=sampling.max_new_tokens,
-            logits_processor=LogitsProcessorList([_Draw(uniform_BT.to(device), sampling)]),
+            logits_processor=LogitsProcessorList([_Draw(uniform_BT, sampling)]),
         )
     finally:
         policy.generation_config = original_config
-    return [_ended(row, sampling.eos) for row in out_BT[:, width:].tolist()]
+    written: list[list[int]] = out_BT[:, ids_BT.shape[1] :].tolist()
+    return written
 
 
-def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
-    """Sample as ``generate`` does, without copying the cache for each token and without finished rows."""
-    written: list[list[int]] = [[] for _ in ids_BT]
+def _stepwise(policy: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, uniform_BT: Tensor) -> list[list[int]]:
+    """Sample as ``generate`` does, without copying the cache for each token and without finished rows.
+
+    Rows with the same prompt share its prefill.
+    """
+    different: dict[tuple[int, ...], int] = {}
+    prompt_of = [different.setdefault(tuple(prompt), len(different)) for prompt in prompts]
+    ids_BT, real_BT = _padded(list(different), sampling.pad, uniform_BT.device)
+    written: list[list[int]] = [[] for _ in prompts]
     rows, finished = list(range(len(written))), set[int]()
     cache = growing_cache(ids_BT.shape[1] + sampling.max_new_tokens - 1)
     for step in range(sampling.max_new_tokens):
-        logits_BTV = read_on(policy, ids_BT, real_BT, cache, keep=1)
-        ids_BT = drawn(logits_BTV[:, -1], uniform_BT[rows, step], sampling)
+        logits_BV = read_on(policy, ids_BT, real_BT, cache, keep=1)[:, -1]
+        if len(logits_BV) < len(rows):
+            places = torch.tensor(prompt_of, device=ids_BT.device)
+            cache.batch_select_indices(places)
+            logits_BV, real_BT = logits_BV[places], real_BT[places]
+        ids_BT = drawn(logits_BV, uniform_BT[rows, step], sampling)
         for row, token in zip(rows, ids_BT[:, 0].tolist(), strict=True):
             written[row].append(token)
             finished |= {row} if token in sampling.eos else set()
@@ -149,7 +175,7 @@ def _stepwise(policy: Any, ids_BT: Tensor, real_BT: Tensor, sampling: Sampling, 
             cache.batch_select_indices(kept)
             rows, ids_BT, real_BT = [rows[i] for i in unfinished], ids_BT[kept], real_BT[kept]
         real_BT = torch.cat([real_BT, torch.ones_like(ids_BT)], dim=1)
-    return [_ended(row, sampling.eos) for row in written]
+    return written
 
 
 def _ended(tokens: list[int], eos: tuple[int, ...]) -> list[int]:

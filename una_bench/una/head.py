@@ -78,8 +78,11 @@ def token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | No
     """Return the log-probability of each label (M,) under the output layer, nats, at least float32, (M,).
 
     The head maps the states (M, D) that predict the labels to V logits; a plain linear layer has a custom backward
-    pass. The logits of ``chunk`` states are in memory at once; None: chosen by vocabulary size.
+    pass. The logits of ``chunk`` states are in memory at once; None: chosen by vocabulary size; 0: those of all states
+    are kept for the backward pass.
     """
+    if chunk == 0:
+        return pick(wide(head(states)), labels)[0]
     weight = getattr(head, "weight", None)
     vocabulary = len(weight) if isinstance(weight, Tensor) else int(getattr(head, "out_features", 2**15))
     if chunk is None and len(states) * vocabulary <= SMALL_LOGITS:

@@ -34,8 +34,8 @@ class ResponseScorer:
 
     def __init__(self, model: Any, chunk: int | None = None) -> None:
         self.chunk = chunk
-        self.uses_model_logits = not _head_is_last(model)
-        """Whether the model transforms the logits of its output layer (soft caps, scales)."""
+        self.uses_model_logits = chunk == 0 or not _head_is_last(model)
+        """Whether the model computes all logits: asked for, or it transforms them (soft caps, scales)."""
 
     def __call__(self, model: Any, batch: Mapping[str, Any], *, inner: Any = None, entropy: bool = False) -> Scored:
         """Score a batch of `una_bench.una.examples.Examples.sequences`; ``inner`` is the model inside a wrapper."""

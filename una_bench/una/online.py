@@ -108,7 +108,7 @@ class OnlineUNATrainer(UNATrainer):
         with self.phase("generation"), self.accelerator.autocast(), cast_once(policy):
             numbers = uniform_numbers(size, self.args.max_completion_length, (self.args.seed, number))[mine]
             batch = self.args.generation_batch_size or share
-            responses = generate(policy, prompts, self.sampling, numbers, batch)
+            responses = generate(policy, prompts, self.sampling, numbers, batch, self.args.sampler)
         with self.phase("reward"):
             raw = self._judge([self.prompts.given[p] for p in chosen[mine]], responses)
         with self.phase("reference"):
