@@ -16,7 +16,8 @@ from tiny_world import tiny_policy, tiny_tokenizer
 from una_bench import OnlineUNAConfig, OnlineUNATrainer, UNAConfig, UNATrainer
 from una_bench.errors import UserError
 from una_bench.una.data import build_examples
-from una_bench.una.examples import Examples, GroupSampler, Kind
+from una_bench.una.examples import Examples, Kind
+from una_bench.una.samplers import GroupSampler
 
 PAIR = {"prompt": "01", "chosen": "ab", "rejected": "c"}
 LABEL = {"prompt": "12", "completion": "de", "label": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from una_bench.una.examples import LengthSampler, length_grouped
+from una_bench.una.samplers import LengthSampler, length_grouped
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, 203)
 BATCH = 8

@@ -7,6 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_models import (
+    VOCABULARY,
+    gemma_with_soft_caps,
+    gpt2,
+    gradients,
+    llama_with_tied_embeddings,
+    lora_on_the_output_layer,
+    phi,
+)
 from torch import Tensor
 
 from una_bench.una import batch_splitting
@@ -17,46 +26,6 @@ from una_bench.una.logprobs import ResponseScorer
 
 # peft 0.21 asks transformers 5.23 by a name that 6 will not have
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-VOCABULARY = 18
-SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-def phi() -> Any:
-    from transformers import PhiConfig, PhiForCausalLM
-
-    model = PhiForCausalLM(PhiConfig(**SIZES, intermediate_size=64, resid_pdrop=0.0))
-    torch.nn.init.normal_(model.lm_head.bias)
-    return model
-
-
-def llama_with_tied_embeddings() -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    return LlamaForCausalLM(LlamaConfig(**SIZES, intermediate_size=64, tie_word_embeddings=True))
-
-
-def gpt2() -> Any:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2)).eval()
-
-
-def gemma_with_soft_caps() -> Any:
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    config = Gemma2Config(
-        **SIZES, intermediate_size=64, head_dim=16, num_key_value_heads=2, final_logit_softcapping=0.5
-    )
-    return Gemma2ForCausalLM(config)
-
-
-def lora_on_the_output_layer() -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(r=2, target_modules=["q_proj", "lm_head"], task_type="CAUSAL_LM", init_lora_weights=False)
-    return get_peft_model(phi(), config)
-
-
 MODELS = [phi, llama_with_tied_embeddings, gpt2, gemma_with_soft_caps, lora_on_the_output_layer]
 
 
@@ -83,12 +52,6 @@ def plain(model: Any, data: Examples) -> Tensor:
         picked = logp_TV[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1)
         sums.append(picked[int(prompt) - 1 :].sum())
     return torch.stack(sums)
-
-
-def gradients(model: Any, logps: Tensor) -> dict[str, Tensor]:
-    model.zero_grad()
-    (logps * torch.linspace(-1, 2, len(logps))).sum().backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("chunk", [None, 5, 0])

@@ -136,6 +136,8 @@ def _counted_body(add: Add, shape: BodyCost, forward: Callable[..., Any]) -> Cal
         rows, new = ids.shape[:2]
         cache = kwargs.get("past_key_values")
         attended = attended_tokens(rows, new, cache.get_seq_length() if cache is not None else 0)
+        # A mask of blocks says how many pairs it allows.
+        attended = getattr(kwargs.get("attention_mask"), "attended_tokens", attended)
         add(shape.forward(rows * new, attended), shape.backward(rows * new, attended))
         return forward(*args, **kwargs)
 

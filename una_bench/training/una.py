@@ -66,7 +66,7 @@ def tally(batch: Mapping[str, Any]) -> dict[str, int]:
         "responses": count,
         "prompt_tokens": prompt_tokens,
         "response_tokens": response_tokens,
-        "padding_tokens": padded_tokens(batch) - prompt_tokens - response_tokens,
+        "padding_tokens": 0 if "pack" in batch else padded_tokens(batch) - prompt_tokens - response_tokens,
     }
 
 

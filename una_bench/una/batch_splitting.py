@@ -54,21 +54,24 @@ def padded_tokens(batch: Mapping[str, Any]) -> int:
     return int(count * width - (0 if split is None else split[1] * (width - split[2])))
 
 
-def hidden_states(decode: Callable[[Tensor], Tensor], batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Run a decoder, token ids (P, W) -> last hidden states (P, W, D), over a batch, in two parts if that is cheaper.
+def hidden_states(decode: Callable[..., Tensor], batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Run a decoder, ``input_ids`` (P, W) -> last hidden states (P, W, D), over a batch.
 
-    Return the state that predicts each of the M response tokens, (M, D), and the last state of each of the N prompts
-    without gradient, (N, D).
+    A batch with a pack is one row, other batches are two parts if that is cheaper. Return the state that predicts each
+    of the M response tokens, (M, D), and the last state of each of the N prompts without gradient, (N, D).
     """
+    if (packed := batch.get("pack")) is not None:
+        flat = decode(**packed.inputs()).flatten(0, 1)
+        return flat[packed.places[0]], flat.detach()[packed.places[1]]
     parts = parts_of(batch)
     width, ids_NT = batch["input_ids"].shape[1], batch["input_ids"]
     if len(parts) == 1:
-        flat = decode(ids_NT).flatten(0, 1)
+        flat = decode(input_ids=ids_NT).flatten(0, 1)
         return flat[batch["positions"]], flat.detach()[batch["prompt_ends"]]
     states, places, prompts, owners = [], [], [], []
     for rows, narrow in parts:
         local_N = torch.full((len(ids_NT),), -1).index_put((rows,), torch.arange(len(rows)))
-        flat = decode(ids_NT[rows, :narrow]).flatten(0, 1)
+        flat = decode(input_ids=ids_NT[rows, :narrow]).flatten(0, 1)
         chosen = (local_N[batch["rows"]] >= 0).nonzero().squeeze(-1)
         positions = batch["positions"][chosen]
         states.append(flat[local_N[positions // width] * narrow + positions % width])

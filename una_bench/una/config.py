@@ -68,6 +68,9 @@ class UNAConfig(TrainingArguments):
     logits_chunk_size: int | None = None
     """Response tokens whose logits are in memory at once; None: chosen by vocabulary size. 0: the model's logits of all
     tokens, prompt and padding included, are kept for the backward pass, as other trainers do."""
+    share_prompts: bool = True
+    """Compute a prompt once for all its responses in a batch, without padding, where the model allows it and enough
+    tokens are saved (docs/una.md). The results are the same up to rounding."""
     _losses: ClassVar[tuple[str, ...]] = ("mse", "bce")
     remove_unused_columns: bool = False
     data_seed: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-MOST_BATCHES, LEAST_PARTS = 50, 4
-"""Maximum batches sorted together, and minimum parts of the data; as in transformers."""
+from una_bench.una.batch_splitting import padded_tokens
+from una_bench.una.prompt_sharing import pack_if_cheaper
 
 
 class Kind(IntEnum):
@@ -54,6 +54,8 @@ class Examples(Dataset[dict[str, Any]]):
     anchor: NDArray[np.float32] | None = None
     """Log-probabilities that replace ``reference`` in the log-ratio, nats, (S,)."""
     pad: int = 0
+    longest_packed: int = 0
+    """Longest sequence, tokens, of a batch that may be packed; 0: no batch."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -83,14 +85,15 @@ class Examples(Dataset[dict[str, Any]]):
         """Return the length of the longest sequence of each row, tokens, (I,)."""
         return np.maximum.reduceat(self.lengths, self.first)
 
-    def sequences(self, sequences: NDArray[np.int64]) -> dict[str, Any]:
-        """Return the model's inputs for N sequences and the positions of their M response tokens.
+    def prompt_numbers(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a number below N for the prompt of each of N sequences, (N,)."""
+        numbers: dict[bytes, int] = {}
+        parts = zip(self.starts[sequences], self.prompt_lengths[sequences], strict=True)
+        prompts = (self.tokens[start : start + length].tobytes() for start, length in parts)
+        return np.fromiter((numbers.setdefault(prompt, len(numbers)) for prompt in prompts), np.int64, len(sequences))
 
-        Keys: ``input_ids`` (N, T), padded right; ``positions`` (M,), flat index (of N*T) of the hidden state that
-        predicts each response token; ``labels`` (M,), these tokens; ``rows`` and ``columns`` (M,), their sequence and
-        place in the response; ``prompt_ends`` (N,), flat index of each prompt's last token; ``lengths`` (N,), response
-        tokens.
-        """
+    def sequences(self, sequences: NDArray[np.int64]) -> dict[str, Any]:
+        """Return `batch_of` for N sequences, and in ``pack`` the same as a `Pack` if it may be used and is cheaper."""
         lengths = self.lengths[sequences]
         prompt_lengths = self.prompt_lengths[sequences]
         width = int(lengths.max())
@@ -98,17 +101,36 @@ class Examples(Dataset[dict[str, Any]]):
         real_NT = place < lengths[:, None]
         ids_NT = self.tokens[self.starts[sequences][:, None] + np.minimum(place, lengths[:, None] - 1)].astype(np.int64)
         ids_NT[~real_NT] = self.pad
-        rows, columns = np.nonzero(real_NT & (place >= prompt_lengths[:, None]))
-        arrays = {
-            "input_ids": ids_NT,
-            "positions": rows * width + columns - 1,
-            "labels": ids_NT[rows, columns],
-            "rows": rows,
-            "columns": columns - prompt_lengths[rows],
-            "prompt_ends": np.arange(len(sequences)) * width + prompt_lengths - 1,
-            "lengths": lengths - prompt_lengths,
-        }
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        batch = batch_of(ids_NT, prompt_lengths, lengths)
+        if width <= self.longest_packed:
+            packed = pack_if_cheaper(ids_NT, prompt_lengths, lengths, padded_tokens(batch))
+            batch |= {} if packed is None else {"pack": packed}
+        return batch
+
+
+def batch_of(
+    ids_NT: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return the model's inputs for N sequences and the positions of their M response tokens.
+
+    ``lengths`` are those of prompt and response, (N,). Keys: ``input_ids`` (N, T), padded right; ``positions`` (M,),
+    flat index (of N*T) of the hidden state that predicts each response token; ``labels`` (M,), these tokens; ``rows``
+    and ``columns`` (M,), their sequence and place in the response; ``prompt_ends`` (N,), flat index of each prompt's
+    last token; ``lengths`` (N,), response tokens.
+    """
+    count, width = ids_NT.shape
+    place = np.arange(width)
+    rows, columns = np.nonzero((place < lengths[:, None]) & (place >= prompt_lengths[:, None]))
+    arrays = {
+        "input_ids": ids_NT,
+        "positions": rows * width + columns - 1,
+        "labels": ids_NT[rows, columns],
+        "rows": rows,
+        "columns": columns - prompt_lengths[rows],
+        "prompt_ends": np.arange(count) * width + prompt_lengths - 1,
+        "lengths": lengths - prompt_lengths,
+    }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -122,61 +144,6 @@ def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]])
         "lengths": lengths,
         "prompt_lengths": prompt_lengths,
     }
-
-
-class EpochSampler(Sampler[int]):
-    """Order of rows that depends only on a seed and the epoch, so that it is the same on all processes."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-
-class GroupSampler(EpochSampler):
-    """Rows in random order, groups kept together."""
-
-    def __init__(self, groups: NDArray[np.int64], seed: int) -> None:
-        super().__init__(len(groups), seed)
-        self.order = np.argsort(groups, kind="stable")
-        self.sizes = np.unique(groups, return_counts=True)[1]
-
-    def __iter__(self) -> Iterator[int]:
-        shuffled = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.sizes))
-        starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-        for group in shuffled:
-            yield from self.order[starts[group] : starts[group] + self.sizes[group]].tolist()
-
-
-def length_grouped(lengths: NDArray[np.int64], batch: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return rows (I,) in an order in which each batch has rows of similar length; an incomplete batch comes last.
-
-    As in transformers' ``LengthGroupedSampler``, rows are shuffled and cut into parts, and each part is sorted. The
-    batches are then shuffled, so that length does not fall within a part.
-    """
-    part = batch * max(1, min(len(lengths) // (batch * LEAST_PARTS), MOST_BATCHES))
-    shuffled = generator.permutation(len(lengths))
-    parts = (shuffled[start : start + part] for start in range(0, len(shuffled), part))
-    rows = np.concatenate([rows[np.argsort(-lengths[rows], kind="stable")] for rows in parts])
-    whole = len(rows) // batch * batch
-    batches = generator.permutation(rows[:whole].reshape(-1, batch))
-    return np.concatenate([batches.reshape(-1), rows[whole:]])
-
-
-class LengthSampler(EpochSampler):
-    """Rows in batches of similar length; ``lengths`` are the tokens of each row, (I,)."""
-
-    def __init__(self, lengths: NDArray[np.int64], batch: int, seed: int) -> None:
-        super().__init__(len(lengths), seed)
-        self.lengths, self.batch = lengths, batch
-
-    def __iter__(self) -> Iterator[int]:
-        yield from length_grouped(self.lengths, self.batch, np.random.default_rng([self.seed, self.epoch])).tolist()
 
 
 def identity(batch: dict[str, Any]) -> dict[str, Any]:

@@ -44,15 +44,17 @@ class ResponseScorer:
 
     def _score(self, model: Any, batch: Mapping[str, Any], entropy: bool) -> Scored:
         causal = causal_model(model)
-        positions, head = batch["positions"], causal.get_output_embeddings()
+        head, packed = causal.get_output_embeddings(), batch.get("pack")
         if self.uses_model_logits:
-            out = causal(input_ids=batch["input_ids"], use_cache=False, output_hidden_states=True)
+            inputs = {"input_ids": batch["input_ids"]} if packed is None else packed.inputs()
+            out = causal(**inputs, use_cache=False, output_hidden_states=True)
             hidden_NTD, head = out.hidden_states[-1], nn.Identity()
+            positions, ends = (batch["positions"], batch["prompt_ends"]) if packed is None else packed.places
             states = out.logits.flatten(0, 1)[positions]
-            prompt_states = hidden_NTD.detach().flatten(0, 1)[batch["prompt_ends"]]
+            prompt_states = hidden_NTD.detach().flatten(0, 1)[ends]
         else:
             decoder = _decoder(causal)
-            states, prompt_states = hidden_states(lambda ids: decoder(input_ids=ids, use_cache=False)[0], batch)
+            states, prompt_states = hidden_states(lambda **inputs: decoder(**inputs, use_cache=False)[0], batch)
         logps = token_logps(head, states, batch["labels"], self.chunk)
         width = int(batch["columns"].max()) + 1
         padded_NW = logps.new_zeros(len(batch["lengths"]), width)

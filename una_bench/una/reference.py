@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from una_bench.instruments.fairness_facts import weights_sha256
 from una_bench.record.hashes import content_hash
 from una_bench.una.examples import Examples
+from una_bench.una.prompt_sharing import LEAST_TOKENS
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 logger = logging.getLogger(__name__)
@@ -81,8 +82,17 @@ def _write(file: Path, values: NDArray[np.float32]) -> None:
 def _compute(
     examples: Examples, sequences: NDArray[np.int64], score: Score, accelerator: Any, batch: int
 ) -> NDArray[np.float32]:
-    """Score ``sequences`` across processes, longest first: little padding, and running out of memory shows at once."""
-    order = np.argsort(-examples.lengths[sequences], kind="stable")
+    """Score ``sequences`` across processes, longest first: little padding, and running out of memory shows at once.
+
+    Where batches are packed, the responses of a prompt stay together, at the place of the longest.
+    """
+    lengths = examples.lengths[sequences]
+    order = np.argsort(-lengths, kind="stable")
+    if examples.longest_packed and batch * lengths.mean() >= LEAST_TOKENS:
+        prompts = examples.prompt_numbers(sequences)
+        longest = np.zeros(len(sequences), dtype=np.int64)
+        np.maximum.at(longest, prompts, lengths)
+        order = np.lexsort((-lengths, prompts, -longest[prompts]))
     processes, process = accelerator.num_processes, accelerator.process_index
     mine = order[process::processes]
     values = torch.zeros(len(sequences), dtype=torch.float64, device=accelerator.device)

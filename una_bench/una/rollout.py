@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from una_bench.errors import UserError
-from una_bench.una.examples import EpochSampler, Examples, Kind, pack
+from una_bench.una.examples import Examples, Kind, pack
 from una_bench.una.rows import chunks
+from una_bench.una.samplers import EpochSampler
 from una_bench.una.tokens import prompt_tokens
 
 ARRAYS = ("tokens", "starts", "lengths", "prompt_lengths", "targets", "groups", "log_partition", "reference", "anchor")

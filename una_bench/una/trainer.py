@@ -16,11 +16,13 @@ from una_bench.record.storage import cache_folder
 from una_bench.una.base_trainer import UNABaseTrainer
 from una_bench.una.config import UNAConfig
 from una_bench.una.data import build_examples
-from una_bench.una.examples import Examples, GroupSampler, LengthSampler, identity
-from una_bench.una.logprobs import ResponseScorer
+from una_bench.una.examples import Examples, identity
+from una_bench.una.logprobs import ResponseScorer, causal_model
 from una_bench.una.objective import batch_loss
 from una_bench.una.offsets import make_offset
+from una_bench.una.pack_check import longest_packed
 from una_bench.una.reference import frozen_copy, model_key, precompute
+from una_bench.una.samplers import GroupSampler, LengthSampler
 
 
 class UNATrainer(UNABaseTrainer):
@@ -76,12 +78,21 @@ class UNATrainer(UNABaseTrainer):
             **kwargs,
         )
         self.scorer = ResponseScorer(self.policy, args.logits_chunk_size)
+        self.longest_packed = self._longest_packed()
+        """Longest sequence of a batch that may be packed, tokens; 0: none."""
+        for examples in (train, *(eval_dataset.values() if isinstance(eval_dataset, Mapping) else [eval_dataset])):
+            if isinstance(examples, Examples):
+                examples.longest_packed = self.longest_packed
         self._set_offset(make_offset(args, int(self.policy.config.get_text_config().hidden_size), args.device))
         if self.ref_model is not None:
             self.ref_model.to(args.device)
 
     def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
         return None if dataset is None else build_examples(dataset, tokenizer, args)
+
+    def _longest_packed(self) -> int:
+        causal = causal_model(self.policy)
+        return longest_packed(causal, lambda batch: self.scorer(causal, batch).logps) if self.args.share_prompts else 0
 
     def prepare_reference(self) -> None:
         """Compute reference log-probabilities for ``reference="precomputed"``; `train` calls this first."""

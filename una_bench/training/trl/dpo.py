@@ -12,7 +12,7 @@ from una_bench.interfaces.prepared import pairs
 from una_bench.training import division
 from una_bench.training.common import common_arguments, own_settings
 from una_bench.training.trl.offline import AsPrepared, Epochs, Given, ids, on_file, reference_pass, train_rows
-from una_bench.una.examples import LengthSampler
+from una_bench.una.samplers import LengthSampler
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from una_bench.errors import UserError
 from una_bench.training import division
 from una_bench.training.common import common_arguments, own_settings
 from una_bench.training.trl.offline import AsPrepared, Given, ids, on_file, reference_pass, train_rows
-from una_bench.una.examples import length_grouped
+from una_bench.una.samplers import length_grouped
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from una_bench.interfaces.method import Resident
 from una_bench.interfaces.prepared import Prepared
 from una_bench.machine import processes
 from una_bench.training.common import fit, in_phase, load_policy, lora_config, record_facts
-from una_bench.una.examples import LengthSampler
+from una_bench.una.samplers import LengthSampler
 
 if TYPE_CHECKING:
     from una_bench.instruments.probe import Probe
