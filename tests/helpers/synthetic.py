@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from una_bench.record import line
 from una_bench.record.schema import Better, Curve, Failure, Measurement, Record, Status, StepSamples
 
 HOSTILE = "Bad \x1b[31mred\x1b[0m <script>alert('x')</script> & [bold]|$x_1$ \u202eevil"
@@ -234,7 +235,7 @@ INFO: dict[str, Any] = {
 def write_run(folder: Path, found: list[Record] | None = None, info: dict[str, Any] | None = None) -> Path:
     """Write a run's folder as the runner does."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = (r.model_dump_json(by_alias=True) + "\n" for r in (records() if found is None else found))
+    lines = (line.dump(r) + "\n" for r in (records() if found is None else found))
     (folder / "records.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(INFO if info is None else info), encoding="utf-8")
     return folder

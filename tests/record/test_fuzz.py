@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synthetic import record
 
 from una_bench.errors import UserError
-from una_bench.record import reader
+from una_bench.record import line, reader
 from una_bench.record.schema import Record
 from una_bench.suite import recipe
 from una_bench.suite.recipe import Recipe
@@ -21,7 +21,7 @@ from una_bench.suite.recipe import Recipe
 few = settings(
     max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
-WHOLE = record("dpo", 0).model_dump_json(by_alias=True)
+WHOLE = line.dump(record("dpo", 0))
 RECIPE = yaml.safe_load(recipe.dump(recipe.load("exact")))
 PLACES = [(p, k) for p in ("problem", "training", "settings", "budget", "benchmarks") for k in sorted(RECIPE[p])]
 values = st.recursive(

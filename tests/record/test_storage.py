@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import math
 import os
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from synthetic import record
 
 from una_bench.errors import UserError
-from una_bench.record import reader, sealed_folder, storage
+from una_bench.record import line, reader, sealed_folder, storage
 from una_bench.record.schema import Better, Curve, Measurement
 
 
@@ -62,8 +63,8 @@ def test_an_appended_record_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_record_of_an_older_version_with_a_checksum_is_read(tmp_path: Path) -> None:
-    line = record("dpo", 0).model_dump_json(by_alias=True)
-    (tmp_path / "records.jsonl").write_text(f'{line[:-1]},"sha256":"{"0" * 64}"}}\n')
+    content = line.plain(record("dpo", 0))
+    (tmp_path / "records.jsonl").write_text(json.dumps({**content, "schema": 1, "sha256": "0" * 64}) + "\n")
     assert reader.records(tmp_path) == [record("dpo", 0)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from una_bench import formatting
 from una_bench.errors import UserError
+from una_bench.record import line
 from una_bench.record.schema import SCHEMA, Record
 from una_bench.record.version import VERSION
 
@@ -30,8 +31,8 @@ def records(run: Path) -> list[Record]:
         return []
     by_cell: dict[str, list[Record]] = {}
     # Not splitlines: JSON strings may contain other line separators.
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
-        record = _record(line, path, number)
+    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+        record = _record(text, path, number)
         if record is not None:
             others = [r for r in by_cell.get(record.cell, ()) if _of_another_problem(r, record)]
             by_cell[record.cell] = [*others, record]
@@ -92,17 +93,17 @@ def in_order(unsorted: list[Record]) -> list[Record]:
 
 def trained(record: Record) -> bool:
     """Return whether the cell trains; the untrained policy does not."""
-    return record.failure is not None or bool(record.steps.seconds) or record.facts.get("optimizer_steps") != 0
+    return record.failure is not None or record.facts.get("optimizer_steps") != 0 or bool(record.steps.seconds)
 
 
-def _record(line: str, path: Path, number: int) -> Record | None:
+def _record(text: str, path: Path, number: int) -> Record | None:
     from pydantic import ValidationError
 
-    if not line.strip():
+    if not text.strip():
         return None
     where = f"{path}, line {number}"
     try:
-        raw = json.loads(line)
+        raw = json.loads(text)
     except (ValueError, RecursionError):
         log.warning("%s is incomplete (as after a killed run) and is ignored; its cell counts as not run.", where)
         return None
@@ -112,12 +113,14 @@ def _record(line: str, path: Path, number: int) -> Record | None:
     refuse_newer(raw, where)
     content = {key: value for key, value in raw.items() if key != "sha256"}  # older versions added a checksum
     try:
-        return Record.model_validate({**content, "schema": SCHEMA})
-    except (ValidationError, RecursionError) as error:
-        reason = "nested too deeply"
+        return Record.model_validate({**line.load(content), "schema": SCHEMA})
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            reason = formatting.clean(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            reason = formatting.clean(
+                f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+            )
         advice = "Remove the line; the cell is then run again."
         raise UserError(f"{where} is not a valid record: {reason}. {advice}") from None
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-SCHEMA = 1
+from una_bench.errors import UserError
+from una_bench.record.samples import PROGRESS, Better, Curve, Frozen, StepSamples
+
+__all__ = ["PROGRESS", "Better", "Curve", "Failure", "Measurement", "Record", "Status", "StepSamples"]
+SCHEMA = 2
 """Number of the record format; older formats are read, newer ones refused."""
 BUDGET_UNITS = {"responses": "response", "steps": "step", "tokens": "token", "flops": "FLOP", "seconds": "s"}
 """Kind of budget -> unit."""
 ADAPTED = "adapters and head"
 """The fact ``value_model_trained`` if PPO trains only adapters and the head of its value model."""
-PROGRESS = "progress."
-"""Prefix of the curves with the budget consumed at the points of the other curves."""
-
-
-class Better(StrEnum):
-    """Direction in which a metric improves."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
-    NEITHER = "neither"
 
 
 class Status(StrEnum):
@@ -39,15 +34,10 @@ class Status(StrEnum):
     """The data cannot give the feedback that the method learns from, or the installed TRL has no trainer for it."""
 
 
-class _Frozen(BaseModel):
-    # JSON has no non-finite numbers, and null could not be read back.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
-
-
 Reading = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Measurement(_Frozen):
+class Measurement(Frozen):
     """One metric of one cell."""
 
     metric: str
@@ -73,35 +63,13 @@ class Measurement(_Frozen):
         return sum(self.samples) / len(self.samples)
 
 
-class Curve(_Frozen):
-    """A metric along training."""
+def _whole(text: str) -> str:
+    from una_bench.record import series
 
-    metric: str
-    unit: str
-    better: Better = Better.NEITHER
-    x_unit: str = "response"
-    """``response`` (responses trained on) or ``step`` (optimizer steps)."""
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+    return series.check(text)
 
 
-class StepSamples(_Frozen):
-    """Raw samples of the training loop, one entry per measured step, in order."""
-
-    seconds: tuple[float, ...] = ()
-    cpu_seconds: tuple[float, ...] = ()
-    queued_seconds: tuple[float, ...] = ()
-    """Part of ``seconds`` in which the process waited for a core; empty if the kernel does not report it."""
-    responses: tuple[int, ...] = ()
-    prompt_tokens: tuple[int, ...] = ()
-    response_tokens: tuple[int, ...] = ()
-    padding_tokens: tuple[int, ...] = ()
-    optimizer_steps: tuple[int, ...] = ()
-    warmup: int = 0
-    """Leading steps that rates exclude."""
-
-
-class Failure(_Frozen):
+class Failure(Frozen):
     """Reason why a cell has no result."""
 
     phase: str
@@ -111,7 +79,7 @@ class Failure(_Frozen):
     log_tail: tuple[str, ...] = ()
 
 
-class Record(_Frozen):
+class Record(Frozen):
     """Result of one cell, complete without the code that produced it."""
 
     schema_number: int = Field(default=SCHEMA, alias="schema")
@@ -142,8 +110,10 @@ class Record(_Frozen):
     environment: dict[str, Any]
     """Machine, versions, commit, whether the checkout was clean."""
     measurements: tuple[Measurement, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    steps: StepSamples = StepSamples()
+    plain_curves: tuple[Curve, ...] = Field(default=(), alias="curves")
+    plain_steps: StepSamples = Field(default=StepSamples(), alias="steps")
+    series: Annotated[str, AfterValidator(_whole)] = ""
+    """Curves and steps as one short text; then they are not in the two fields above."""
     phase_seconds: dict[str, float] = Field(default_factory=dict)
     started: str
     """UTC, ISO 8601."""
@@ -151,6 +121,35 @@ class Record(_Frozen):
     """Wall time of the cell: training and evaluation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
+
+    @cached_property
+    def unpacked(self) -> tuple[tuple[Curve, ...], StepSamples]:
+        """Curves and steps, unpacked at the first use."""
+        from una_bench.record import series
+
+        try:
+            return series.unpack(self.series) if self.series else (self.plain_curves, self.plain_steps)
+        except ValueError as error:
+            advice = "Remove its line from records.jsonl; the cell is then run again."
+            raise UserError(f"The record of {self.cell!r} in {self.run!r}: {error}. {advice}") from None
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """Curves along training."""
+        return self.unpacked[0]
+
+    @property
+    def steps(self) -> StepSamples:
+        """Raw samples of each step."""
+        return self.unpacked[1]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether two records say the same, whether their curves and steps are packed or not."""
+        if not isinstance(other, Record):
+            return NotImplemented
+        stored = {"plain_curves", "plain_steps", "series"}
+        names = Record.model_fields.keys() - stored
+        return all(getattr(self, n) == getattr(other, n) for n in names) and self.unpacked == other.unpacked
 
     @property
     def problem(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import platformdirs
 
 from una_bench.errors import UserError
+from una_bench.record import line
 from una_bench.record.schema import Record
 
 
@@ -73,18 +74,18 @@ def append_record(run: Path, record: Record) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            _append(descriptor, record.model_dump_json(by_alias=True) + "\n")
+            _append(descriptor, line.dump(record) + "\n")
         finally:
             os.close(descriptor)
     except OSError as error:
         raise _unwritable(path, error) from None
 
 
-def _append(descriptor: int, line: str) -> None:
-    """Append ``line``, all of it or nothing; if a killed run left an incomplete line, start a new one after it."""
+def _append(descriptor: int, text: str) -> None:
+    """Append ``text``, all of it or nothing; if a killed run left an incomplete line, start a new one after it."""
     size = os.fstat(descriptor).st_size
     torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-    unwritten = (("\n" if torn else "") + line).encode()
+    unwritten = (("\n" if torn else "") + text).encode()
     try:
         while unwritten:  # a disk that fills up takes a part first
             unwritten = unwritten[os.write(descriptor, unwritten) :]

@@ -12,7 +12,7 @@ from una_bench import formatting
 from una_bench.analysis import frame
 from una_bench.analysis.draws import Draws
 from una_bench.errors import UserError, nearest
-from una_bench.record import reader, storage
+from una_bench.record import line, reader, storage
 from una_bench.record.schema import Record
 from una_bench.reporting import fairness
 from una_bench.reporting.report import CITATION
@@ -63,10 +63,7 @@ def _csv(draws: Draws, info: Info, out: Path) -> None:
 
 
 def _json(draws: Draws, info: Info, out: Path) -> None:
-    plain = {
-        str(number): [json.loads(record.model_dump_json(by_alias=True)) for record in records]
-        for number, records in draws.items()
-    }
+    plain = {str(number): [line.plain(record) for record in records] for number, records in draws.items()}
     whole = {
         "run": dict(info),
         "records": plain.pop("0"),

@@ -22,10 +22,27 @@ CHOICES: dict[str, Any] = {
 """Keys of a recipe file that `una_bench.suite.presets` handles."""
 
 
+_READINGS: dict[str, Any] = {
+    "anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}],
+    "description": "The reading of a metric, or all of several in order.",
+}
+_TEXT = {"type": "string", "contentEncoding": "base85", "description": 'See docs/measuring.md, "Format of a record".'}
+
+
 def record() -> dict[str, Any]:
     """Return the schema of one line of ``records.jsonl``."""
     schema = Record.model_json_schema(mode="serialization")
-    return {**schema, "title": f"una-bench record, format {SCHEMA}"}
+    kept = {k: v for k, v in schema["properties"].items() if k not in {"environment", "curves", "steps"}}
+    stored = {
+        "measurements": {"type": "object", "additionalProperties": _READINGS},
+        "stderr": {"type": "object", "additionalProperties": {"type": "number"}},
+        "shared": {**_TEXT, "title": "Environment, hashes, and units"},
+        "series": {**_TEXT, "title": "Curves and steps"},
+    }
+    required = [*(name for name in schema["required"] if name in kept), *stored]
+    parts = {name: part for name, part in schema["$defs"].items() if name in {"Failure", "Status"}}
+    title = f"una-bench record, format {SCHEMA}"
+    return {**schema, "$defs": parts, "properties": kept | stored, "required": required, "title": title}
 
 
 def suite() -> dict[str, Any]:

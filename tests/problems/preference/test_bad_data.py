@@ -121,7 +121,7 @@ RECORDS: list[tuple[str, str]] = [
     ("[]", "line 1 is not a record. Remove the line; the cell is then run again."),
     ("3", "line 1 is not a record."),
     ('{"schema": "one"}', "line 1 is not a record."),
-    ('{"schema": 99}', "line 1 has format 99; this una-bench 0.1.0 reads up to 1. Upgrade una-bench."),
+    ('{"schema": 99}', "line 1 has format 99; this una-bench 0.1.0 reads up to 2. Upgrade una-bench."),
     ('{"schema": 1, "run": "x"}', "line 1 is not a valid record: suite: Field required. Remove the line"),
     ("[" * 100_000, "has no records."),
 ]
@@ -140,6 +140,8 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("seed", "x", "seed: Input should be a valid integer"),
     ("measurements", [{"metric": "a"}], "measurements.0.unit: Field required"),
     ("curves", 3, "curves: Input should be a valid tuple"),
+    ("series", "0123", "series: its checksum is another, so curves and steps were changed after they were written"),
+    ("shared", "?", "shared: it was changed after it was written"),
     ("extra", 1, "extra: Extra inputs are not permitted"),
 ]
 
@@ -154,10 +156,10 @@ def test_a_damaged_field_of_a_record(key: str, value: Any, message: str, attempt
 
 INFOS: list[tuple[str, str, str]] = [
     ("report", "{", "run.json is not valid JSON. Delete it and repeat the run's command to write it again."),
-    ("report", '{"schema": 99}', "run.json has format 99; this una-bench 0.1.0 reads up to 1. Upgrade una-bench."),
+    ("report", '{"schema": 99}', "run.json has format 99; this una-bench 0.1.0 reads up to 2. Upgrade una-bench."),
     ("run", "{", "run.json is damaged. Choose another --out, or delete the folder."),
     ("run", "[]", "run.json is damaged. Choose another --out, or delete the folder."),
-    ("run", '{"schema": 99}', "run.json has format 99; this una-bench 0.1.0 reads up to 1. Upgrade una-bench."),
+    ("run", '{"schema": 99}', "run.json has format 99; this una-bench 0.1.0 reads up to 2. Upgrade una-bench."),
     ("run", '{"suite": "exact", "key": "0"}', "is a run of another recipe (suite exact, key 0; this one has key"),
 ]
 

@@ -20,7 +20,7 @@ from una_bench.orchestration.cell_records import failed_record
 from una_bench.orchestration.process_pool import Outcome, Pool, Task
 from una_bench.orchestration.run_folder import RunFolder
 from una_bench.orchestration.runner import Options, Runner
-from una_bench.record import reader
+from una_bench.record import line, reader
 from una_bench.record.schema import Status
 from una_bench.reporting import fairness
 from una_bench.reporting.tables import across_runs, results_table
@@ -93,10 +93,10 @@ def prepared(run: Path) -> dict[str, Any]:
 def without_facts(run: Path, to: Path) -> Path:
     """A copy of a run as versions before this fact left it."""
     shutil.copytree(run, to)
-    lines = [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
-    for line in lines:
-        del line["facts"]["prepared"]
-    (to / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    records = [line.plain(record) for record in reader.records(run)]
+    for record in records:
+        del record["facts"]["prepared"]
+    (to / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return to
 
 
