@@ -16,7 +16,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "una_processes.py"
 
 
-CASES = ("offline-ema", "offline-learned", "offline-prompt_mean", "online-prompt_mean")
+CASES = ("packed-ema", "offline-ema", "offline-learned", "offline-prompt_mean", "online-prompt_mean")
 RESULT = Mapping[str, Any]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from tiny_models import (
     VOCABULARY,
     gemma,
@@ -24,13 +26,21 @@ from tiny_models import (
     phi,
     qwen2,
 )
+from tiny_world import tiny_policy, tiny_responses, tiny_tokenizer
 
+from una_bench import UNAConfig, UNATrainer
+from una_bench.instruments.flops import body_cost, watch
+from una_bench.instruments.probe import Probe
+from una_bench.interfaces import registry
+from una_bench.interfaces.method import Job
 from una_bench.una import prompt_sharing
+from una_bench.una.batch_splitting import hidden_states
 from una_bench.una.examples import Examples, Kind, pack
 from una_bench.una.logprobs import ResponseScorer, causal_model
 from una_bench.una.pack_check import UNLIMITED, longest_packed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+TOKENS = ("prompt_tokens", "response_tokens")
 MODELS = [
     phi, llama_with_tied_embeddings, grouped_llama, gpt2, lora_on_the_output_layer, qwen2, gemma, opt, mistral, gemma3,
 ]  # fmt: skip
@@ -78,7 +88,7 @@ def test_the_check_accepts_the_model(make: Any) -> None:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # as the trainer does
     causal, scorer = causal_model(model), ResponseScorer(model)
-    assert longest_packed(causal, lambda batch: scorer(causal, batch).logps) > 0
+    assert longest_packed(causal, lambda batch: scorer(causal, batch).logps)[0] > 0
 
 
 def test_recomputed_layers_see_the_pack() -> None:
@@ -113,10 +123,13 @@ def test_a_response_of_another_prompt_changes_nothing() -> None:
 
 
 def test_sequences_longer_than_the_window_of_attention_are_not_packed() -> None:
-    model = mistral(window=4)
+    model = mistral(window=12)
     scorer = ResponseScorer(model)
-    longest = longest_packed(model, lambda batch: scorer(model, batch).logps)
-    assert longest == 0 or "pack" not in examples(longest=longest).sequences(np.arange(9))
+    longest, _ = longest_packed(model, lambda batch: scorer(model, batch).logps)
+    data = examples(longest=longest)
+    assert longest == 12 < data.lengths.max()
+    assert "pack" not in data.sequences(np.arange(9))
+    assert "pack" in data.sequences(np.flatnonzero(data.lengths <= 12))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +141,7 @@ def test_a_model_that_cannot_take_packs_is_named(make: Any, reason: str, caplog:
     model = make()
     scorer = ResponseScorer(model)
     with caplog.at_level(logging.WARNING):
-        assert longest_packed(model, lambda batch: scorer(model, batch).logps) == 0
+        assert longest_packed(model, lambda batch: scorer(model, batch).logps)[0] == 0
     assert reason in caplog.text
 
 
@@ -139,10 +152,70 @@ def test_a_model_with_other_values_in_a_pack_is_refused(caplog: pytest.LogCaptur
     def wrong(batch: Any) -> Any:
         return scorer(model, batch).logps + (0.01 if "pack" in batch else 0.0)
 
-    assert longest_packed(model, wrong) == 0
+    assert longest_packed(model, wrong)[0] == 0
     assert "differ by 0.01" in caplog.text
 
 
 def test_nothing_is_packed_where_little_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_sharing, "LEAST_TOKENS", 512)
     assert "pack" not in both(examples())[1]
+
+
+def test_operations_of_a_pack_are_those_of_its_tokens_and_allowed_pairs() -> None:
+    model, data = grouped_llama(), examples(prompts=1, responses=2)
+    counted = Probe(warmup=0)
+    watch(counted, "policy", model.requires_grad_(False))
+    batch = both(data)[1]
+    hidden_states(lambda **inputs: model.model(**inputs, use_cache=False)[0], batch)
+    prompt, first, second = int(data.prompt_lengths[0]), *(data.lengths - data.prompt_lengths - 1).tolist()
+    tokens = prompt + first + second
+    pairs = sum(range(1, prompt + 1)) + sum(prompt + n for k in (first, second) for n in range(1, k + 1))
+    assert counted.flops["policy.forward"] == body_cost(model).forward(tokens, pairs)
+
+
+def trained(folder: Any, *, share: bool, lora: bool, rows: list[dict[str, Any]]) -> tuple[list[float], dict[str, Any]]:
+    """Return the losses and final weights of a training."""
+    torch.manual_seed(0)
+    model, adapters = tiny_policy(), LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    args = UNAConfig(
+        output_dir=str(folder), per_device_train_batch_size=8, max_steps=4, learning_rate=0.02, optim="sgd",
+        logging_steps=1, save_strategy="no", use_cpu=True, report_to="none", disable_tqdm=True, share_prompts=share,
+        reference="precomputed", reference_cache=str(folder),
+    )  # fmt: skip
+    config = adapters if lora else None
+    trainer = UNATrainer(model, args, train_dataset=rows, processing_class=tiny_tokenizer(), peft_config=config)
+    assert bool(trainer.longest_packed) == share
+    assert ("pack" in trainer.train_dataset[0]) == share
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return losses, {name: weight.detach() for name, weight in trainer.policy.named_parameters()}
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_training_is_that_of_separate_rows(lora: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_sharing, "LEAST_SAVING", -1.0)  # also batches of one response
+    table = tiny_responses()
+    rows = table[["prompt_ids", "completion_ids", "score"]].to_dict("records")
+    packs, separate = (trained(tmp_path / str(share), share=share, lora=lora, rows=rows) for share in (True, False))
+    assert packs[0] == pytest.approx(separate[0], abs=1e-6)
+    torch.testing.assert_close(packs[1], separate[1], rtol=1e-5, atol=1e-5)
+
+
+def test_packed_tokens_are_counted_as_those_of_the_data(
+    tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes = []
+    for name, least in (("rows", 2**31), ("packs", 0)):
+        monkeypatch.setattr(prompt_sharing, "LEAST_TOKENS", least)
+        job = Job(
+            prepared=tiny_prepared, out=tmp_path / name, seed=0, budget_responses=64, batch_responses=8,
+            max_prompt_length=2, max_new_tokens=4,
+        )  # fmt: skip
+        job.out.mkdir()
+        probes.append(Probe())
+        registry.method("una_pairwise")().train(job, probes[-1])
+    rows, packs = (probe.totals for probe in probes)
+    assert packs["padding_tokens"] == 0 < rows["padding_tokens"]
+    assert [packs[key] for key in TOKENS] == [rows[key] for key in TOKENS]
+    assert probes[1].flops["policy.forward"] < probes[0].flops["policy.forward"]
+    assert probes[1].facts["prompts_shared"] == "in batches where it saves computation"

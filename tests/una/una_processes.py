@@ -12,6 +12,7 @@ sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 from tiny_world import tiny_policy, tiny_responses, tiny_tokenizer
 
 from una_bench import OnlineUNAConfig, OnlineUNATrainer, UNAConfig, UNATrainer
+from una_bench.una import prompt_sharing
 
 
 def train(out: str, batch: int, kind: str, offset: str) -> None:
@@ -30,6 +31,8 @@ def train(out: str, batch: int, kind: str, offset: str) -> None:
         "report_to": "none",
         "disable_tqdm": True,
     }
+    if kind == "packed":
+        prompt_sharing.LEAST_TOKENS = prompt_sharing.LEAST_GROUP = 0
     table = tiny_responses()
     model, tokenizer = tiny_policy(), tiny_tokenizer()
     trainer: UNATrainer

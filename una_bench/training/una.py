@@ -31,7 +31,7 @@ Rows = Callable[["pd.DataFrame"], list[dict[str, Any]]]
 """Prepared responses -> rows of a UNA dataset in token ids."""
 _OFFSET_SETTINGS = ("offset", "offset_rate", "offset_residual_rate", "offset_lr_multiplier")
 _ROLLOUT_SETTINGS = ("num_generations", "responses_per_rollout", "num_iterations", "missing_eos_penalty")
-_SETTINGS = ("beta", "space", "loss_type", "reduction", "logits_chunk_size", *_OFFSET_SETTINGS)
+_SETTINGS = ("beta", "space", "loss_type", "reduction", "logits_chunk_size", "share_prompts", *_OFFSET_SETTINGS)
 _ONLINE_SETTINGS = ("normalization", "anchor", "sampler", *_ROLLOUT_SETTINGS)
 
 
@@ -130,6 +130,8 @@ def train_offline(
     del data, lengths
     watch_trainer(probe, trainer)
     probe.facts["reference"] = "one pass before training"
+    obstacle = trainer.pack_obstacle
+    probe.facts["prompts_shared"] = f"no: {obstacle}" if obstacle else "in batches where it saves computation"
     with probe.phase("reference"):
         trainer.prepare_reference()
     whole = method.settings().get("per_device_train_batch_size") is None  # else one process takes several passes a step

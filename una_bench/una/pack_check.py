@@ -22,8 +22,8 @@ PROMPT, RESPONSES = 5, (3, 6, 4, 2)
 logger = logging.getLogger(__name__)
 
 
-def longest_packed(model: Any, score: Callable[[Mapping[str, Any]], Tensor]) -> int:
-    """Return the longest sequence that a pack may hold with this causal language model, tokens; 0: none, and say why.
+def longest_packed(model: Any, score: Callable[[Mapping[str, Any]], Tensor]) -> tuple[int, str]:
+    """Return the longest sequence that a pack may hold with this causal language model, tokens; 0 and why, if none.
 
     ``score`` returns the log-probabilities of a batch, (N,). Windows of attention limit the length, because a group of
     a pack is longer than its sequences.
@@ -31,10 +31,10 @@ def longest_packed(model: Any, score: Callable[[Mapping[str, Any]], Tensor]) -> 
     reason = _obstacle(model) or _difference(model, score)
     if reason:
         logger.warning("Each response is computed with its own copy of its prompt, because %s.", reason)
-        return 0
+        return 0, reason
     config = model.config.get_text_config()
     windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return min((int(window) for window in windows if window), default=UNLIMITED)
+    return min((int(window) for window in windows if window), default=UNLIMITED), ""
 
 
 def _obstacle(model: Any) -> str:

@@ -78,8 +78,8 @@ class UNATrainer(UNABaseTrainer):
             **kwargs,
         )
         self.scorer = ResponseScorer(self.policy, args.logits_chunk_size)
-        self.longest_packed = self._longest_packed()
-        """Longest sequence of a batch that may be packed, tokens; 0: none."""
+        self.longest_packed, self.pack_obstacle = self._longest_packed()
+        """Longest sequence of a batch that may be packed, tokens; 0: none, for the reason behind it."""
         for examples in (train, *(eval_dataset.values() if isinstance(eval_dataset, Mapping) else [eval_dataset])):
             if isinstance(examples, Examples):
                 examples.longest_packed = self.longest_packed
@@ -90,9 +90,11 @@ class UNATrainer(UNABaseTrainer):
     def _examples(self, dataset: Any, tokenizer: Any, args: Any) -> Any:
         return None if dataset is None else build_examples(dataset, tokenizer, args)
 
-    def _longest_packed(self) -> int:
+    def _longest_packed(self) -> tuple[int, str]:
+        if not self.args.share_prompts:
+            return 0, "share_prompts is false"
         causal = causal_model(self.policy)
-        return longest_packed(causal, lambda batch: self.scorer(causal, batch).logps) if self.args.share_prompts else 0
+        return longest_packed(causal, lambda batch: self.scorer(causal, batch).logps)
 
     def prepare_reference(self) -> None:
         """Compute reference log-probabilities for ``reference="precomputed"``; `train` calls this first."""
