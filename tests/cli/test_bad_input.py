@@ -24,6 +24,8 @@ SMALL: dict[str, Any] = {
 }
 PREFERENCE = {"kind": "preference", "policy": "policy", "dataset": "data.jsonl"}
 
+TWO = ["--set", "processes=2"]
+
 COMMANDS: list[tuple[list[str], str]] = [
     (["run", "ci", "--set", "una_online.sampler=transformer"], "Did you mean 'transformers'?"),
     (["run", "ci", "--set", "una_pairwise.logits_chunk_size=-1"], "una_pairwise.logits_chunk_size"),
@@ -80,6 +82,30 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["run", "--set", "processes=2", "--methods", "orpo"], "ORPO with processes=2: its loss on the chosen responses"),
     (["run", "ci", "--set", "processes=3", "--methods", "una"], "it does not divide the 16 responses of a step"),
     (["run", "ci", "--set", "processes=0"], "'processes' is 0"),
+    (
+        ["run", "ci", "--set", "sharding=zero1"],
+        "'sharding' is 'zero1': there is no file of that name. Did you mean 'zero",
+    ),
+    (["run", "ci", "--methods", "dpo", "--set", "sharding=zero2"], "divides states among processes, and there is one"),
+    (["run", "ci", "--methods", "ppo", *TWO, "--set", "sharding=zero3"], "PPO with processes=2: TRL samples with a"),
+    (["run", "ci", "--methods", "dpo", *TWO, "--set", "sharding=fsdp2", "--set", "device=cpu"], "needs accelerators"),
+    (["run", "ci", "--methods", "dpo", *TWO, "--set", "sharding=zero3", "--set", "precision=bfloat16"], "float32"),
+    (
+        ["run", "ci", "--methods", "dpo", *TWO, "--set", "sharding=fsdp2", "--set", "precompute_ref_log_probs=true"],
+        "TRL 1.12 computes the reference before FSDP2 has the model",
+    ),
+    (
+        [
+            "run",
+            "ci",
+            "--methods",
+            "dpo",
+            *TWO,
+            "--set",
+            "sharding={zero_optimization: {stage: 2}, optimizer: {lr: 1}}",
+        ],
+        "its key 'optimizer' is decided by the settings of each method",
+    ),
     (["run", "ci", "--set", "processes=2", "--methods", "kto", "--set", "batch_responses=2"], "needs two responses in"),
     (["run", "ci", "--set", "processes=2", "--methods", "dpo", "--set", "dpo.loss_type=aot"], "loss_type=aot needs a"),
     (

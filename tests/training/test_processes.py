@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from process_launch import Case, launch
 
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Feedback
 
-SCRIPT = Path(__file__).parent / "train_on_processes.py"
 ROLLOUTS = {"responses_per_rollout": 16, "num_iterations": 2}
-CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+CASES: dict[str, Case] = {
     "una_score": ("una_score", {"offset": "learned", "group_by_length": True}, {}),
     "una_binary": ("una_binary", {"offset": "ema"}, {}),
     "several passes a step": ("una_binary", {"reduction": "sum", "per_device_train_batch_size": 2}, {}),
@@ -46,23 +43,13 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 Results = Mapping[tuple[str, int], Any]
 
 
-def launch(folder: Path, processes: int) -> None:
-    alone = [sys.executable]
-    many = [*alone, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    cases = json.dumps([[name, *case] for name, case in CASES.items()])
-    command = [*(many if processes > 1 else alone), str(SCRIPT), str(folder), cases]
-    quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.fixture(scope="module")
 def results(tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Return the result of each case by number of processes; cases share a launch, whose imports take longest."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "prepared").symlink_to(tiny_prepared)
     for number in (1, 2):
-        launch(folder, number)
+        launch(folder, number, CASES)
     return {(c, n): json.loads((folder / f"{c}-{n}" / "result.json").read_text()) for c in CASES for n in (1, 2)}
 
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, set_seed
+from safetensors.torch import load_file
+from transformers import set_seed
 
 from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
@@ -21,26 +22,30 @@ FREE = "k_proj.bias"
 """A bias that softmax cancels: its gradient is rounding, which Adam magnifies."""
 
 
-def train(folder: Path, name: str, method: str, settings: dict[str, Any], changes: dict[str, Any]) -> None:
+def train(
+    folder: Path, name: str, method: str, settings: dict[str, Any], changes: dict[str, Any], sharding: Any
+) -> None:
     out = folder / f"{name}-{processes.count()}"
     out.mkdir(exist_ok=True)
     rows = changes.pop("rows", None)
     Prepared.responses = lambda *a, **k: RESPONSES(*a, **k).head(rows or 10**6)  # type: ignore[method-assign]
     lora = {"lora": Lora()} if changes.pop("lora", False) else {}
     shape = {"budget_responses": 72, "batch_responses": 8, "max_prompt_length": 2, "max_new_tokens": 4} | changes | lora
-    job = Job(prepared=folder / "prepared", out=out, seed=0, processes=processes.count(), **shape)
+    job = Job(prepared=folder / "prepared", out=out, seed=0, processes=processes.count(), sharding=sharding, **shape)
     set_seed(job.seed)
     probe = Probe()
     checkpoint = registry.method(method)(warmup_steps=2, **settings).train(job, probe)
     probe.join_processes()
     if processes.is_first():
-        weights = AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
+        weights = load_file(next(checkpoint.glob("*model.safetensors")))
         result = {
             "losses": probe.curves["loss"][1],
             "weights": {key: w.double().flatten().tolist() for key, w in weights.items() if not key.endswith(FREE)},
             "totals": probe.totals | {"padding_tokens": 0},
             "steps": [int(n) for n in probe.samples["responses"]],
             "flops": sum(probe.flops.values()),
+            "resident": probe.resident,
+            "facts": {name: fact for name, fact in probe.facts.items() if name.endswith("weights_sha256")},
         }
         (out / "result.json").write_text(json.dumps(result))
 
@@ -49,6 +54,6 @@ if __name__ == "__main__":
     if "RANK" in os.environ:
         processes.join("cpu")
     for case in json.loads(sys.argv[2]):
-        train(Path(sys.argv[1]), *case)
+        train(Path(sys.argv[1]), *case, json.loads(sys.argv[3]))
     if "RANK" in os.environ:
         processes.leave()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from una_bench import formatting
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, sharding
 from una_bench.interfaces.prepared import DataSize, Prepared
 from una_bench.machine import hardware
 from una_bench.orchestration import benchmark_checks, missing_inputs, preparation
@@ -143,9 +143,15 @@ def _memory(plan: Plan, required: Requirements | None) -> str:
     number, batch = plan.recipe.processes, plan.recipe.batch_responses
     if number == 1:
         return text
-    state = max((required.state_bytes(cell) for cell in plan.cells if cell.trains), default=0)
-    whole = f"all weights, gradients and states ({formatting.quantity(state, 'B')})"
-    return f"{text}; each of a cell's {number} processes holds {whole} and {batch // number} responses of a step"
+    largest = max((cell for cell in plan.cells if cell.trains), key=required.state_bytes, default=None)
+    if largest is None:
+        return text
+    divided = sharding.divided(plan.recipe.sharding)
+    parts = [f"{f'1/{number} of ' if part in divided else 'all '}{part}" for part in sharding.PARTS]
+    state = f"{', '.join(parts)} ({formatting.quantity(required.state_bytes(largest), 'B')} with the models beside it)"
+    whole = required.whole_bytes(largest)
+    loads = f", and all weights ({formatting.quantity(whole, 'B')}) while it loads or generates" if whole else ""
+    return f"{text}; each of a cell's {number} processes holds {state} and {batch // number} responses of a step{loads}"
 
 
 def rate_of(device: str, threads: int) -> Rate:

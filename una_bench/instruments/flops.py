@@ -7,6 +7,7 @@ forward pass for the gradients of activations and another for those of trained w
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,12 +88,17 @@ def body_cost(model: Any) -> BodyCost:
     }
     products = trained = 0
     for name, weight in body.named_parameters():
-        if weight.ndim < 2 or id(weight) in embeddings:
+        if len(shape_of(weight)) < 2 or id(weight) in embeddings:
             continue
-        size = int(weight.numel() * (shape.active_experts / shape.experts if ".experts." in name else 1.0))
+        size = int(math.prod(shape_of(weight)) * (shape.active_experts / shape.experts if ".experts." in name else 1.0))
         products += size
         trained += size if weight.requires_grad else 0
     return BodyCost(products=products, trained=trained, attention=shape.attention)
+
+
+def shape_of(weight: Any) -> tuple[int, ...]:
+    """Return the shape of a weight, of which ZeRO-3 may keep only a part in this process."""
+    return tuple(getattr(weight, "ds_shape", weight.shape))
 
 
 def _parts(model: Any) -> tuple[Any, Any]:
@@ -145,8 +151,8 @@ def _counted_body(add: Add, shape: BodyCost, forward: Callable[..., Any]) -> Cal
 
 
 def _counted_head(add: Add, head: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
-    size = sum(w.numel() for w in head.parameters() if w.ndim == 2)
-    trained = sum(w.numel() for w in head.parameters() if w.ndim == 2 and w.requires_grad)
+    sizes = [(math.prod(shape_of(w)), w.requires_grad) for w in head.parameters() if len(shape_of(w)) == 2]
+    size, trained = sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
 
     def count(states: Any) -> None:
         tokens = states.numel() // states.shape[-1]
@@ -172,4 +178,4 @@ def watch_trainer(probe: Probe, trainer: Any) -> None:
     """Count the policy of a `transformers.Trainer`, and its reference model if it keeps one."""
     watch(probe, "policy", trainer.model)
     if getattr(trainer, "ref_model", None) is not None:
-        watch(probe, "reference", trainer.ref_model)
+        watch(probe, "reference", trainer.accelerator.unwrap_model(trainer.ref_model))

@@ -16,6 +16,7 @@ from una_bench.errors import UserError
 from una_bench.interfaces.budget import ENDLESS_STEPS, Budget
 from una_bench.interfaces.search_space import DECADE, Range, Times
 from una_bench.interfaces.settings import Count, NotNegative, Positive, Settings, Share, WholeNumber
+from una_bench.interfaces.sharding import NONE, Sharding
 from una_bench.record.schema import BUDGET_UNITS
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Job:
     """Processor threads of each process."""
     processes: int = 1
     """Processes that train together; each has its share of ``batch_responses``."""
+    sharding: Sharding = NONE
+    """What the processes divide beyond the batches: weights, gradients, optimizer states."""
     checkpoint_minutes: float = 10.0
     """Interval between saved states, from which an interrupted training resumes."""
     report_to: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from una_bench.orchestration.run_folder import RunFolder
 from una_bench.orchestration.slurm import shared_folders, submission
 from una_bench.orchestration.slurm.executor import MOST_JOBS, SlurmExecutor
 from una_bench.record import storage
-from una_bench.suite import processes
+from una_bench.suite import processes, sharding
 from una_bench.suite.recipe import Recipe
 from una_bench.suite.slurm_settings import Slurm
 
@@ -29,8 +29,10 @@ def require(engine: Engine, recipe: Recipe) -> None:
     if engine is Engine.SLURM:
         submission.require()
         processes.require_job(recipe)
+        sharding.require_machine(recipe, device(recipe, engine))
     else:
         hardware.require_device(recipe.device)
+        sharding.require_machine(recipe, hardware.resolve_device(recipe.device))
         processes.require_machine(recipe, hardware.resolve_device(recipe.device))
 
 

@@ -11,9 +11,10 @@ from una_bench.interfaces import registry, source_code, trl_source
 from una_bench.interfaces.benchmark import Benchmark
 from una_bench.interfaces.budget import Budget
 from una_bench.interfaces.method import Feedback, Job, Method
+from una_bench.interfaces.sharding import NONE
 from una_bench.machine import hardware
 from una_bench.record.hashes import content_hash
-from una_bench.suite import processes
+from una_bench.suite import processes, sharding
 from una_bench.suite import recipe as recipes
 from una_bench.suite.recipe import Recipe
 
@@ -175,6 +176,7 @@ def of_entries(recipe: Recipe, entries: Iterable[tuple[str, Method, str, int]], 
     cells = []
     for name, method, variant, seed in entries:
         processes.require(recipe, name, method)
+        sharding.require(recipe, name, method)
         cells.append(_cell(identity, code, name, method, variant, seed))
     if most_workers:
         recipe = recipe.model_copy(update={"workers": max(1, min(len(cells), most_workers))})
@@ -201,8 +203,9 @@ def _precisions(recipe: Recipe, device: str) -> dict[str, Any]:
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:
     """Return the part of a recipe that affects results."""
-    alone = {"processes"} if recipe.processes == 1 else set()  # so that older keys stay
-    fields = recipe.model_dump(mode="json", exclude=SELECTION | alone)
+    unused = {"processes"} if recipe.processes == 1 else set()  # so that older keys stay
+    unused |= {"sharding"} if recipe.sharding == NONE else set()
+    fields = recipe.model_dump(mode="json", exclude=SELECTION | unused)
     benchmarks = {
         name: {key: value for key, value in settings.items() if key not in registry.benchmark(name).operational}
         for name, settings in fields["benchmarks"].items()
@@ -289,6 +292,7 @@ def job(plan: Plan, cell: Cell, *, prepared: Path, out: Path, device: str, lengt
         device=device,
         threads=recipe.threads,
         processes=recipe.processes,
+        sharding=recipe.sharding,
     )
 
 
@@ -296,5 +300,6 @@ def job_facts(job: Job) -> dict[str, Any]:
     """Return the part of a job that belongs in a record, without paths and unused budgets."""
     omitted = {"prepared", "out", "method", "seed", "checkpoint_minutes", "report_to"}
     omitted |= {"processes"} if job.processes == 1 else set()
+    omitted |= {"sharding"} if job.sharding == NONE else set()
     unused = {name for name, value in asdict(job).items() if name.startswith("budget_") and value is None}
     return {k: v for k, v in asdict(job).items() if k not in omitted | unused}

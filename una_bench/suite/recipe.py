@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Lora, Method
-from una_bench.suite import overrides, presets, tune_settings, yaml_values
+from una_bench.interfaces.sharding import NONE
+from una_bench.suite import overrides, presets, sharding, tune_settings, yaml_values
 from una_bench.suite.slurm_settings import Slurm
 from una_bench.suite.tune_settings import Tune
 
@@ -102,6 +103,9 @@ class Recipe(BaseModel):
     """Processor threads of one cell, or of each of its ``processes``."""
     processes: int = Field(default=1, gt=0)
     """Processes that train one cell together, each on a card or on ``threads`` cores; they divide its batches."""
+    sharding: str | dict[str, Any] = NONE
+    """States that a cell's ``processes`` divide: ``none``, ``zero2`` (gradients and optimizer), ``zero3`` or ``fsdp2``
+    (weights, too), or a file in DeepSpeed's or accelerate's format, whose content takes its place."""
     workers: int | Literal["auto"] = 1
     """Cells that train at the same time, at most one a card, or cores / ``threads``; ``auto``: as many as that."""
     timeout_minutes: float = Field(default=60.0, gt=0)
@@ -130,6 +134,11 @@ class Recipe(BaseModel):
         if isinstance(draws, bool):
             raise ValueError(f"give a whole number from 1 to {MOST_DRAWS}")
         return draws
+
+    @field_validator("sharding", mode="before")
+    @classmethod
+    def _name_or_content(cls, value: Any) -> Any:
+        return sharding.content(value)
 
     @field_validator("workers", mode="before")
     @classmethod

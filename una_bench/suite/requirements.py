@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench.evaluation.leaderboards import GROUPS
 from una_bench.instruments.model_shape import Shape, from_config
-from una_bench.interfaces import registry
+from una_bench.interfaces import registry, sharding
 from una_bench.interfaces.method import Feedback, Resident
+from una_bench.interfaces.sharding import GRADIENTS, OPTIMIZER, WEIGHTS
 from una_bench.models import adapters, catalog, hub
 
 if TYPE_CHECKING:
@@ -111,17 +112,35 @@ class Requirements:
     """Amount of the data, where it is known."""
 
     def state_bytes(self, cell: Cell) -> int:
-        """Return the bytes of weights, gradients, Adam's moments and the models beside the policy, all in float32."""
+        """Return the bytes of weights, gradients, Adam's moments and the models beside the policy, all in float32.
+
+        They are those of one process, which may have a share of them.
+        """
         resident, whole = registry.method(cell.method).resident, 4 * self.policy
         adapted = self.policy + 4 * self.adapters
-        weights = adapted if self.adapters else whole
+        weights = self._trained(cell)
         if Resident.REFERENCE in resident and not self.adapters:  # else it is the policy without its adapters
-            weights += self.policy
+            weights += self.policy * (self._share(WEIGHTS) if registry.method(cell.method).trainer else 1)
         if Resident.VALUE in resident:
             weights += adapted if self.adapters and cell.settings.get("value_adapters") else whole
         if Resident.REWARD in resident:
             weights += self.reward
-        return FLOAT32_BYTES * weights
+        return int(FLOAT32_BYTES * weights)
+
+    def _share(self, part: str) -> float:
+        """Return the share of ``part`` that each process of a cell has."""
+        return 1 / self.plan.recipe.processes if part in sharding.divided(self.plan.recipe.sharding) else 1.0
+
+    def _trained(self, cell: Cell) -> float:
+        """Return the numbers of the policy, its gradients and its optimizer in one process."""
+        trained, copies = self.adapters or self.policy, bool(sharding.zero_stage(self.plan.recipe.sharding))
+        weights = (self.policy + self.adapters) * self._share(WEIGHTS)
+        states = 2 + copies  # DeepSpeed updates a copy of the weights
+        return weights + trained * (self._share(GRADIENTS) + states * self._share(OPTIMIZER))
+
+    def whole_bytes(self, cell: Cell) -> int:
+        """Return the bytes of weights that a process has for a while beside its share: to load, and to generate."""
+        return FLOAT32_BYTES * self.policy if self._share(WEIGHTS) < 1 else 0
 
     def peak_bytes(self, cell: Cell) -> float:
         """Return the maximum memory of one process of a training: its state, with activations or with generation."""
@@ -137,10 +156,12 @@ class Requirements:
         numbers = one_layer + layers * hidden if settings.get("activation_checkpointing") else one_layer * layers
         activations = BFLOAT16_BYTES * numbers + 3 * FLOAT32_BYTES * vocabulary  # logits, their softmax and gradient
         generation = FLOAT32_BYTES * _at_once(settings) / self.plan.recipe.processes * longest * self.shape.cached
+        generation += self.whole_bytes(cell) if method.feedback is Feedback.PROMPTS else 0
         if Resident.VALUE in method.resident:  # TRL's PPO keeps the logits of a rollout, twice
             tokens = settings["responses_per_rollout"] * response
             generation += 2 * FLOAT32_BYTES * tokens * vocabulary
-        return float(self.state_bytes(cell) + max(rows * longest * activations, generation))
+        loading = self.whole_bytes(cell)
+        return float(max(loading, self.state_bytes(cell) + max(rows * longest * activations, generation)))
 
     def _longest(self) -> tuple[int, int]:
         """Return the maximum tokens of prompt and response: of the settings, of the data, or assumed."""

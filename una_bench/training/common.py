@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from una_bench.errors import UserError
 from una_bench.instruments.fairness_facts import dropout, record_facts, record_reference, weights_sha256
 from una_bench.instruments.flops import watch_trainer
-from una_bench.instruments.resident_memory import training_bytes
 from una_bench.machine import processes
 from una_bench.models import weight_files
-from una_bench.training import division, resume
+from una_bench.training import division, resume, sharding
 from una_bench.training.schedule import follow
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def common_arguments(method: Method, job: Job) -> dict[str, Any]:
         "logging_nan_inf_filter": False,  # show a diverged loss
         "log_level": "error",
         **quiet_arguments(activation_checkpointing=method.activation_checkpointing),
-    }
+    } | sharding.arguments(job)
 
 
 def quiet_arguments(*, activation_checkpointing: bool = False) -> dict[str, Any]:
@@ -124,6 +123,7 @@ def load_policy(job: Job, probe: Probe) -> tuple[Any, Any]:
     require_one_card(job.device)
     folder = job.prepared / "policy"
     with probe.phase("load"):
+        sharding.load_whole()
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **weight_files.loading(folder))
         return model.to(job.device), AutoTokenizer.from_pretrained(folder, **weight_files.loading(folder))
 
@@ -162,20 +162,21 @@ def _evaluating(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def _callback(trainer: Any, probe: Probe, budget: Budget) -> Any:
+def _callback(trainer: Any, probe: Probe, budget: Budget, reader: sharding.Reader) -> Any:
     """Return the callback that ends steps and training, runs the watchers and records the logged curves."""
     from transformers import TrainerCallback
 
     class Instruments(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            trainer.optimizer.step = in_phase(probe, "optimizer", trainer.optimizer.step)
+            engine = getattr(trainer, "deepspeed", None)  # steps itself, within the backward pass
+            stepping = trainer.optimizer if engine is None else engine
+            stepping.step = in_phase(probe, "optimizer", stepping.step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **__: Any) -> None:
             probe.count(optimizer_steps=1)
             probe.end_step()
             if probe.due:
-                policy = trainer.accelerator.unwrap_model(trainer.model)
-                with _evaluating(policy):
+                with reader.policy() as policy, _evaluating(policy):
                     probe.check(policy)
             control.should_training_stop = control.should_training_stop or budget.spent(probe)
 
@@ -227,7 +228,8 @@ def instrument(trainer: Any, probe: Probe, tally: Tally, budget: Budget, *, gene
 
     trainer.get_batch_samples, trainer.training_step = get_batch_samples, training_step
     trainer.accelerator.backward = in_phase(probe, "backward", trainer.accelerator.backward)
-    trainer.add_callback(_callback(trainer, probe, budget))
+    reader = sharding.Reader(trainer, reads=bool(probe.evaluate_at))
+    trainer.add_callback(_callback(trainer, probe, budget, reader))
 
 
 def fit(
@@ -248,8 +250,8 @@ def fit(
     probe.facts["dropout"] = dropout(trainer.model)
     resume.train(trainer, probe, job)
     reference = getattr(trainer, "ref_model", None)
-    probe.resident.update(training_bytes(trainer.model, trainer.optimizer, reference=reference, **beside))
-    record_reference(probe, reference)
+    probe.resident.update(sharding.held_bytes(trainer, reference=reference, **beside))
+    record_reference(probe, None if reference is None else sharding.Whole(trainer, reference))
     folder = job.out / "checkpoint"
     with probe.phase("save"):
         trainer.save_model(str(folder))

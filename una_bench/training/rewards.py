@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from una_bench.errors import UserError
 from una_bench.interfaces import registry
+from una_bench.training import sharding
 
 if TYPE_CHECKING:
     from una_bench.interfaces.method import Job
@@ -22,6 +23,7 @@ def required_reward(prepared: Prepared, job: Job, batch: int) -> Any:
     """
     from una_bench.models.reward_scorer import Scorer, reads_text
 
+    sharding.load_whole()
     if job.reward != "learned":
         reward: Any = registry.true_reward(prepared)
     else:

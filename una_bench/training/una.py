@@ -173,6 +173,8 @@ def train_online(method: Method, job: Job, probe: Probe, **fixed: Any) -> Path:
             peft_config=lora_config(job),
         )
     trainer.phase = probe.phase
+    if trainer.copy is not None:
+        watch(probe, "policy", trainer.copy.model)
     lengths = (len(ids) + job.max_new_tokens for ids in trainer.prompts.ids)
     record_rows(probe, trainer, given=len(prompts), kept=len(trainer.prompts.ids), lengths=lengths)
     cut = trainer.sampling

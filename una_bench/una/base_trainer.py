@@ -41,6 +41,8 @@ class UNABaseTrainer(Trainer):
     online = False
     offset: Offset
     _policy_in: Any = None
+    _filled: Any = None
+    """The policy with all its weights, where training divides them among processes."""
     sampler: Any = None
     """Custom order of rows; None: the base class's."""
 
@@ -56,6 +58,11 @@ class UNABaseTrainer(Trainer):
         if self._policy_in is not self.model:
             self._policy_in, self._policy = self.model, self.accelerator.unwrap_model(self.model)
         return self._policy
+
+    @property
+    def reader(self) -> Any:
+        """The policy for passes without gradients: with all its weights while it generates."""
+        return self.policy if self._filled is None else self._filled
 
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """Return the mean of a tensor over processes."""

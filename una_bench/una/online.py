@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from una_bench.una.logprobs import causal_model
 from una_bench.una.rewards import Normalizer, make_reward
 from una_bench.una.tokens import pad_token
 from una_bench.una.trainer import UNATrainer
+from una_bench.una.whole_copy import WholeCopy, is_divided
 
 
 class OnlineUNATrainer(UNATrainer):
@@ -55,6 +56,8 @@ class OnlineUNATrainer(UNATrainer):
         self.rollout: Examples | None = None
         self.rollout_number = -1
         super().__init__(model, args, train_dataset=train_dataset, **kwargs)
+        self.copy = WholeCopy(self.policy) if is_divided(self) else None
+        """Generates where training divides the weights among processes."""
         step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
         if args.responses_per_rollout % step:
             raise UserError(
@@ -94,15 +97,30 @@ class OnlineUNATrainer(UNATrainer):
             self.last_batch = inputs  # for counting tokens
         return super()._prepare_inputs(inputs)
 
-    @torch.no_grad()
+    @contextmanager
+    def _whole_policy(self) -> Iterator[None]:
+        """Keep all weights of the policy in this process, once gathered; a collective call."""
+        if self.copy is None:
+            yield
+            return
+        with ExitStack() as stack:
+            with self.phase("generation"):
+                self._filled = stack.enter_context(self.copy.filled(self.policy))
+            yield
+        self._filled = None
+
     def _new_rollout(self, number: int) -> Examples:
+        with torch.no_grad(), self._whole_policy():
+            return self._sampled_rollout(number)
+
+    def _sampled_rollout(self, number: int) -> Examples:
         """Generate and score a rollout; each process computes its share and receives the whole."""
         size, each = self.args.responses_per_rollout, self.args.num_generations
         chosen = np.repeat(rollout.prompts_of(number, size // each, len(self.prompts.ids), self.sampler.seed), each)
         share = size // self.accelerator.num_processes
         mine = slice(share * self.accelerator.process_index, share * (self.accelerator.process_index + 1))
         prompts = [self.prompts.ids[p] for p in chosen[mine]]
-        policy = self.policy
+        policy = self.reader
         was_training = policy.training
         policy.eval()
         with self.phase("generation"), self.accelerator.autocast(), cast_once(policy):
@@ -139,7 +157,7 @@ class OnlineUNATrainer(UNATrainer):
 
     def _policy_logps(self, batch: Mapping[str, Any]) -> Tensor:
         with self.accelerator.autocast():
-            return self.scorer(self.policy, super()._prepare_inputs(dict(batch))).logps
+            return self.scorer(self.reader, super()._prepare_inputs(dict(batch))).logps
 
     def _score(self, examples: Examples, logps: Callable[[Mapping[str, Any]], Tensor]) -> NDArray[np.float32]:
         batch = self.args.per_device_eval_batch_size

@@ -123,7 +123,7 @@ class UNATrainer(UNABaseTrainer):
     def _reference_logps(self, batch: Mapping[str, Any]) -> Tensor:
         """Return log pi_ref of the sequences of a batch, (N,)."""
         batch = self._prepare_inputs(dict(batch)) if batch["input_ids"].device != self.args.device else batch
-        policy = self.policy
+        policy = self.reader
         model = policy if self.ref_model is None else self.ref_model
         is_peft = self.ref_model is None and hasattr(policy, "disable_adapter")
         context: AbstractContextManager[None] = policy.disable_adapter() if is_peft else nullcontext()
