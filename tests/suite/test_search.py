@@ -110,7 +110,7 @@ BAD: list[tuple[list[str], str]] = [
     (["tune.trails=4"], "there is no key 'tune.trails'. Did you mean 'trials'?"),
     (["tune.metric=oracle.regret.heldout"], "tune.metric=oracle.regret.heldout is reported in the table"),
     (["tune.metric=preference.accuracy.validation"], "is not measured on validation data by this suite"),
-    (["problem.validation_prompts=0"], "problem.validation_prompts is 0. Raise it."),
+    (["problem.validation_prompts=0"], "problem.validation_prompts is 0. Raise it; for a bundle, when you create it."),
     (["problem.validation_prompts=50"], "leave fewer than 2 of 64 prompts to train on"),
     (["benchmarks.oracle=null"], "measures validation data, so that nothing can be chosen by it. Add one of: "),
 ]
