@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from una_bench.errors import UserError
-from una_bench.suite import plan, recipe, requirements, sharding
+from una_bench.suite import plan, recipe, requirements, sharding, sharding_file
 
 ZERO3 = {"zero_optimization": {"stage": 3}}
 
@@ -45,12 +45,12 @@ def test_a_recipe_with_a_file_can_be_read_without_it(tmp_path: Path) -> None:
 def test_an_accelerate_file_means_what_deepspeeds_own_means(tmp_path: Path) -> None:
     config = {"zero_stage": 3, "offload_param_device": "cpu", "gradient_accumulation_steps": 1, "zero3_init_flag": True}
     file = written(tmp_path / "a.yaml", {"distributed_type": "DEEPSPEED", "deepspeed_config": config})
-    assert sharding.content(str(file)) == {"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}}
+    assert sharding_file.content(str(file)) == {"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}}
 
 
 def test_what_the_recipe_decides_may_be_auto_in_a_file() -> None:
     given = {"train_batch_size": "auto", "bf16": {"enabled": False}, "optimizer": "auto"}
-    assert sharding.content(ZERO3 | given) == ZERO3
+    assert sharding_file.content(ZERO3 | given) == ZERO3
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_the_recipe_decides_may_be_auto_in_a_file() -> None:
 )
 def test_a_file_that_would_change_the_training_is_refused(content: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        sharding.content(content)
+        sharding_file.content(content)
 
 
 def test_fsdp2_is_refused_on_processors() -> None:

@@ -15,7 +15,7 @@ from una_bench.errors import UserError, expected, nearest
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Lora, Method
 from una_bench.interfaces.sharding import NONE
-from una_bench.suite import overrides, presets, sharding, tune_settings, yaml_values
+from una_bench.suite import overrides, presets, sharding_file, tune_settings, yaml_values
 from una_bench.suite.slurm_settings import Slurm
 from una_bench.suite.tune_settings import Tune
 
@@ -138,7 +138,7 @@ class Recipe(BaseModel):
     @field_validator("sharding", mode="before")
     @classmethod
     def _name_or_content(cls, value: Any) -> Any:
-        return sharding.content(value)
+        return sharding_file.content(value)
 
     @field_validator("workers", mode="before")
     @classmethod
