@@ -171,7 +171,7 @@ def test_a_metric_that_is_measured_twice_stays_so() -> None:
     assert again(twice) == twice
 
 
-@pytest.mark.parametrize("part", ["shared", "stderr"])
+@pytest.mark.parametrize("part", ["meanings", "stderr"])
 def test_a_line_without_units_or_errors_is_refused(part: str, tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text(json.dumps({**json.loads(line.dump(record("dpo", 0))), part: "?"}))
     with pytest.raises(UserError, match=r"line 1 is not a valid record: \w+: .* Remove the line"):

@@ -2,7 +2,7 @@
 
 Exact are the points (x) of all curves, the loss, the learning rate, qualities (curves with a better direction), use of
 steps and tokens, and every count of a step. Other logs keep at least 12 significant bits and a two-thousandth of their
-range. Times of steps are rounded to 1/250 of the median step, CPU and waiting time to 1/50.
+range. Times of steps are rounded to 1/100 of the median step, CPU and waiting time to 1/20.
 
 The text: 8 hexadecimal digits of CRC-32, then base 85 of LZMA of a line of JSON and the planes of `columns`.
 """
@@ -27,7 +27,7 @@ EXACT = frozenset({"loss", "learning_rate", "lr", f"{PROGRESS}steps", f"{PROGRES
 LEAST_BITS = 12
 RANGE_BITS = 11
 LONGEST_SECONDS = 1e9
-PER_STEP = 250
+PER_STEP = 100
 """Ticks of a median step, at least."""
 COARSE = 5
 """Ticks to which CPU and waiting time are rounded."""

@@ -23,8 +23,9 @@ CHOICES: dict[str, Any] = {
 
 
 _READINGS: dict[str, Any] = {
-    "anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}],
-    "description": "The reading of a metric, or all of several in order.",
+    "type": "array",
+    "items": {"type": "number"},
+    "description": "Number of the metric's meaning, then its readings in order.",
 }
 _TEXT = {"type": "string", "contentEncoding": "base85", "description": 'See docs/measuring.md, "Format of a record".'}
 
@@ -32,11 +33,11 @@ _TEXT = {"type": "string", "contentEncoding": "base85", "description": 'See docs
 def record() -> dict[str, Any]:
     """Return the schema of one line of ``records.jsonl``."""
     schema = Record.model_json_schema(mode="serialization")
-    kept = {k: v for k, v in schema["properties"].items() if k not in {"environment", "curves", "steps"}}
+    kept = {k: v for k, v in schema["properties"].items() if k not in {"curves", "steps"}}
     stored = {
         "measurements": {"type": "object", "additionalProperties": _READINGS},
         "stderr": {"type": "object", "additionalProperties": {"type": "number"}},
-        "shared": {**_TEXT, "title": "Environment, hashes, and units"},
+        "meanings": {**_TEXT, "title": "Units, directions, and methods of measurement"},
         "series": {**_TEXT, "title": "Curves and steps"},
     }
     required = [*(name for name in schema["required"] if name in kept), *stored]
