@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from una_bench import formatting
@@ -131,8 +132,28 @@ class Metric:
         return not math.isclose(value, on, rel_tol=1e-9) and (value > on) == (self.better is Better.HIGHER)
 
 
+class _Same:
+    """Records as a key: equal to the same objects in the same order."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = tuple(records)
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.records)))
+
+    def __eq__(self, other: object) -> bool:
+        mine = tuple(map(id, self.records))
+        return isinstance(other, _Same) and mine == tuple(map(id, other.records))
+
+
 def rows(records: Sequence[Record], *, by_run: bool = False) -> list[Row]:
     """Group records into rows, in the order of `reader.in_order`."""
+    return list(_rows(_Same(records), by_run))
+
+
+@lru_cache(maxsize=8)  # a report asks ten times
+def _rows(same: _Same, by_run: bool) -> list[Row]:
+    records = same.records
     groups: dict[tuple[str, str, str, Context], list[Record]] = {}
     ordered = in_order(list(records))
     for record, context in zip(ordered, contexts(ordered), strict=True):
@@ -184,8 +205,13 @@ def _values(records: Sequence[Record]) -> tuple[dict[str, dict[int, float]], dic
 
 def metrics(records: Iterable[Record]) -> dict[str, Metric]:
     """Return the metrics of all cells, in order of first appearance."""
+    return dict(_metrics(_Same(records)))
+
+
+@lru_cache(maxsize=8)
+def _metrics(same: _Same) -> dict[str, Metric]:
     by_name: dict[str, Metric] = {}
-    for record in records:
+    for record in same.records:
         for m in record.measurements:
             metric = by_name.setdefault(m.metric, Metric(name=m.metric, unit=m.unit, better=m.better, measured=False))
             if metric.unit != m.unit:

@@ -283,10 +283,12 @@ def leaderboard(runs: Runs) -> None:
 @app.command()
 def report(run: OneRun) -> None:
     """Create the report of a run again from its records, and print its path."""
+    from una_bench.record import reader
     from una_bench.reporting import report as reports
     from una_bench.reproduction import claims_table
 
-    typer.echo(reports.write(_run(run), claims=claims_table.of_run(run)))
+    draws = reader.draws(_run(run))
+    typer.echo(reports.write(run, claims=claims_table.of_run(run, draws), draws=draws))
 
 
 @app.command()

@@ -95,23 +95,34 @@ def decode(heads: Sequence[Sequence[int]], planes: bytes) -> list[Ints]:
     ends = list(itertools.accumulate(sizes))
     if (ends[-1] if ends else 0) != len(planes):
         raise ValueError("another number of bytes than expected")
-    return [
-        _decoded(head, np.frombuffer(planes[end - size : end], np.uint8))
-        for head, size, end in zip(heads, sizes, ends, strict=True)
-    ]
+    columns: list[Ints] = [np.zeros(0, np.int64)] * len(heads)
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for at, (count, _, _, *first) in enumerate(heads):
+        by_shape.setdefault((count, len(first)), []).append(at)
+    for members in by_shape.values():  # together, which takes a fifth of the time
+        joined = b"".join(planes[ends[at] - sizes[at] : ends[at]] for at in members)
+        for at, column in zip(members, _decoded([heads[at] for at in members], joined), strict=True):
+            columns[at] = column
+    return columns
 
 
-def _decoded(head: Sequence[int], planes: NDArray[np.uint8]) -> Ints:
-    count, width, median, *first = head
-    numbers = np.zeros(count - len(first), np.uint64)
-    if width:
-        bits = np.unpackbits(planes.reshape(width, -1), axis=1, count=len(numbers))
-        numbers = (bits.astype(np.uint64) << np.arange(width, dtype=np.uint64)[:, None]).sum(axis=0, dtype=np.uint64)
-    column = ((numbers >> np.uint64(1)) ^ (-(numbers & np.uint64(1)).view(np.int64)).view(np.uint64)).view(np.int64)
-    column = column + np.int64(median)
-    for value in reversed(first):
-        column = np.concatenate([np.array([value], np.int64), column]).cumsum()
-    return column
+def _decoded(heads: Sequence[Sequence[int]], planes: bytes) -> Ints:
+    """Return columns of one length and order, one a row."""
+    count, first = heads[0][0], np.array([head[3:] for head in heads], np.int64)
+    length, widths = count - first.shape[1], [head[1] for head in heads]
+    numbers = np.zeros((len(heads), length), np.uint64)
+    if planes:
+        packed = np.frombuffer(planes, np.uint8).reshape(sum(widths), -1)
+        places = np.concatenate([np.arange(width, dtype=np.uint64) for width in widths])[:, None]
+        bits = np.unpackbits(packed, axis=1, count=length).astype(np.uint64) << places
+        used = [at for at, width in enumerate(widths) if width]
+        starts = np.cumsum([0, *(widths[at] for at in used[:-1])])
+        numbers[used] = np.add.reduceat(bits, starts, axis=0)
+    distance = (numbers >> np.uint64(1)).view(np.int64) ^ -(numbers & np.uint64(1)).view(np.int64)
+    columns = distance + np.array([head[2] for head in heads], np.int64)[:, None]
+    for order in reversed(range(first.shape[1])):
+        columns = np.concatenate([first[:, order, None], columns], axis=1).cumsum(axis=1)
+    return columns
 
 
 def _shortest(column: Ints) -> tuple[int, Ints, Any]:

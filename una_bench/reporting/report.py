@@ -38,13 +38,13 @@ CITATION = """@article{wang2024una,
 }"""
 
 
-def write(run: Path, *, baseline: str | None = None, claims: Table | None = None) -> Path:
+def write(run: Path, *, baseline: str | None = None, claims: Table | None = None, draws: Draws | None = None) -> Path:
     """Write ``report.html`` into the folder of a run and return its path; equal records give equal bytes.
 
     ``claims`` is the table of published claims, from `una_bench.reproduction.claims_table`. ``baseline`` defaults to
-    the one in ``run.json`` if the run has that row.
+    the one in ``run.json`` if the run has that row. ``draws`` are the run's records, which are read if not given.
     """
-    draws, info, path = reader.draws(run), reader.run_info(run), run / "report.html"
+    draws, info, path = draws or reader.draws(run), reader.run_info(run), run / "report.html"
     records = draws[0]
     usual = info.get("baseline")
     if not baseline and usual and isinstance(usual, str):

@@ -12,6 +12,7 @@ from typing import Any
 
 from una_bench import formatting
 from una_bench.analysis import draws, frame, stats
+from una_bench.analysis.draws import Draws
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record import reader
 from una_bench.record.schema import Better, Record
@@ -62,9 +63,9 @@ class Sample:
     """Weights of the policy, 0 if not recorded."""
 
 
-def sample(run: Path, name: str) -> Sample:
-    """Read one run; `UserError` if it has no records."""
-    by_draw = reader.draws(run)
+def sample(run: Path, name: str, by_draw: Draws | None = None) -> Sample:
+    """Return one run, read unless its records are given by draw; `UserError` if it has none."""
+    by_draw = by_draw or reader.draws(run)
     records = [record for of_draw in by_draw.values() for record in of_draw]
     several = len(by_draw) > 1
     rows = [one.row for one in draws.rows(by_draw)] if several else frame.rows(records)

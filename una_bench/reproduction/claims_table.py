@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from una_bench import formatting
+from una_bench.analysis.draws import Draws
 from una_bench.reporting.tables import cell_values, column_heads, comparable_runs
 from una_bench.reporting.tables.cell_values import Format
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
@@ -38,10 +39,10 @@ def table(runs: Sequence[Path]) -> Table:
     return _table(samples, shown, comparisons)
 
 
-def of_run(run: Path) -> Table | None:
-    """Return the claims that a run measures something of, None if there are none."""
+def of_run(run: Path, draws: Draws | None = None) -> Table | None:
+    """Return the claims that a run, read unless its records are given, measures something of; None without any."""
     comparisons = published_numbers.load().comparisons
-    one = claims.sample(run, formatting.clean(run.resolve().name))
+    one = claims.sample(run, formatting.clean(run.resolve().name), draws)
     measured = [finding for finding in claims.findings(one, comparisons) if finding.effect is not None]
     made = {finding.claim.comparison for finding in measured}
     return _table([one], [measured], [c for c in comparisons if c.comparison in made]) if measured else None

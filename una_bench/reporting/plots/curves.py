@@ -48,7 +48,7 @@ def budgets(scene: style.Scene) -> tuple[Figure, str] | None:
     kinds = [kind for kind in AXES if any(c.metric == f"{PROGRESS}{kind}" for c in curves)]
     if not evaluated or not kinds:
         return None
-    curve = min(evaluated, key=lambda c: _rank(scene, c.metric))
+    curve = min({c.metric: c for c in reversed(evaluated)}.values(), key=lambda c: _rank(scene, c.metric))
     fig = style.figure(7.4, 2.7 * math.ceil(len(kinds) / 2) + 0.5)
     panels = style.panels(fig, len(kinds), 2)
     for axes, kind in zip(panels, kinds, strict=True):

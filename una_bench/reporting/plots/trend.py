@@ -20,8 +20,8 @@ SLOW = 1.5
 """A step of at least this many times the median is an outlier."""
 TOP = 3.0
 """Largest ratio drawn; slower steps are drawn there."""
-MOST_MARKS = 60
-"""Most outliers marked per training: the slowest."""
+MOST_MARKS, MOST_OF_ROW = 60, 180
+"""Most outliers marked per training, the slowest, and of all trainings of a row."""
 
 
 def draw(scene: style.Scene) -> tuple[Figure, str] | None:
@@ -39,7 +39,8 @@ def draw(scene: style.Scene) -> tuple[Figure, str] | None:
         look = scene.looks[row.label]
         xs, ys = line(seeds)
         axes.plot(xs, ys, color=look.color, linestyle=look.line, lw=1.6, label=style.name(row))
-        marks = [mark for seconds in seeds for mark in outliers(seconds)]
+        most = min(MOST_MARKS, max(1, MOST_OF_ROW // len(seeds)))
+        marks = [mark for seconds in seeds for mark in outliers(seconds, most)]
         axes.plot([x for x, _ in marks], [y for _, y in marks], look.marker, color=look.color, ms=3, alpha=0.5)
     low, high = axes.get_ylim()
     axes.set_ylim(min(0.8, low), max(1.25, high + 0.02))
@@ -71,9 +72,9 @@ def line(seeds: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
     return [100 * (i + 0.5) / parts for i in range(parts)], [fmean(values) for values in zip(*by_seed, strict=True)]
 
 
-def outliers(seconds: Sequence[float]) -> list[tuple[float, float]]:
-    """Return position in percent and time relative to the median of the outliers."""
+def outliers(seconds: Sequence[float], most: int = MOST_MARKS) -> list[tuple[float, float]]:
+    """Return position in percent and time relative to the median of the slowest outliers."""
     middle, count = median(seconds), len(seconds)
     ratios = ((100 * (i + 0.5) / count, value / middle) for i, value in enumerate(seconds))
-    slowest = sorted((mark for mark in ratios if mark[1] >= SLOW), key=lambda mark: -mark[1])[:MOST_MARKS]
+    slowest = sorted((mark for mark in ratios if mark[1] >= SLOW), key=lambda mark: -mark[1])[:most]
     return [(x, min(TOP, ratio)) for x, ratio in sorted(slowest)]
