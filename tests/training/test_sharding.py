@@ -22,6 +22,7 @@ CASES: dict[str, Case] = {
     "reference in steps": ("dpo", {}, {}),
     "reference before": ("dpo", {"precompute_ref_log_probs": True}, {}),
     "recomputed activations": ("dpo", {"activation_checkpointing": True}, {}),
+    "resumed": ("una_online", ROLLOUTS, {"stop_at": 4}),
     "kto": ("kto", {}, {}),
     "bco": ("bco", {}, {}),
     "uneven end": ("una_score", {}, {"rows": 61}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
 from una_bench.interfaces.method import Job, Lora
 from una_bench.interfaces.prepared import Prepared
-from una_bench.machine import processes
+from una_bench.machine import processes, stop_request
 
 RESPONSES = Prepared.responses
 FREE = "k_proj.bias"
@@ -27,11 +28,13 @@ def train(
 ) -> None:
     out = folder / f"{name}-{processes.count()}"
     out.mkdir(exist_ok=True)
-    rows = changes.pop("rows", None)
+    rows, stop_at = changes.pop("rows", None), changes.pop("stop_at", None)
     Prepared.responses = lambda *a, **k: RESPONSES(*a, **k).head(rows or 10**6)  # type: ignore[method-assign]
     lora = {"lora": Lora()} if changes.pop("lora", False) else {}
     shape = {"budget_responses": 72, "batch_responses": 8, "max_prompt_length": 2, "max_new_tokens": 4} | changes | lora
     job = Job(prepared=folder / "prepared", out=out, seed=0, processes=processes.count(), sharding=sharding, **shape)
+    if stop_at is not None:
+        interrupt(registry.method(method)(warmup_steps=2, **settings), job, stop_at)
     set_seed(job.seed)
     probe = Probe()
     checkpoint = registry.method(method)(warmup_steps=2, **settings).train(job, probe)
@@ -48,6 +51,16 @@ def train(
             "facts": {name: fact for name, fact in probe.facts.items() if name.endswith("weights_sha256")},
         }
         (out / "result.json").write_text(json.dumps(result))
+
+
+def interrupt(method: Any, job: Job, step: int) -> None:
+    """Train up to a step, where a stop is requested; the next training of the job goes on from there."""
+    set_seed(job.seed)
+    probe = Probe(on_step=lambda probe: stop_request.request() if probe.totals["optimizer_steps"] == step else None)
+    with suppress(stop_request.Interrupted):
+        method.train(job, probe)
+        raise AssertionError("the training did not stop")
+    stop_request._requested = False
 
 
 if __name__ == "__main__":
