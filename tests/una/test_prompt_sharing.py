@@ -122,12 +122,14 @@ def test_a_response_of_another_prompt_changes_nothing() -> None:
     assert before[1] != after[1]
 
 
-def test_sequences_longer_than_the_window_of_attention_are_not_packed() -> None:
+def test_sequences_longer_than_the_window_of_attention_are_not_packed(caplog: pytest.LogCaptureFixture) -> None:
     model = mistral(window=12)
     scorer = ResponseScorer(model)
     longest, _ = longest_packed(model, lambda batch: scorer(model, batch).logps)
-    data = examples(longest=longest)
+    data = examples()
+    data.allow_packs(longest)
     assert longest == 12 < data.lengths.max()
+    assert "more than 12 tokens" in caplog.text
     assert "pack" not in data.sequences(np.arange(9))
     assert "pack" in data.sequences(np.flatnonzero(data.lengths <= 12))
 

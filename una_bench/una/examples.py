@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset
 
 from una_bench.una.batch_splitting import padded_tokens
 from una_bench.una.prompt_sharing import pack_if_cheaper
+
+logger = logging.getLogger(__name__)
 
 
 class Kind(IntEnum):
@@ -80,6 +83,16 @@ class Examples(Dataset[dict[str, Any]]):
             if values is not None:
                 batch[name] = torch.from_numpy(values[sequences])
         return batch
+
+    def allow_packs(self, longest: int) -> None:
+        """Let batches be packed whose sequences have at most ``longest`` tokens; say if some sequences have more."""
+        self.longest_packed = longest
+        most = int(self.lengths.max(initial=0))
+        if 0 < longest < most:
+            logger.warning(
+                "Batches with a sequence of more than %d tokens, the model's window of attention, are computed with a"
+                " copy of the prompt for each response; the longest sequence has %d.", longest, most,
+            )  # fmt: skip
 
     def longest(self) -> NDArray[np.int64]:
         """Return the length of the longest sequence of each row, tokens, (I,)."""
