@@ -26,6 +26,8 @@ class UnaMethod(Method):
     logits_chunk_size: WholeNumber | None = None
     """Response tokens whose logits are in memory at once; None: chosen by vocabulary size; 0: the logits of all tokens,
     as TRL keeps them."""
+    share_prompts: bool = True
+    """Compute a prompt once for all its responses in a batch of given responses, where that saves enough."""
 
 
 class UnaRegression(UnaMethod):
