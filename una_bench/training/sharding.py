@@ -17,7 +17,6 @@ from una_bench.instruments.flops import shape_of
 from una_bench.instruments.resident_memory import tensor_bytes, training_bytes
 from una_bench.interfaces.sharding import is_fsdp, zero_stage
 from una_bench.machine import processes
-from una_bench.una.whole_copy import WholeCopy, is_divided, whole_state
 
 if TYPE_CHECKING:
     from una_bench.interfaces.method import Job
@@ -72,6 +71,8 @@ class Reader:
 
     def __init__(self, trainer: Any, *, reads: bool) -> None:
         """Prepare for it before training begins, if it ``reads`` at all."""
+        from una_bench.una.whole_copy import WholeCopy, is_divided
+
         self.trainer = trainer
         self.copy = WholeCopy(trainer.model) if reads and is_divided(trainer) else None
 
@@ -94,6 +95,8 @@ class Whole:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all weights; a collective call."""
+        from una_bench.una.whole_copy import whole_state
+
         return whole_state(self.model)
 
 

@@ -141,7 +141,7 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("measurements", [{"metric": "a"}], "measurements.0.unit: Field required"),
     ("curves", 3, "curves: Input should be a valid tuple"),
     ("series", "0123", "series: its checksum is another, so curves and steps were changed after they were written"),
-    ("shared", "?", "shared: it was changed after it was written"),
+    ("meanings", "?", "measurements: there is not one of the meanings for each"),
     ("extra", 1, "extra: Extra inputs are not permitted"),
 ]
 

@@ -187,7 +187,7 @@ def with_progress(method: str, seed: int) -> Record:
     made = record(method, seed)
     x = made.curves[0].x
     tokens = Curve(metric="progress.tokens", unit="token", x=x, y=tuple(10 * v + 1000 * seed for v in x))
-    return made.model_copy(update={"curves": (*made.curves, tokens)})
+    return record(method, seed, curves=(*made.curves, tokens))
 
 
 def test_quality_is_drawn_against_each_budget_that_was_noted() -> None:
@@ -231,6 +231,5 @@ def test_a_step_that_stands_out_is_marked_where_it_came() -> None:
 
 
 def test_one_measured_step_has_no_trend() -> None:
-    made = record("dpo", 0)
-    short = made.model_copy(update={"steps": StepSamples(seconds=(1.0,), responses=(64,))})
+    short = record("dpo", 0, steps=StepSamples(seconds=(1.0,), responses=(64,)))
     assert "trend" not in names([short])
