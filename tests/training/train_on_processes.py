@@ -54,7 +54,7 @@ def train(
 
 
 def interrupt(method: Any, job: Job, step: int) -> None:
-    """Train up to a step, where a stop is requested; the next training of the job goes on from there."""
+    """Train for some steps and stop; the next training of the job resumes there."""
     set_seed(job.seed)
     probe = Probe(on_step=lambda probe: stop_request.request() if probe.totals["optimizer_steps"] == step else None)
     with suppress(stop_request.Interrupted):
