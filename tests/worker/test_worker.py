@@ -17,7 +17,7 @@ from una_bench.instruments.resident_memory import ImpossibleReadingError
 from una_bench.interfaces.method import Job
 from una_bench.record import storage
 from una_bench.suite import plan
-from una_bench.training import common
+from una_bench.training import sharding
 from una_bench.worker import entry
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
@@ -59,7 +59,7 @@ def left(job: Job, pipe: Pipe | None = None) -> dict[str, Any]:
 
 
 def test_a_reading_that_arithmetic_rules_out_fails_the_cell(tiny_job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "training_bytes", lambda *_, **__: {"weights": 10**12})
+    monkeypatch.setattr(sharding, "training_bytes", lambda *_, **__: {"weights": 10**12})
     with pytest.raises(ImpossibleReadingError, match="1000000000000 B"):
         entry.train(spec(tiny_job), Pipe())  # type: ignore[arg-type]
     assert not (tiny_job.out / "trained.json").exists()
@@ -107,9 +107,9 @@ def test_a_package_that_is_imported_while_training_is_named_beside_what_it_chang
 ) -> None:
     (tmp_path / "a_strange_package.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    original = common.training_bytes
+    original = sharding.training_bytes
     monkeypatch.setattr(
-        common, "training_bytes", lambda *a, **k: import_module("a_strange_package") and original(*a, **k)
+        sharding, "training_bytes", lambda *a, **k: import_module("a_strange_package") and original(*a, **k)
     )
     found = left(tiny_job)
     assert found["facts"]["packages_imported_while_training"] == ["a_strange_package"]
