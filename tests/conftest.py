@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ from una_bench.interfaces.method import Job
 slow = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("busy machine", deadline=None, suppress_health_check=slow)
 hypothesis.settings.load_profile("busy machine")
+
+
+@pytest.fixture(autouse=True)
+def what_a_long_test_imported_is_not_searched_for_garbage() -> Iterator[None]:
+    """Every trainer collects garbage four times, which takes a fifth of a second with the libraries in it."""
+    start = time.perf_counter()
+    yield
+    if time.perf_counter() - start > 1:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
