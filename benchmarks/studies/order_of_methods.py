@@ -86,7 +86,10 @@ def study(sentiment: Path, exact: Path) -> dict[str, Any]:
         each = pairs(real)
         far = [pair for pair in each if abs(pair["difference"]) > APART]
         found["splits"][split] = {
-            "regret": {name: {"sentiment": float(m.mean()), "exact": fmean(toy[name])} for name, m in real.items()},
+            "regret": {
+                name: {"sentiment": float(m.mean())} | ({"exact": fmean(toy[name])} if name in toy else {})
+                for name, m in real.items()
+            },
             "pairs": each,
             "apart": len(far),
             "apart_resolved": sum(pair["resolved"] for pair in far),
