@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import time
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 import goldens
 import pytest
@@ -192,6 +194,19 @@ def test_the_answer_does_not_crown_what_is_not_resolved() -> None:
 def test_the_answer_names_a_resolved_lead() -> None:
     found = [record(m, s) for m in ("dpo", "una_online") for s in range(3)]
     assert summary.sentences(found)[0].endswith("; its lead is resolved.")
+
+
+def test_the_answer_counts_documents_as_the_table_does() -> None:
+    """The lead is the same with every seed, and one prompt of three makes it."""
+    metric, of = "oracle.regret.train", {"dpo": (0.5, 0.5, 0.5), "una_online": (-0.4, 0.5, 0.5)}
+    found = []
+    for method, seed in product(of, range(3)):
+        value = synthetic.measurement(metric, "1", Better.LOWER, fmean(of[method]) + seed / 100, stderr=0.1)
+        found.append(record(method, seed).model_copy(update={"measurements": (value,)}))
+    scores = {(r.cell, metric): {str(d): v + r.seed / 100 for d, v in enumerate(of[r.method])} for r in found}
+    paired, alone = (summary.sentences(found, documents=each)[0] for each in (scores, None))
+    assert "0.21 ± 0.20; its lead over DPO is not resolved." in paired
+    assert "0.21 ± 0.20; its lead is resolved (over seeds alone: the sampling of prompts" in alone
 
 
 def test_the_answer_of_one_seed_says_that_it_is_one_seed() -> None:

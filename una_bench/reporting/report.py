@@ -105,7 +105,11 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
         judged=_html(judged) if (judged := results_table.judged(records)) else None,
         about=formatting.clean(info.get("about") or ""),
         changes=_changes(command),
-        answer=[*(summary.over_draws(draws) if draws else ()), *summary.sentences(records, ledger), *_notes(info)],
+        answer=[
+            *(summary.over_draws(draws) if draws else ()),
+            *summary.sentences(records, ledger, scores),
+            *_notes(info),
+        ],
         over_draws=_over_draws(draws or {}, info),
         claims=claims and _html(claims),
         ledger=_html(fairness.table(ledger)),

@@ -8,20 +8,23 @@ from statistics import fmean
 from una_bench import formatting
 from una_bench.analysis import aggregate, frame, stats
 from una_bench.analysis import draws as across
+from una_bench.analysis.documents import Scores
 from una_bench.analysis.draws import Draws
 from una_bench.analysis.frame import Metric, Row
 from una_bench.record.schema import Better, Record, Status
 from una_bench.reporting import fairness
 from una_bench.reporting.fairness import LedgerLine, Verdict
-from una_bench.reporting.tables import across_draws, cell_values, column_heads, results_table
+from una_bench.reporting.tables import across_draws, cell_values, column_heads, differences, results_table
 
 SPEED, MEMORY = "throughput.tokens_per_second", "memory.peak"
 
 
-def sentences(records: Sequence[Record], lines: Sequence[LedgerLine] | None = None) -> list[str]:
+def sentences(
+    records: Sequence[Record], lines: Sequence[LedgerLine] | None = None, documents: Scores | None = None
+) -> list[str]:
     """Return the summary of the largest group of comparable rows.
 
-    ``lines`` is the fairness ledger of ``records``, if the caller has it.
+    ``lines`` is the fairness ledger of ``records``, if the caller has it; ``documents`` pair rows as in the tables.
     """
     metrics = frame.metrics(records)
     groups = results_table.grouped(aggregate.with_task_means(frame.rows(records), column_heads.tasks(metrics)))
@@ -30,7 +33,7 @@ def sentences(records: Sequence[Record], lines: Sequence[LedgerLine] | None = No
     quality = column_heads.primary(metrics)
     best = _best(trained, quality) if quality else None
     return [
-        _quality(trained, quality, best, len(groups)),
+        _quality(trained, quality, best, len(groups), documents or {}),
         _cost(trained, metrics, best),
         _fair(records, fairness.ledger(records) if lines is None else lines),
     ]
@@ -48,7 +51,7 @@ def over_draws(draws: Draws) -> list[str]:
     if deciding is None or best is None:
         return [of_first]
     mean = _with_interval(stats.interval(list(best.values[deciding.name].values())), deciding)
-    count, unresolved, _ = _behind(best, rows, deciding.name)
+    count, unresolved, _ = _behind(best, rows, deciding.name, {})
     lead = f"its lead over {_list(unresolved)} is not resolved" if unresolved else "its lead is resolved"
     failed = [row.label for row in rows if row.failed]
     return [
@@ -65,11 +68,12 @@ def _best(rows: Sequence[Row], metric: Metric) -> Row | None:
     return max(having, key=lambda r: sign * fmean(r.values[metric.name].values()), default=None)
 
 
-def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, groups: int) -> str:
-    if metric is None or best is None:
+def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, groups: int, documents: Scores) -> str:
+    estimate = cell_values.estimate(best, metric.name) if metric and best else None
+    if metric is None or best is None or estimate is None:
         return "No trained method has a quality metric, so none can be called best."
     word = "highest" if metric.better is Better.HIGHER else "lowest"
-    shown = _with_interval(stats.interval(list(best.values[metric.name].values())), metric)
+    shown = _with_interval(estimate, metric)
     count = len([row for row in rows if row.values.get(metric.name)])
     if count == 1:
         return (
@@ -80,24 +84,26 @@ def _quality(rows: Sequence[Row], metric: Metric | None, best: Row | None, group
     equal = [r.label for r in rows if r is not best and r.values.get(metric.name) and _mean(r, metric.name) == mean]
     first += f", equal to {_list(equal)}" if equal else ""
     group = f" (in the largest of {groups} groups that are not comparable with each other)" if groups > 1 else ""
-    return f"{first}{group}; {_lead(best, rows, metric)}."
+    return f"{first}{group}; {_lead(best, rows, metric, documents)}."
 
 
-def _lead(best: Row, rows: Sequence[Row], metric: Metric) -> str:
-    """State whether the lead of the best is resolved."""
-    count, unresolved, one_seed = _behind(best, rows, metric.name)
+def _lead(best: Row, rows: Sequence[Row], metric: Metric, documents: Scores) -> str:
+    """State whether the lead of the best is resolved, and over what."""
+    count, unresolved, one_seed = _behind(best, rows, metric.name, documents)
     if not count:
         return "there is nothing to compare it with"
     if len(one_seed) == count:
         return "one seed cannot show whether the difference is more than chance"
     lead = f"its lead over {_list(unresolved)} is not resolved" if unresolved else "its lead is resolved"
+    alone = differences.over_seeds_alone(rows, metric.name, documents)
+    lead += f" ({differences.SEEDS_ALONE})" if alone else ""
     return lead + (f"; {_list(one_seed)}: one common seed, no interval" if one_seed else "")
 
 
-def _behind(best: Row, rows: Sequence[Row], metric: str) -> tuple[int, list[str], list[str]]:
+def _behind(best: Row, rows: Sequence[Row], metric: str, documents: Scores) -> tuple[int, list[str], list[str]]:
     """Return the number of other rows, those not resolved from the best, and those that share one seed or none."""
     others = [row for row in rows if row is not best and row.values.get(metric)]
-    effects = stats.paired([cell_values.matched(row, best, metric) for row in others])
+    effects = differences.paired(others, best, metric, documents)
     pairs = list(zip(others, effects, strict=True))
     unresolved = [row.label for row, effect in pairs if effect.p is not None and not effect.resolved]
     return len(others), unresolved, [row.label for row, effect in pairs if effect.p is None]
@@ -137,7 +143,7 @@ def _cost(rows: Sequence[Row], metrics: dict[str, Metric], best: Row | None) -> 
 
 
 def _unless_resolved(best: Row, rows: Sequence[Row], metric: str) -> str:
-    _, unresolved, one_seed = _behind(best, rows, metric)
+    _, unresolved, one_seed = _behind(best, rows, metric, {})
     return f", not resolved from {_list(unresolved)}" if unresolved else ", one seed" if one_seed else ""
 
 

@@ -187,7 +187,9 @@ def _notes(problem: GeneratedSettings, summaries: dict[str, dict[str, Any]]) -> 
     train = summaries["train"]
     one = train["beta_at_one_nat"]
     rule = f"; it would be 1 nat at problem.beta={one:.2g}" if one else ""
-    notes = [f"The optimum at problem.beta={problem.beta:g} is {train['kl_ref']:.2g} nats from the policy{rule}."]
+    nats = f"{train['kl_ref']:.2g}"
+    distance = f"{nats} nat{'s' * (nats != '1')}"
+    notes = [f"The optimum at problem.beta={problem.beta:g} is {distance} from the policy{rule}."]
     for split, summary in summaries.items():
         if summary["unresolved"]:
             where = {"train": "training", "heldout": "held-out"}.get(split, split)

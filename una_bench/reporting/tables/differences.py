@@ -19,6 +19,7 @@ PAIRED = (
     "Holm-corrected for the number of rows in the column"
 )
 PAIRED_DOCUMENTS = "differences of tasks with saved documents are also paired by document; ± covers seeds and documents"
+SEEDS_ALONE = "over seeds alone: the sampling of prompts and documents is not counted"
 UNRESOLVED = "not resolved: the interval contains zero"
 DETECTABLE = "last row: the smallest true difference that these seeds detect with 80 % power, in the noisiest row"
 DIFFERENCE = ("mean", "low", "high", "n", "p", "detectable")
@@ -64,6 +65,12 @@ def paired(rows: Sequence[Row], base: Row, metric: str, documents: Scores) -> li
     """Return differences paired by seed and document if every row has its documents, else by seed."""
     by_document = by_documents.paired(rows, base, metric, documents) if documents else None
     return stats.paired([matched(row, base, metric) for row in rows]) if by_document is None else by_document
+
+
+def over_seeds_alone(rows: Sequence[Row], metric: str, documents: Scores) -> bool:
+    """Return whether differences leave out the sampling of documents, though the metric has an error over them."""
+    known = (r for row in rows for r in row.records if row.errors.get(metric, {}).get(r.seed))
+    return any((r.cell, metric) not in documents for r in known)
 
 
 def difference_cell(effect: stats.Effect | None, metric: Metric, form: Format) -> Cell:

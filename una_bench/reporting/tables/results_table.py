@@ -93,7 +93,9 @@ def of_metrics(
     lines = [one for group in groups for one in group.lines]
     then = (differences.to_baseline(rows, metrics, baseline=baseline, documents=documents),) if baseline else ()
     shown = tuple(head for head, _ in columns)
-    return Table(title=title, columns=shown, groups=tuple(groups), notes=_notes(lines, rows, metrics), then=then)
+    return Table(
+        title=title, columns=shown, groups=tuple(groups), notes=_notes(lines, rows, metrics, documents or {}), then=then
+    )
 
 
 def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -153,7 +155,7 @@ def _exactly_apart(a: Row, b: Row, metric: str) -> bool:
     return exact and a.values[metric] != b.values[metric]
 
 
-def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]) -> tuple[str, ...]:
+def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric], documents: Scores) -> tuple[str, ...]:
     cells = [cell for one in lines for cell in one.cells]
     applies: Mapping[str, bool] = {
         SPREAD: any("±" in c.text for c in cells),
@@ -162,6 +164,11 @@ def _notes(lines: Sequence[Line], rows: Sequence[Row], metrics: Sequence[Metric]
         BEST: any(c.best for c in cells),
         TIED: any(c.tied for c in cells),
         MISSING: any(c.text == "n/a" for c in cells),
+        f"* and ~ are {differences.SEEDS_ALONE}": any(
+            (c.best or c.tied) and differences.over_seeds_alone(rows, m.name, documents)
+            for one in lines
+            for m, c in zip(metrics, one.cells, strict=True)
+        ),
         BEST_OF_N: any(row.method == best_of.METHOD for row in rows),
         ESTIMATED: any(m.metric.startswith("optimum.") for row in rows for r in row.records for m in r.measurements),
     }
