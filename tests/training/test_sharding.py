@@ -13,14 +13,15 @@ import pytest
 from process_launch import Case, launch
 
 ROLLOUTS = {"responses_per_rollout": 16, "num_iterations": 2}
+EVALUATED = {"evaluate_at": [24, 48]}
 CASES: dict[str, Case] = {
-    "una_pairwise": ("una_pairwise", {}, {}),
+    "una_pairwise": ("una_pairwise", {}, EVALUATED),
     "several passes a step": ("una_binary", {"reduction": "sum", "per_device_train_batch_size": 2}, {}),
     "learned offset": ("una_score", {"offset": "learned", "group_by_length": True}, {}),
     "una_online": ("una_online", {**ROLLOUTS, "offset": "prompt_mean"}, {}),
     "adapters that generate": ("una_online", ROLLOUTS, {"lora": True}),
     "reference in steps": ("dpo", {}, {}),
-    "reference before": ("dpo", {"precompute_ref_log_probs": True}, {}),
+    "reference before": ("dpo", {"precompute_ref_log_probs": True}, EVALUATED),
     "recomputed activations": ("dpo", {"activation_checkpointing": True}, {}),
     "resumed": ("una_online", ROLLOUTS, {"stop_at": 4}),
     "kto": ("kto", {}, {}),
@@ -73,6 +74,14 @@ def test_the_checkpoint_is_whole_and_equal(case: str, sharding: str, results: Re
 def test_counts_are_those_of_all_processes(case: str, sharding: str, results: Results) -> None:
     for count in ("totals", "steps"):
         assert results[case, sharding][count] == results[case, "one"][count]
+
+
+@pytest.mark.parametrize("sharding", SHARDINGS)
+@pytest.mark.parametrize("case", [name for name, (*_, changes) in CASES.items() if changes is EVALUATED])
+def test_evaluations_during_training_see_the_policy_of_that_step(case: str, sharding: str, results: Results) -> None:
+    evaluations = results[case, "one"]["evaluations"]
+    assert len(set(evaluations)) == 2
+    np.testing.assert_allclose(results[case, sharding]["evaluations"], evaluations, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("sharding", "numbers"), [("zero2", 1 + (1 + 1 + 2) / 2), ("zero3", (1 + 1 + 1 + 2) / 2)])

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from transformers import set_seed
 
@@ -29,6 +30,7 @@ def train(
     out = folder / f"{name}-{processes.count()}"
     out.mkdir(exist_ok=True)
     rows, stop_at = changes.pop("rows", None), changes.pop("stop_at", None)
+    watch = {"evaluate_at": changes.pop("evaluate_at", ()), "watchers": [loss_of] if processes.is_first() else []}
     Prepared.responses = lambda *a, **k: RESPONSES(*a, **k).head(rows or 10**6)  # type: ignore[method-assign]
     lora = {"lora": Lora()} if changes.pop("lora", False) else {}
     shape = {"budget_responses": 72, "batch_responses": 8, "max_prompt_length": 2, "max_new_tokens": 4} | changes | lora
@@ -36,13 +38,14 @@ def train(
     if stop_at is not None:
         interrupt(registry.method(method)(warmup_steps=2, **settings), job, stop_at)
     set_seed(job.seed)
-    probe = Probe()
+    probe = Probe(**watch)
     checkpoint = registry.method(method)(warmup_steps=2, **settings).train(job, probe)
     probe.join_processes()
     if processes.is_first():
         weights = load_file(next(checkpoint.glob("*model.safetensors")))
         result = {
             "losses": probe.curves["loss"][1],
+            "evaluations": probe.curves.get("watched", ((), ()))[1],
             "weights": {key: w.double().flatten().tolist() for key, w in weights.items() if not key.endswith(FREE)},
             "totals": probe.totals | {"padding_tokens": 0},
             "steps": [int(n) for n in probe.samples["responses"]],
@@ -51,6 +54,13 @@ def train(
             "facts": {name: fact for name, fact in probe.facts.items() if name.endswith("weights_sha256")},
         }
         (out / "result.json").write_text(json.dumps(result))
+
+
+@torch.no_grad()
+def loss_of(policy: Any) -> dict[str, float]:
+    """Read the policy as a benchmark does during training: in the first process, while the others wait."""
+    ids = torch.arange(3).repeat(2, 1)
+    return {"watched": policy(input_ids=ids, labels=ids).loss.item()}
 
 
 def interrupt(method: Any, job: Job, step: int) -> None:

@@ -43,6 +43,17 @@ def test_a_replaced_forward_pass_is_not_copied() -> None:
         assert whole(torch.ones(1)) is not None
 
 
+def test_what_deepspeed_hung_on_a_module_is_not_copied() -> None:
+    model, called = torch.nn.Linear(1, 1), []
+    hooks = [lambda *_: called.append("engine"), lambda *_: called.append("own")]
+    hooks[0].__module__ = "deepspeed.runtime.zero.parameter_offload"
+    for hook in hooks:
+        model.register_forward_pre_hook(hook)
+    with WholeCopy(model).filled(model) as whole:
+        whole(torch.ones(1))
+    assert called == ["own"]
+
+
 def test_the_state_of_a_whole_model_is_its_state() -> None:
     model = torch.nn.Linear(2, 2)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in whole_state(model).items())

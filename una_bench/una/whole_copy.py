@@ -39,6 +39,18 @@ def whole_state(model: Any) -> dict[str, Tensor]:
     return {name: whole(tensor) for name, tensor in state.items()}
 
 
+def _drop_engine(module: nn.Module) -> None:
+    """Remove what DeepSpeed put on a module before its training began: TRL computes reference log-probabilities so.
+
+    Each pass would gather the weights of the original, from all processes, while only one of them reads the copy.
+    """
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        for number, hook in [*hooks.items()]:
+            if hook.__module__.startswith("deepspeed."):
+                del hooks[number]
+    module._parameters = dict(module._parameters)
+
+
 class WholeCopy:
     """A model without weights, which takes those of another for a while."""
 
@@ -47,8 +59,9 @@ class WholeCopy:
         empty = {id(p): nn.Parameter(torch.empty_like(p, device="meta"), False) for p in model.parameters()}
         self._empty = list(empty.values())
         self.model = copy.deepcopy(model, empty).eval()
-        for module in self.model.modules():  # a replaced forward pass would be that of the original
-            vars(module).pop("forward", None)
+        for module in self.model.modules():
+            vars(module).pop("forward", None)  # a replaced forward pass would be that of the original
+            _drop_engine(module)
         number = {id(p): i for i, p in enumerate(self._empty)}
         holders = ((m, name, p) for m in self.model.modules() for name, p in m._parameters.items() if p is not None)
         self._places = [(module, name, number[id(p)]) for module, name, p in holders]
