@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
-import shutil
 import signal
 import stat
 import subprocess
@@ -478,40 +476,3 @@ def test_what_jobs_ask_of_slurm_is_part_of_no_key() -> None:
     asked = plans.make(recipes.load("ci", [("slurm", {"partition": "long", "time": "60"})]))
     plain = plans.make(recipes.load("ci"))
     assert (asked.key, [c.key for c in asked.cells]) == (plain.key, [c.key for c in plain.cells])
-
-
-def slurm_answers() -> bool:
-    return (
-        shutil.which("sinfo") is not None
-        and subprocess.run(["sinfo"], capture_output=True, check=False).returncode == 0
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not slurm_answers(), reason="sinfo does not answer: there is no Slurm here")
-def test_on_a_real_slurm_a_killed_command_and_a_canceled_cell_change_no_weights(tmp_path: Path) -> None:
-    pytest.importorskip("submitit")
-    command = [sys.executable, "-m", "una_bench", "run", "ci", "--methods", "dpo,kto", "--quiet", "--out"]
-    on_slurm = [*command, str(tmp_path / "slurm"), "--executor", "slurm"]
-    subprocess.run([*command, str(tmp_path / "local")], check=True)
-    first = subprocess.Popen(on_slurm)
-    while not list(tmp_path.glob("slurm/cells/*/train.log")):
-        assert first.poll() is None
-        time.sleep(0.2)
-    first.kill()
-    first.wait()
-    folder = next(tmp_path.glob("slurm/cells/*/train.log")).parent
-    ticket = TaskFiles(folder / "train.log").ticket()
-    subprocess.run(
-        ["scancel", submission.job_of(tmp_path / "slurm/slurm", ticket["batch"], ticket["index"])], check=True
-    )
-    assert subprocess.run(on_slurm, check=False).returncode in {0, 3}
-    subprocess.run(on_slurm, check=True)
-
-    def weights(name: str) -> dict[str, str]:
-        records = map(json.loads, (tmp_path / name / "records.jsonl").read_text().splitlines())
-        done = [(r["cell"], r["facts"].get("final_weights_sha256")) for r in records if r["status"] == "ok"]
-        assert len(done) == len(dict(done)) == 3
-        return dict(done)
-
-    assert weights("slurm") == weights("local")
