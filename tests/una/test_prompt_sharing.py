@@ -38,6 +38,7 @@ from una_bench.una.batch_splitting import hidden_states
 from una_bench.una.examples import Examples, Kind, pack
 from una_bench.una.logprobs import ResponseScorer, causal_model
 from una_bench.una.pack_check import UNLIMITED, longest_packed
+from una_bench.una.product_sizes import filled, rounded
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 TOKENS = ("prompt_tokens", "response_tokens")
@@ -52,7 +53,7 @@ def always_packed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(prompt_sharing, name, 0)
 
 
-def examples(prompts: int = 3, responses: int = 3, longest: int = UNLIMITED) -> Examples:
+def examples(prompts: int = 3, responses: int = 3, longest: int = UNLIMITED, *, fill: bool = False) -> Examples:
     """Return responses of 1 to 9 tokens, the prompts in turn."""
     rng = np.random.default_rng(0)
     given = [rng.integers(0, VOCABULARY, rng.integers(1, 8)).tolist() for _ in range(prompts)] * responses
@@ -60,7 +61,7 @@ def examples(prompts: int = 3, responses: int = 3, longest: int = UNLIMITED) -> 
     count = len(given)
     kinds = {"kinds": np.full(count, Kind.SCORE, dtype=np.int8), "targets": np.zeros(count)}
     numbers = {"first": np.arange(count), "groups": np.arange(count)}
-    return Examples(**pack(given, completions), **kinds, **numbers, longest_packed=longest)
+    return Examples(**pack(given, completions), **kinds, **numbers, longest_packed=longest, fills_packs=fill)
 
 
 def both(data: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -74,7 +75,8 @@ def both(data: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_values_and_gradients_equal_those_of_separate_rows(make: Any, chunk: int | None) -> None:
     torch.manual_seed(0)
     model = make()
-    (rows, packed), scorer = both(examples()), ResponseScorer(model, chunk)
+    (rows, packed), scorer = both(examples(fill=True)), ResponseScorer(model, chunk)
+    assert packed["pack"].filler
     expected, got = scorer(model, rows), scorer(model, packed)
     torch.testing.assert_close(got.logps, expected.logps, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(got.prompt_states, expected.prompt_states, rtol=1e-5, atol=1e-5)
@@ -109,6 +111,17 @@ def test_a_pack_holds_each_prompt_once_and_no_padding() -> None:
     _, batch = both(data)
     assert batch["pack"].input_ids.numel() == prompts + responses - len(data)  # last tokens predict nothing
     assert len(batch["pack"].sizes) == 3
+
+
+def test_low_precision_has_few_sizes_of_products() -> None:
+    assert {rounded(count) for count in range(1024, 2049)} == set(range(1024, 2049, 64))
+    states = torch.ones(1025, 2)
+    assert filled(states) is states
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert filled(states).sum(0).tolist() == [1025, 1025]
+        assert len(filled(states)) == 1088
+        numbers = torch.arange(1025)
+        assert torch.equal(filled(numbers)[:1025], numbers)
 
 
 def test_a_response_of_another_prompt_changes_nothing() -> None:
@@ -217,7 +230,7 @@ def test_packed_tokens_are_counted_as_those_of_the_data(
         probes.append(Probe())
         registry.method("una_pairwise")().train(job, probes[-1])
     rows, packs = (probe.totals for probe in probes)
-    assert packs["padding_tokens"] == 0 < rows["padding_tokens"]
+    assert packs["padding_tokens"] == 0 < rows["padding_tokens"]  # in float32, without filler
     assert [packs[key] for key in TOKENS] == [rows[key] for key in TOKENS]
     assert probes[1].flops["policy.forward"] < probes[0].flops["policy.forward"]
     assert probes[1].facts["prompts_shared"] == "in batches where it saves computation"

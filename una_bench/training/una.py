@@ -62,11 +62,12 @@ def tally(batch: Mapping[str, Any]) -> dict[str, int]:
     count, width = batch["input_ids"].shape
     response_tokens = _total(batch["lengths"])
     prompt_tokens = _total(batch["prompt_ends"]) - width * count * (count - 1) // 2 + count
+    real = prompt_tokens + response_tokens
     return {
         "responses": count,
         "prompt_tokens": prompt_tokens,
         "response_tokens": response_tokens,
-        "padding_tokens": 0 if "pack" in batch else padded_tokens(batch) - prompt_tokens - response_tokens,
+        "padding_tokens": batch["pack"].filler if "pack" in batch else padded_tokens(batch) - real,
     }
 
 

@@ -59,6 +59,8 @@ class Examples(Dataset[dict[str, Any]]):
     pad: int = 0
     longest_packed: int = 0
     """Longest sequence, tokens, of a batch that may be packed; 0: no batch."""
+    fills_packs: bool = False
+    """Whether packs have few sizes; see `una_bench.una.product_sizes`."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -84,9 +86,9 @@ class Examples(Dataset[dict[str, Any]]):
                 batch[name] = torch.from_numpy(values[sequences])
         return batch
 
-    def allow_packs(self, longest: int) -> None:
+    def allow_packs(self, longest: int, *, fill: bool = False) -> None:
         """Let batches be packed whose sequences have at most ``longest`` tokens; say if some sequences have more."""
-        self.longest_packed = longest
+        self.longest_packed, self.fills_packs = longest, fill
         most = int(self.lengths.max(initial=0))
         if 0 < longest < most:
             logger.warning(
@@ -116,7 +118,7 @@ class Examples(Dataset[dict[str, Any]]):
         ids_NT[~real_NT] = self.pad
         batch = batch_of(ids_NT, prompt_lengths, lengths)
         if width <= self.longest_packed:
-            packed = pack_if_cheaper(ids_NT, prompt_lengths, lengths, padded_tokens(batch))
+            packed = pack_if_cheaper(ids_NT, prompt_lengths, lengths, padded_tokens(batch), fill=self.fills_packs)
             batch |= {} if packed is None else {"pack": packed}
         return batch
 

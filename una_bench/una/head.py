@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from una_bench.instruments.flops import count_bypass
 from una_bench.una.losses import wide
+from una_bench.una.product_sizes import filled
 
 SMALL_LOGITS = 2**20
 """Up to this many logits per batch are kept for the backward pass; recomputing them would cost more."""
@@ -81,6 +82,11 @@ def token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | No
     pass. The logits of ``chunk`` states are in memory at once; None: chosen by vocabulary size; 0: those of all states
     are kept for the backward pass.
     """
+    count, states, labels = len(labels), filled(states), filled(labels)
+    return _token_logps(head, states, labels, chunk)[:count]
+
+
+def _token_logps(head: nn.Module, states: Tensor, labels: Tensor, chunk: int | None) -> Tensor:
     if chunk == 0:
         return pick(wide(head(states)), labels)[0]
     weight = getattr(head, "weight", None)
@@ -105,6 +111,6 @@ def mean_entropy(head: nn.Module, states: Tensor, chunk: int | None = None) -> T
     """Return the mean entropy of the next-token distribution over states (M, D), nats, ()."""
     total = torch.zeros((), device=states.device)
     for part in states.detach().split(chunk or 256):
-        logp_CV = wide(head(part)).log_softmax(-1)
+        logp_CV = wide(head(filled(part)))[: len(part)].log_softmax(-1)
         total -= (logp_CV.exp() * logp_CV).sum().float()
     return total / max(1, len(states))

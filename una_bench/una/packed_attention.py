@@ -27,11 +27,13 @@ def attention(
     packed: Pack | None = getattr(attention_mask, "pack", None)
     if packed is None:
         return _plain_attention(module, query, key, value, attention_mask, **settings)  # type: ignore[no-any-return]
-    parts = zip(*(states.split(packed.sizes, dim=2) for states in (query, key, value)), packed.masks, strict=True)
+    sizes = (*packed.sizes, packed.filler)
+    *groups, _ = zip(*(states.split(sizes, dim=2) for states in (query, key, value)), strict=True)
     outputs = [
         _group_attention(q, k, v, allowed, scale=settings.get("scaling"), dropout_p=settings.get("dropout", 0.0))
-        for q, k, v, allowed in parts
+        for (q, k, v), allowed in zip(groups, packed.masks, strict=True)
     ]
+    outputs.append(outputs[0].new_zeros(*outputs[0].shape[:2], packed.filler, outputs[0].shape[3]))
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from una_bench.una.product_sizes import rounded
+
 LEAST_TOKENS = 512
 """Smallest padded batch to pack, tokens."""
 LEAST_SAVING = 0.08
@@ -38,6 +40,8 @@ class Pack:
     """Tokens of each group."""
     masks: tuple[Tensor | None, ...]
     """True where a token may attend, (size, size), of each group; None: causal."""
+    filler: int
+    """Tokens after the last group, which belong to no sequence."""
 
     def inputs(self) -> dict[str, Tensor]:
         """Return the arguments of the model; the mask carries this object through the model's layers."""
@@ -50,8 +54,13 @@ class Pack:
         return {"input_ids": self.input_ids, "position_ids": self.position_ids, "attention_mask": mask}
 
 
-def pack(ids_NT: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: NDArray[np.int64]) -> Pack:
-    """Return the pack of N sequences, padded on the right; ``lengths`` are those of prompt and response, (N,)."""
+def pack(
+    ids_NT: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: NDArray[np.int64], *, fill: bool = False
+) -> Pack:
+    """Return the pack of N sequences, padded on the right; ``lengths`` are those of prompt and response, (N,).
+
+    ``fill`` rounds its number of tokens, for few `product_sizes`.
+    """
     members: dict[bytes, list[int]] = {}
     for row, prompt in enumerate(prompt_lengths):
         members.setdefault(ids_NT[row, :prompt].tobytes(), []).append(row)
@@ -75,12 +84,14 @@ def pack(ids_NT: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: 
             used += last - prompt
         sizes.append(used - start)
         masks.append(_mask(np.concatenate(owners)) if len(rows) > 1 else None)
+    filler = np.zeros(rounded(used) - used if fill else 0, np.int64)
     return Pack(
-        input_ids=torch.from_numpy(np.concatenate(tokens))[None],
-        position_ids=torch.from_numpy(np.concatenate(places))[None],
+        input_ids=torch.from_numpy(np.concatenate([*tokens, filler]))[None],
+        position_ids=torch.from_numpy(np.concatenate([*places, filler]))[None],
         places=(torch.from_numpy(np.concatenate(positions)), torch.from_numpy(ends)),
         sizes=tuple(sizes),
         masks=tuple(masks),
+        filler=len(filler),
     )
 
 
@@ -91,12 +102,17 @@ def _mask(owners_T: NDArray[np.int64]) -> Tensor:
 
 
 def pack_if_cheaper(
-    ids_NT: NDArray[np.int64], prompt_lengths: NDArray[np.int64], lengths: NDArray[np.int64], padded: int
+    ids_NT: NDArray[np.int64],
+    prompt_lengths: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    padded: int,
+    *,
+    fill: bool = False,
 ) -> Pack | None:
     """Return the `pack` of a batch, None if it saves little of the ``padded`` tokens that separate rows compute."""
     if padded < LEAST_TOKENS:
         return None
-    packed = pack(ids_NT, prompt_lengths, lengths)
+    packed = pack(ids_NT, prompt_lengths, lengths, fill=fill)
     count = packed.input_ids.numel()
     cheaper = count <= (1 - LEAST_SAVING) * padded and count >= LEAST_GROUP * len(packed.sizes)
     return packed if cheaper else None

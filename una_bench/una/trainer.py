@@ -82,7 +82,7 @@ class UNATrainer(UNABaseTrainer):
         """Longest sequence of a batch that may be packed, tokens; 0: none, for the reason behind it."""
         for examples in (train, *(eval_dataset.values() if isinstance(eval_dataset, Mapping) else [eval_dataset])):
             if isinstance(examples, Examples):
-                examples.allow_packs(self.longest_packed)
+                examples.allow_packs(self.longest_packed, fill=args.bf16 or args.fp16)
         self._set_offset(make_offset(args, int(self.policy.config.get_text_config().hidden_size), args.device))
         if self.ref_model is not None:
             self.ref_model.to(args.device)
