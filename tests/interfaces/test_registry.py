@@ -30,11 +30,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[una_bench.methods]\nmine = mine_for_tests:Mine\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entry_points.cache_clear()
     registry._modules.cache_clear()
     yield tmp_path
     sys.modules.pop("mine_for_tests", None)
-    registry._entry_points.cache_clear()
     registry._modules.cache_clear()
 
 

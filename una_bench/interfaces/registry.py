@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,6 @@ log = logging.getLogger("una_bench")
 
 
 @cache
-def _entry_points() -> EntryPoints:
-    return entry_points()  # of all groups: each call reads the metadata of every installed package
-
-
-@cache
 def _modules(group: str) -> Mapping[str, str]:
     """Return name -> import path of a group: files (or a package's ``problem``), then entry points of other names."""
     package = import_module(f"una_bench.{group}")
@@ -38,7 +33,7 @@ def _modules(group: str) -> Mapping[str, str]:
         for module in pkgutil.iter_modules(package.__path__)
         if not module.name.startswith("_")
     }
-    for point in _entry_points().select(group=f"una_bench.{group}"):
+    for point in entry_points(group=f"una_bench.{group}"):
         used = paths.setdefault(point.name, point.value)
         if used != point.value:
             log.warning(
