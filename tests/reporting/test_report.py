@@ -17,8 +17,12 @@ import synthetic
 from synthetic import record
 
 from una_bench.analysis import documents
+from una_bench.cli import results
+from una_bench.orchestration.runner import Finished
+from una_bench.record import reader
 from una_bench.record.schema import Better, Record
 from una_bench.reporting import report, summary
+from una_bench.reproduction import claims_table
 
 PAGE = report.page(synthetic.records(), synthetic.INFO, baseline="dpo")
 SLACK = 2
@@ -227,6 +231,16 @@ def test_a_report_of_a_thousand_records_takes_less_than_five_seconds(tmp_path: P
     start = time.process_time()
     report.write(run)
     assert time.process_time() - start < 5 * SLACK
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_report_at_the_end_of_a_run_is_that_of_its_records(step: int, tmp_path: Path) -> None:
+    """It takes over the figures of the run's plots, unless the run has its records in another order."""
+    run = synthetic.write_run(tmp_path / "r", synthetic.records())
+    results.write(Finished(run=run, records=reader.records(run)[::step], trained=0), baseline="dpo")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    claims = claims_table.of_run(run)
+    assert page == report.write(run, baseline="DPO", claims=claims).read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

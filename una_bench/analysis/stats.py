@@ -68,7 +68,7 @@ class Effect(Estimate):
 def stdev(values: Sequence[float]) -> float:
     """Return the sample standard deviation; twenty times as fast as `statistics.stdev`."""
     mean = fmean(values)
-    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    return math.sqrt(math.fsum([(v - mean) ** 2 for v in values]) / (len(values) - 1))
 
 
 @cache
@@ -89,7 +89,7 @@ def t_pvalue(t: float, df: float) -> float:
 def interval(values: Sequence[float]) -> Estimate:
     """Return the mean over seeds with its interval (Student t)."""
     n, mean = len(values), fmean(values)
-    if n < 2 or not all(math.isfinite(v) for v in values):
+    if n < 2 or not all(map(math.isfinite, values)):
         return Estimate(mean=mean, n=n)
     half = t_quantile(LEVEL, n - 1) * stdev(values) / math.sqrt(n)
     return Estimate(mean=mean, low=mean - half, high=mean + half, n=n)

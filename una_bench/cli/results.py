@@ -33,8 +33,11 @@ def write(finished: Finished, *, baseline: str) -> tuple[Table, Path]:
     if over_draws := across_draws.of_run(run):
         storage.write_text(run / "draws.md", render.markdown(over_draws))
         storage.write_text(run / "draws.csv", render.csv(over_draws))
-    figures.all(records, reader.run_info(run), run / "plots", baseline=chosen)
-    return result, report.write(run, baseline=chosen, claims=claims_table.of_run(run))
+    plots = figures.all(records, reader.run_info(run), run / "plots", baseline=chosen)
+    draws = reader.draws(run)
+    alike = [r.key for r in draws[0]] == [r.key for r in records]  # a plan may order variants in another way
+    claims = claims_table.of_run(run, draws)
+    return result, report.write(run, baseline=chosen, claims=claims, draws=draws, plots=plots if alike else None)
 
 
 def show(console: Console, finished: Finished, *, baseline: str, differences: bool) -> None:

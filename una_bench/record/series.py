@@ -15,6 +15,7 @@ import lzma
 import math
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from una_bench.record.samples import PROGRESS, Better, Curve, StepSamples
@@ -156,7 +157,8 @@ def _unpacked(head: dict[str, Any], planes: bytes) -> tuple[tuple[Curve, ...], S
 
     numbers = columns.decode(head["columns"], planes)
 
-    def floats(at: int, unit: int | None) -> tuple[float, ...]:
+    @cache
+    def floats(at: int, unit: int | None) -> tuple[float, ...]:  # most curves share their points
         return tuple(columns.to_floats(numbers[at], unit).tolist())
 
     curves = tuple(

@@ -38,11 +38,19 @@ CITATION = """@article{wang2024una,
 }"""
 
 
-def write(run: Path, *, baseline: str | None = None, claims: Table | None = None, draws: Draws | None = None) -> Path:
+def write(
+    run: Path,
+    *,
+    baseline: str | None = None,
+    claims: Table | None = None,
+    draws: Draws | None = None,
+    plots: Sequence[Plot] | None = None,
+) -> Path:
     """Write ``report.html`` into the folder of a run and return its path; equal records give equal bytes.
 
     ``claims`` is the table of published claims, from `una_bench.reproduction.claims_table`. ``baseline`` defaults to
-    the one in ``run.json`` if the run has that row. ``draws`` are the run's records, which are read if not given.
+    the one in ``run.json`` if the run has that row. ``draws`` are the run's records, which are read if not given, and
+    ``plots`` their figures, which are drawn if not given.
     """
     draws, info, path = draws or reader.draws(run), reader.run_info(run), run / "report.html"
     records = draws[0]
@@ -61,6 +69,7 @@ def write(run: Path, *, baseline: str | None = None, claims: Table | None = None
         tuned=tuning.read(run),
         answers=answers.name if answers else "",
         claims=claims,
+        plots=plots,
     )
     storage.write_text(path, text)
     return path
@@ -77,11 +86,12 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
     tuned: Tuning | None = None,
     draws: Draws | None = None,
     claims: Table | None = None,
+    plots: Sequence[Plot] | None = None,
 ) -> str:
     """Return the report as HTML; ``samples`` and ``scores`` are from `una_bench.analysis.documents`.
 
     ``answers`` is the file with judged answers, if there is one. ``draws`` are the records of all draws of the problem;
-    ``records`` are then those of draw 0.
+    ``records`` are then those of draw 0. ``plots`` are their figures, which are drawn if not given.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -92,6 +102,7 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
     boards = results_table.leaderboards(records, baseline=baseline)
     every = results_table.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
     counts = ((len(rows), "row"), (len({r.seed for r in records}), "seed"), (len(records), "cell"))
+    plots = figures.draw(records, info, baseline=baseline) if plots is None else plots
     template = Environment(
         loader=PackageLoader("una_bench.reporting", "templates"),
         autoescape=True,
@@ -114,7 +125,7 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
         claims=claims and _html(claims),
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
-        plots=[(p, _inline(p)) for p in figures.draw(records, info, baseline=baseline)],
+        plots=[(p, _inline(p)) for p in plots],
         tuning=_tuning(tuned, records, info) if tuned else None,
         tasks=tasks and _html(tasks),
         leaderboards=[_html(board) for board in boards],

@@ -12,6 +12,8 @@ import signal
 from contextlib import suppress
 from importlib import import_module
 
+from una_bench.machine import environment
+
 COMMON = (
     "datasets",
     "peft",
@@ -33,6 +35,8 @@ if os.environ.get("UNA_BENCH_WARM") == "1":
     for name in (*IF_INSTALLED, *filter(None, os.environ.get("UNA_BENCH_PRELOAD", "").split(","))):
         with suppress(Exception):  # not there, or the worker that imports it again reports the error
             import_module(name)
+    for facts in (environment.machine, environment.packages, environment.code):
+        facts()  # of all cells; each caches its answer
     # Imported objects are never garbage: without this, each collection in a trainer walks all of them.
     gc.collect()
     gc.freeze()

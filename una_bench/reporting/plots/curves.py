@@ -69,9 +69,10 @@ def _against(axes: Axes, scene: style.Scene, curve: Curve, kind: str) -> None:
 
 def _points(record: Record, metric: str, kind: str) -> list[tuple[float, float]]:
     """Return (budget consumed, quality) at each evaluation of one training."""
-    curves = {c.metric: dict(zip(c.x, c.y, strict=True)) for c in record.curves}
-    used = curves.get(f"{PROGRESS}{kind}", {})
-    return [(used[x], y) for x, y in curves.get(metric, {}).items() if x in used and math.isfinite(y)]
+    names = (metric, f"{PROGRESS}{kind}")
+    curves = {c.metric: dict(zip(c.x, c.y, strict=True)) for c in record.curves if c.metric in names}
+    quality, used = (curves.get(name, {}) for name in names)
+    return [(used[x], y) for x, y in quality.items() if x in used and math.isfinite(y)]
 
 
 def _means(seeds: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
@@ -132,9 +133,9 @@ def _name(axes: Axes, scene: style.Scene, curve: Curve, *, width: int, budget: s
 
 def band(row: Row, metric: str) -> tuple[list[float], list[stats.Estimate]]:
     """Return every x that all seeds of the row have, and the mean and interval over seeds there."""
-    curves = [
-        dict(zip(c.x, c.y, strict=True)) for r in row.records if not r.failure for c in r.curves if c.metric == metric
-    ]
-    first = curves[0] if curves else {}
-    shared = sorted(x for x in first if all(math.isfinite(c.get(x, math.nan)) for c in curves))
-    return shared, [stats.interval([c[x] for c in curves]) for x in shared]
+    curves = [c for r in row.records if not r.failure for c in r.curves if c.metric == metric]
+    by_x = [dict(zip(c.x, c.y, strict=True)) for c in curves]
+    first = by_x[0] if by_x else {}
+    at = {x: [c.get(x, math.nan) for c in by_x] for x in sorted(first)}
+    finite = {x: values for x, values in at.items() if all(map(math.isfinite, values))}
+    return list(finite), [stats.interval(values) for values in finite.values()]

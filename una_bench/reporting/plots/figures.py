@@ -56,13 +56,17 @@ def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | 
     return plots
 
 
-def all(records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseline: str | None = None) -> None:
-    """Write every figure to the folder ``out`` as SVG and PNG."""
+def all(
+    records: Sequence[Record], info: Mapping[str, Any], out: Path, *, baseline: str | None = None
+) -> list[style.Plot]:
+    """Write every figure to the folder ``out`` as SVG and PNG, and return them."""
     import matplotlib
 
     out.mkdir(parents=True, exist_ok=True)
-    for plot in draw(records, info, baseline=baseline):
+    plots = draw(records, info, baseline=baseline)
+    for plot in plots:
         with matplotlib.rc_context(style.settings()):
             svg = style.svg(plot.figure, plot.name, transparent=False)
             (out / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
             plot.figure.savefig(out / f"{plot.name}.png", dpi=200, facecolor="white", metadata={"Software": None})
+    return plots

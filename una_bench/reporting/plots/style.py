@@ -46,7 +46,6 @@ SETTINGS: Mapping[str, Any] = {
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
     "hatch.linewidth": 0.6,
 }
 
@@ -153,7 +152,7 @@ def svg(fig: Figure, name: str, *, transparent: bool = True) -> str:
 
     if (layout := fig.get_layout_engine()) is not None:
         layout.execute(fig)
-        fig.set_layout_engine("none")  # saving would otherwise compute the layout again
+        fig.set_layout_engine(None)  # saving would otherwise draw twice, because "none" leaves a placeholder
     out = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "una-bench"}, transparent=transparent)

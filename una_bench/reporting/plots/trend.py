@@ -75,6 +75,7 @@ def line(seeds: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
 def outliers(seconds: Sequence[float], most: int = MOST_MARKS) -> list[tuple[float, float]]:
     """Return position in percent and time relative to the median of the slowest outliers."""
     middle, count = median(seconds), len(seconds)
-    ratios = ((100 * (i + 0.5) / count, value / middle) for i, value in enumerate(seconds))
-    slowest = sorted((mark for mark in ratios if mark[1] >= SLOW), key=lambda mark: -mark[1])[:most]
+    slow = [(i, value) for i, value in enumerate(seconds) if value / middle >= SLOW]
+    marks = ((100 * (i + 0.5) / count, value / middle) for i, value in slow)
+    slowest = sorted(marks, key=lambda mark: -mark[1])[:most]
     return [(x, min(TOP, ratio)) for x, ratio in sorted(slowest)]
