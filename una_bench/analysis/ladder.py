@@ -43,6 +43,8 @@ class Step:
     """A rung as it was measured."""
 
     rung: Rung
+    row: Row | None
+    """The row that matches it, None where the run has none."""
     values: Quantities
     changes: Quantities
     """Values in units of those of the rung before."""
@@ -87,9 +89,13 @@ def _batch(record: Record) -> tuple[Any, ...]:
 
 
 def _climb(rungs: Sequence[Rung], rows: Sequence[Row]) -> tuple[Step, ...]:
-    values = [_values(next((row for row in rows if rung.matches(row)), None)) for rung in rungs]
+    matching = [next((row for row in rows if rung.matches(row)), None) for rung in rungs]
+    values = [_values(row) for row in matching]
     changes = [{}, *(_ratios(before, now) for before, now in pairwise(values))]
-    return tuple(Step(rung=r, values=v, changes=c) for r, v, c in zip(rungs, values, changes, strict=True))
+    return tuple(
+        Step(rung=rung, row=row, values=of, changes=change)
+        for rung, row, of, change in zip(rungs, matching, values, changes, strict=True)
+    )
 
 
 def _values(row: Row | None) -> dict[str, dict[int, float]]:

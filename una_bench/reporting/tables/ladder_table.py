@@ -12,7 +12,7 @@ from una_bench.analysis.ladder import Ladder, Quantities, Seeds
 from una_bench.formatting import Scale
 from una_bench.record import reader
 from una_bench.record.schema import Record
-from una_bench.reporting.tables import render
+from una_bench.reporting.tables import cell_values, render
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 TITLE = "One change at a time"
@@ -67,7 +67,9 @@ def _lines(one: Ladder, scales: dict[str, Scale]) -> Iterator[Line]:
     for step in one.steps:
         rung = step.rung
         names = {"method": rung.method, "ladder": one.title}
-        yield Line(label=rung.title, names=names, cells=_cells(rung.part, step.values, step.changes, scales))
+        caveat = cell_values.caveat(step.row) if step.row else "not in this run"
+        cells = _cells(rung.part, step.values, step.changes, scales)
+        yield Line(label=rung.title, caveat=caveat, names=names, cells=cells)
     for part, product in one.in_all.items():
         label = f"the {part}, in all"
         yield Line(label=label, names={"ladder": one.title}, cells=_cells("", {}, product, scales))
