@@ -64,13 +64,13 @@ def test_a_change_is_in_units_of_the_rung_before_seed_by_seed() -> None:
 
 def test_what_belongs_to_a_part_in_all_is_the_product_of_its_changes() -> None:
     (found,) = climbed(climbs.online())
-    assert found.in_all["method"]["seconds"] == {0: 0.25, 1: 0.25}
-    assert found.in_all["method"]["bytes"] == {0: 0.25, 1: 0.25}
+    assert found.in_all["the method, in all"]["seconds"] == {0: 0.25, 1: 0.25}
+    assert found.in_all["the method, in all"]["bytes"] == {0: 0.25, 1: 0.25}
 
 
 def test_a_part_without_one_of_its_changes_has_no_product() -> None:
     (found,) = climbed(climbs.online())
-    assert "engine" not in found.in_all
+    assert "the engine, in all" not in found.in_all
 
 
 def test_a_rung_whose_predecessor_is_missing_has_no_change() -> None:

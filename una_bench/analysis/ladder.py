@@ -58,7 +58,7 @@ class Ladder:
     context: Context
     steps: tuple[Step, ...]
     in_all: Mapping[str, Quantities]
-    """Part -> product of its changes, of parts whose changes were all measured."""
+    """Title of a part -> product of its changes, of parts whose changes were all measured."""
 
 
 def ladders(rows: Sequence[Row]) -> list[Ladder]:
@@ -71,13 +71,13 @@ def ladders(rows: Sequence[Row]) -> list[Ladder]:
         for key, members in alike.items():
             steps = _climb(rungs, members)
             if any(step.changes for step in steps):
-                in_all = {part: product for part in parts if (product := _product(steps, part))}
+                in_all = {name: product for part, name in parts.items() if (product := _product(steps, part))}
                 found.append(Ladder(title=title, context=key[0], steps=steps, in_all=in_all))
     return found
 
 
 @cache
-def _definitions() -> list[tuple[str, Sequence[str], list[Rung]]]:
+def _definitions() -> list[tuple[str, Mapping[str, str], list[Rung]]]:
     text = Path(__file__).with_name("ladders.yaml").read_text(encoding="utf-8")
     return [(each["title"], each["in_all"], [Rung(**rung) for rung in each["rungs"]]) for each in yaml.safe_load(text)]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import climbs
 import goldens
 import synthetic
 
+from una_bench.cli import results
 from una_bench.reporting import report
 from una_bench.reporting.plots import figures
 from una_bench.reporting.tables import ladder_table, render
@@ -35,6 +38,13 @@ def test_the_report_has_a_section_with_the_table_and_the_figure() -> None:
     section = page[page.index('<section id="ladder">') : page.index('<section id="plots">')]
     assert all(part in section for part in ("<caption>", "our sampler", "<svg", "ladder-title"))
     assert page.count('id="ladder-title"') == 1
+
+
+def test_a_run_writes_the_table_and_the_figure_into_its_folder(tmp_path: Path) -> None:
+    finished: Any = SimpleNamespace(run=synthetic.write_run(tmp_path / "run", climbs.online()), records=climbs.online())
+    results.write(finished, baseline="dpo")
+    assert (finished.run / "ladder.md").read_text(encoding="utf-8") == ladder_table.markdown(finished.run)
+    assert (finished.run / "plots" / "ladder.svg").is_file()
 
 
 def test_the_numbers_are_in_base_units() -> None:

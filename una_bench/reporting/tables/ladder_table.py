@@ -41,7 +41,7 @@ def of_records(records: Sequence[Record]) -> Table | None:
     columns = [Column(key="part", head="belongs to", numbers=(), wraps=True)]
     for name, head, unit in COLUMNS:
         columns.append(Column(key=name, head=f"{head} [{scales[name].unit}]", unit=unit, numbers=NUMBERS))
-        columns.append(Column(key=f"{name} ratio", head=f"{head}, × before", numbers=NUMBERS))
+        columns.append(Column(key=f"{name} ratio", head="× before", numbers=NUMBERS))
     contexts = [one.context for one in climbed]
     groups = []
     for one in climbed:
@@ -70,9 +70,8 @@ def _lines(one: Ladder, scales: dict[str, Scale]) -> Iterator[Line]:
         caveat = cell_values.caveat(step.row) if step.row else "not in this run"
         cells = _cells(rung.part, step.values, step.changes, scales)
         yield Line(label=rung.title, caveat=caveat, names=names, cells=cells)
-    for part, product in one.in_all.items():
-        label = f"the {part}, in all"
-        yield Line(label=label, names={"ladder": one.title}, cells=_cells("", {}, product, scales))
+    for title, product in one.in_all.items():
+        yield Line(label=title, names={"ladder": one.title}, cells=_cells("", {}, product, scales))
 
 
 def _cells(part: str, values: Quantities, changes: Quantities, scales: dict[str, Scale]) -> tuple[Cell, ...]:
