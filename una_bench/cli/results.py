@@ -22,7 +22,7 @@ def write(finished: Finished, *, baseline: str) -> tuple[Table, Path]:
     from una_bench.record import reader, storage
     from una_bench.reporting import report
     from una_bench.reporting.plots import figures
-    from una_bench.reporting.tables import across_draws, render, results_table
+    from una_bench.reporting.tables import across_draws, ladder_table, render, results_table
     from una_bench.reproduction import claims_table
 
     run, records = finished.run, finished.records
@@ -33,6 +33,8 @@ def write(finished: Finished, *, baseline: str) -> tuple[Table, Path]:
     if over_draws := across_draws.of_run(run):
         storage.write_text(run / "draws.md", render.markdown(over_draws))
         storage.write_text(run / "draws.csv", render.csv(over_draws))
+    if climbed := ladder_table.of_records(records):
+        storage.write_text(run / "ladder.md", render.markdown(climbed))
     plots = figures.all(records, reader.run_info(run), run / "plots", baseline=chosen)
     draws = reader.draws(run)
     alike = [r.key for r in draws[0]] == [r.key for r in records]  # a plan may order variants in another way

@@ -17,10 +17,10 @@ from una_bench.record import reader, storage
 from una_bench.record.schema import Record, Status
 from una_bench.reporting import answers_page, fairness, summary
 from una_bench.reporting.fairness_topics import TUNING
-from una_bench.reporting.plots import figures
+from una_bench.reporting.plots import figures, ladder
 from una_bench.reporting.plots import tuning as tuning_plots
 from una_bench.reporting.plots.style import INK, MOST_ROWS, RULE, Plot
-from una_bench.reporting.tables import across_draws, render, results_table, tuning_tables
+from una_bench.reporting.tables import across_draws, ladder_table, render, results_table, tuning_tables
 from una_bench.reporting.tables.table import Cell, Column, Group, Line, Table
 
 if TYPE_CHECKING:
@@ -101,8 +101,10 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
     tasks = results_table.tasks(records, baseline=baseline, documents=scores)
     boards = results_table.leaderboards(records, baseline=baseline)
     every = results_table.of_metrics("Every metric", rows, list(metrics.values()), baseline=None)
+    climbed = ladder_table.of_records(records)
     counts = ((len(rows), "row"), (len({r.seed for r in records}), "seed"), (len(records), "cell"))
-    plots = figures.draw(records, info, baseline=baseline) if plots is None else plots
+    drawn = figures.draw(records, info, baseline=baseline) if plots is None else plots
+    inline = [(plot, _inline(plot)) for plot in drawn]
     template = Environment(
         loader=PackageLoader("una_bench.reporting", "templates"),
         autoescape=True,
@@ -125,7 +127,9 @@ def page(  # noqa: PLR0913 - one parameter a source of the report
         claims=claims and _html(claims),
         ledger=_html(fairness.table(ledger)),
         results=_html(results_table.results(records, baseline=baseline, documents=scores)),
-        plots=[(p, _inline(p)) for p in plots],
+        plots=[(plot, svg) for plot, svg in inline if plot.name != ladder.NAME],
+        ladder=climbed and _html(climbed),
+        ladder_plots=[(plot, svg) for plot, svg in inline if plot.name == ladder.NAME],
         tuning=_tuning(tuned, records, info) if tuned else None,
         tasks=tasks and _html(tasks),
         leaderboards=[_html(board) for board in boards],

@@ -138,7 +138,12 @@ class Plan:
         return self.recipe.draws * of_draw if len(known) == len(parts) else None
 
     def longest_first(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Sort cells by expected time, longest first, so that no worker waits long for the last cell."""
+        """Sort cells by expected time, longest first, so that no worker waits long for the last cell.
+
+        One worker takes them in the order of the plan, each seed of all methods in turn.
+        """
+        if self.recipe.workers == 1:
+            return list(cells)
         return sorted(cells, key=lambda cell: -self.recipe.expected.get(cell.method, {}).get("seconds", 0.0))
 
 

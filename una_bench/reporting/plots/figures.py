@@ -8,7 +8,7 @@ from typing import Any
 
 from una_bench.analysis import aggregate, frame
 from una_bench.record.schema import Record
-from una_bench.reporting.plots import bars, curves, scatter, scores, style, trend
+from una_bench.reporting.plots import bars, curves, ladder, scatter, scores, style, trend
 from una_bench.reporting.tables import column_heads
 
 FIGURES: Mapping[str, tuple[str, style.Draw]] = {
@@ -53,7 +53,7 @@ def draw(records: Sequence[Record], info: Mapping[str, Any], *, baseline: str | 
                 fig, caption = drawn
                 text = style.svg(fig, name)
                 plots.append(style.Plot(name=name, title=title, caption=caption + more, svg=text, figure=fig))
-    return plots
+    return [*plots, *ladder.draw(rows)]
 
 
 def all(
