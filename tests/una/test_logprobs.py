@@ -97,6 +97,18 @@ def test_chunked_gradients_pass_the_numerical_check_in_float64() -> None:
         return head_module._ChunkedLinear.apply(states, weight, bias, labels, 2)
 
     assert torch.autograd.gradcheck(through, (states, layer.weight, layer.bias))
+    frozen = layer.requires_grad_(False)
+    assert torch.autograd.gradcheck(lambda states: through(states, frozen.weight, frozen.bias), (states,))
+
+
+@pytest.mark.parametrize(("learns", "times"), [(True, 2), (False, 1)])
+def test_logits_of_frozen_weights_are_computed_once(learns: bool, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(head_module.nn.functional, "linear", lambda x, *rest: rows.append(len(x)) or linear(x, *rest))
+    layer, states = torch.nn.Linear(4, 7).requires_grad_(learns), torch.randn(50, 4, requires_grad=True)
+    token_logps(layer, states, torch.zeros(50, dtype=torch.long), chunk=8).sum().backward()
+    assert sum(rows) == 50 * times
 
 
 def test_no_more_logits_exist_at_once_than_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,18 @@ def pick(logits_CV: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return logits_CV.gather(-1, labels[:, None]).squeeze(-1) - lse, lse
 
 
+def _delta(logits_CV: Tensor, lses: Tensor, labels: Tensor, grad: Tensor) -> Tensor:
+    """Return the gradient of the logits (C, V), in their place, from that of the log-probability of each label (C,)."""
+    delta_CV = logits_CV.sub_(lses[:, None]).exp_().mul_(-grad[:, None])
+    return delta_CV.scatter_add_(-1, labels[:, None], grad[:, None])
+
+
 class _ChunkedLinear(torch.autograd.Function):
-    """log softmax(W h + b)[label] of each state, in chunks; the backward pass recomputes each chunk's logits."""
+    """log softmax(W h + b)[label] of each state, in chunks.
+
+    The backward pass recomputes each chunk's logits if weights learn. With frozen weights the gradient of a state is
+    known up to a factor as soon as its logits are, and they are computed once.
+    """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, chunk: int) -> Tensor:
@@ -33,6 +43,8 @@ class _ChunkedLinear(torch.autograd.Function):
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         out = states.new_empty(len(states), dtype=torch.float64 if low == torch.float64 else torch.float32)
         lses = torch.empty_like(out)
+        needs_states, *learns = ctx.needs_input_grad[:3]
+        unit_states = torch.empty_like(states) if needs_states and not any(learns) else None
         with torch.autocast(device, enabled=False):
             weight_low = weight.to(low)
             bias_low = None if bias is None else bias.to(low)
@@ -40,12 +52,19 @@ class _ChunkedLinear(torch.autograd.Function):
                 part = slice(start, start + chunk)
                 logits_CV = wide(nn.functional.linear(states[part].to(low), weight_low, bias_low))
                 out[part], lses[part] = pick(logits_CV, labels[part])
-        ctx.save_for_backward(states, weight, bias, labels, lses)
+                if unit_states is not None:
+                    delta_CV = _delta(logits_CV, lses[part], labels[part], torch.ones_like(lses[part]))
+                    unit_states[part] = delta_CV.to(low) @ weight_low
+        kept = (states, weight, bias, labels, lses) if unit_states is None else (unit_states,)
+        ctx.save_for_backward(*kept)
         ctx.chunk, ctx.low = chunk, low
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if len(ctx.saved_tensors) == 1:
+            (unit_states,) = ctx.saved_tensors
+            return (unit_states * grad[:, None]).to(unit_states.dtype), None, None, None, None
         states, weight, bias, labels, lses = ctx.saved_tensors
         low = ctx.low
         needs_states, needs_weight, needs_bias = ctx.needs_input_grad[:3]
@@ -56,9 +75,8 @@ class _ChunkedLinear(torch.autograd.Function):
         for start in range(0, len(states), ctx.chunk):
             part = slice(start, start + ctx.chunk)
             states_low = states[part].to(low)
-            delta_CV = wide(nn.functional.linear(states_low, weight_low, bias_low))
-            delta_CV.sub_(lses[part, None]).exp_().mul_(-grad[part, None])
-            delta_CV.scatter_add_(-1, labels[part, None], grad[part, None])
+            logits_CV = wide(nn.functional.linear(states_low, weight_low, bias_low))
+            delta_CV = _delta(logits_CV, lses[part], labels[part], grad[part])
             if grad_bias is not None:
                 grad_bias += delta_CV.sum(0)
             delta_low = delta_CV.to(low)

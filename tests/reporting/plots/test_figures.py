@@ -58,6 +58,16 @@ def test_a_figure_is_the_same_to_the_byte_when_drawn_again() -> None:
     assert [p.svg for p in again] == [p.svg for p in PLOTS.values()]
 
 
+@pytest.mark.parametrize(("length", "columns"), [(5, 4), (18, 3), (35, 2), (200, 1)])
+def test_a_legend_has_as_many_columns_as_have_room(length: int, columns: int) -> None:
+    fig = style.figure(6.4, 3.0)
+    axes = fig.subplots()
+    for i in range(5):
+        axes.plot([0, 1], [0, i], label=f"{i}".ljust(length, "x"))
+    style.legend(fig, axes)
+    assert [legend._ncols for legend in fig.legends] == [columns]
+
+
 def test_a_figure_has_no_date() -> None:
     assert "<dc:date>" not in PLOTS["curves"].svg
 

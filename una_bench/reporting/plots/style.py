@@ -132,10 +132,13 @@ def figure(width: float, height: float) -> Figure:
 
 
 def legend(fig: Figure, axes: Axes, *, columns: int = 4, size: float = 8) -> None:
-    """Put one legend under the panels."""
+    """Put one legend under the panels, in as many of ``columns`` as have room."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        fig.legend(handles, labels, loc="outside lower left", ncols=min(columns, len(labels)), fontsize=size)
+    for count in range(min(columns, len(labels)), 0, -1):
+        made = fig.legend(handles, labels, loc="outside lower left", ncols=count, fontsize=size)
+        if count == 1 or made.get_window_extent().width <= fig.bbox.width:
+            break
+        made.remove()
 
 
 def horizontal(axes: Axes, labels: Sequence[str]) -> None:
