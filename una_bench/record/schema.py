@@ -105,6 +105,7 @@ class Record(Frozen):
     """Conditions common to all methods: budget, batch, lengths, reward, precision, adapters."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """For the fairness ledger: hash of initial weights, of the set of responses seen, counts of tokens and steps;
+    ``evaluation``: seconds and peak memory of each benchmark that evaluated the checkpoint, its models included;
     ``code``: hashes of the source code (`una_bench.record.code_facts`); ``prepared``: key of the problem, hashes and
     names of policy, data and reward model."""
     environment: dict[str, Any]

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from una_bench.errors import UserError
-from una_bench.instruments import phases
+from una_bench.instruments import peak_memory, phases
 from una_bench.instruments.fairness_facts import checkpoint_sha256
 from una_bench.instruments.probe import Probe
 from una_bench.interfaces import registry
@@ -36,7 +36,7 @@ NO_ROOM_BYTES = 2**20
 AT_ONCE = {"prepare", "check"}
 """Tasks that can be interrupted at any point, because they save nothing when stopped early."""
 NOT_MEASURED = {"prepare", "check", "evaluate"}
-"""Tasks whose memory is not measured."""
+"""Tasks whose memory no table compares."""
 
 
 def main(task: str, spec: Spec, pipe: Connection, log: str) -> None:
@@ -272,6 +272,7 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
     prepared = Prepared(Path(spec["prepared"]))
     benchmarks = _benchmarks(spec, prepared)
     device = str(spec["device"])
+    meter = peak_memory.meter(device)
     for benchmark in benchmarks.values():
         benchmark.prepare(prepared, device)
     for cell in spec["cells"]:
@@ -282,13 +283,19 @@ def evaluate(spec: Spec, pipe: Connection) -> dict[str, Any]:
         out = Path(cell["out"])
         path = out / cell["checkpoint"] if cell["checkpoint"] else prepared.policy
         checkpoint = Checkpoint(path=path, prepared=prepared, out=out, device=device, seed=cell["seed"])
-        measured = [m for b in benchmarks.values() for m in b.evaluate(checkpoint)]
+        measured, costs = [], {}
+        for name, benchmark in benchmarks.items():
+            meter.reset()
+            begun = time.perf_counter()
+            if found := benchmark.evaluate(checkpoint):
+                costs[name] = {"seconds": time.perf_counter() - begun, "peak_bytes": meter.peak().bytes}
+            measured += found
         result = {
             "key": cell["key"],
             "code": cell["code"],
             "seconds": time.perf_counter() - started,
             "measurements": [m.model_dump(mode="json") for m in measured],
-            "facts": checkpoint.facts,
+            "facts": {**checkpoint.facts, "evaluation": costs},
         }
         storage.write_json(out / "evaluated.json", result)
         pipe.send(("end", cell["name"]))
