@@ -123,6 +123,9 @@ def test_every_trained_cell_is_measured(run: Run) -> None:
     for record in records(run):
         names = {m.metric for m in record.measurements}
         assert "oracle.regret.train" in names
+        costs = record.facts["evaluation"]
+        assert set(costs) == {"oracle", "leaderboard"}
+        assert all(cost["seconds"] > 0 and cost["peak_bytes"] >= 0 for cost in costs.values())
         assert any(n.startswith("task.") for n in names)
         if record.method != "base":
             assert {"memory.peak", "throughput.tokens_per_second"} <= names
