@@ -52,3 +52,10 @@ def test_the_numbers_are_in_base_units() -> None:
     assert table is not None
     first = render.frame(table).iloc[1]
     assert (first["seconds median [s]"], first["bytes median [B]"]) == (2.5, 8.0)
+
+
+def test_the_documentation_has_the_table_of_the_kept_run() -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "una.md").read_text(encoding="utf-8")
+    table = page.split("<!-- ladder -->\n")[1].split("\n<!-- /ladder -->")[0]
+    assert table == ladder_table.markdown(root / "results" / "ladder").strip()
